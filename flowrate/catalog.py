@@ -1,0 +1,75 @@
+"""A folder of files as a registry: adding an entry is adding one file, and nothing else.
+
+Every public module of a package is an entry under its own name; a leading underscore marks
+machinery. Names are listed from the folder without importing anything, so that `--help` and the
+message for an unknown name cost nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import pkgutil
+from types import ModuleType
+
+from flowrate.errors import ConfigError, nearest_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """The public modules of `package`, each of which must define the names in `contract`.
+
+    Entries in `families` stand for many names and are written `family:NAME`, as in `tfds:cifar100`.
+    """
+
+    package: str
+    kind: str
+    contract: tuple[str, ...]
+    families: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """Returns the sorted entry names, found in the folder without importing them."""
+        spec = importlib.util.find_spec(self.package)
+        modules = pkgutil.iter_modules(spec.submodule_search_locations)
+        return sorted(module.name for module in modules if not module.name.startswith("_"))
+
+    def spellings(self) -> list[str]:
+        """Returns the names as a user writes them: families as `family:NAME`."""
+        return [f"{name}:NAME" if name in self.families else name for name in self.names()]
+
+    def check(self, name: str) -> None:
+        """Raises ConfigError if no entry has this name. Imports nothing."""
+        entry, colon, argument = name.partition(":")
+        if entry not in self.names():
+            allowed = ", ".join(self.spellings())
+            raise ConfigError(
+                f"--{self.kind}={name}: no such {self.kind}."
+                f"{nearest_name(entry, self.names())} There are: {allowed}."
+            )
+        if entry in self.families and not argument:
+            raise ConfigError(f"--{self.kind}={name}: write --{self.kind}={entry}:NAME.")
+        if entry not in self.families and colon:
+            raise ConfigError(
+                f"--{self.kind}={name}: {entry} takes no :NAME; use --{self.kind}={entry}."
+            )
+
+    def load(self, name: str) -> tuple[ModuleType, str]:
+        """Imports one entry.
+
+        Returns:
+            The module, and what followed the colon (empty for a plain name).
+
+        Raises:
+            ConfigError: no such entry, or its file lacks a name of the contract.
+        """
+        self.check(name)
+        entry, _, argument = name.partition(":")
+        module = importlib.import_module(f"{self.package}.{entry}")
+        missing = [item for item in self.contract if not hasattr(module, item)]
+        if missing:
+            raise ConfigError(
+                f"--{self.kind}={name}: {module.__file__} does not define {', '.join(missing)}; "
+                f"CONTRIBUTING.md shows what a {self.kind} file holds."
+            )
+        return module, argument

@@ -1,0 +1,90 @@
+"""Facts about the machine and the program, for the record of a run. No TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+# Packages whose version changes what a run computes or how fast.
+_PACKAGES = (
+    "tensorflow", "keras", "numpy", "tensorflow-datasets", "tensorboard", "scikit-learn",
+)  # fmt: skip
+# Instruction sets that decide which kernels and which precisions are fast.
+_CPU_FLAGS = re.compile(r"^(avx2|fma|avx512\w*|amx\w*|avx_vnni|sve\w*|asimd\w*|bf16)$")
+
+
+def describe_environment(argv: list[str]) -> dict[str, Any]:
+    """Returns JSON-able facts: host, CPU, memory in bytes, versions, commit and command."""
+    return {
+        "hostname": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": _cpu(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "commit": _commit(),
+        "command": shlex.join([sys.executable, "-m", "trainer.main", *argv[1:]]),
+        "working_directory": os.getcwd(),
+    }
+
+
+def available_memory_bytes() -> int:
+    """Returns the memory that can be used now without swapping, within the container's limit."""
+    import psutil  # Only the cache's choice needs it; it would slow every usage error.
+
+    available = psutil.virtual_memory().available
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
+         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):  # fmt: skip
+        try:
+            available = min(available, int(_read(limit)) - int(_read(used)))
+        except (OSError, ValueError):
+            continue
+    return max(0, available)
+
+
+def _cpu() -> dict[str, Any]:
+    text = ""
+    if Path("/proc/cpuinfo").exists():
+        text = _read("/proc/cpuinfo")
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    return {
+        "model": model.group(1) if model else platform.processor() or platform.machine(),
+        "count": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "flags": [f for f in (flags.group(1).split() if flags else []) if _CPU_FLAGS.match(f)],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Returns the checkout's commit, with `-dirty` where files differ; None outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")

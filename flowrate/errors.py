@@ -1,0 +1,76 @@
+"""The errors a user can cause or meet, each with the exit status it ends the program with.
+
+    FlowrateError
+    ├── ConfigError        2  a flag, or a combination of flags, that cannot work
+    ├── DataError          3  a data set that is missing, damaged or not what it should be
+    ├── RunDirError        5  a run directory or checkpoint that cannot be used as asked
+    ├── DivergedError      6  the loss or a weight is no longer a finite number
+    ├── DiskError          8  no room, or no right, to write what must be written
+    ├── OutOfMemoryError   9  the batch does not fit
+    └── Preempted        143  asked to stop by a signal; the state is saved
+
+Status 7 is an error of the program itself (its traceback goes to a file). A status of 128 or more
+may be tried again as it is; the others need a person. Messages say, on one line, what was given,
+what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+INTERNAL_ERROR_EXIT_CODE = 7
+
+
+class FlowrateError(Exception):
+    """An error with a one-line message for the user; never shown with a traceback."""
+
+    exit_code = INTERNAL_ERROR_EXIT_CODE
+
+
+class ConfigError(FlowrateError):
+    """A flag, or a combination of flags, that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(FlowrateError):
+    """A data set that is missing, damaged or not what it should be."""
+
+    exit_code = 3
+
+
+class RunDirError(FlowrateError):
+    """A run directory or checkpoint that cannot be used as asked."""
+
+    exit_code = 5
+
+
+class DivergedError(FlowrateError):
+    """The loss or a weight is no longer a finite number."""
+
+    exit_code = 6
+
+
+class DiskError(FlowrateError):
+    """No room, or no right, to write what must be written."""
+
+    exit_code = 8
+
+
+class OutOfMemoryError(FlowrateError):
+    """The batch does not fit into memory."""
+
+    exit_code = 9
+
+
+class Preempted(FlowrateError):
+    """Asked to stop by a signal; what could be saved is saved."""
+
+    exit_code = 143
+
+
+def nearest_name(name: str, allowed: Iterable[str]) -> str:
+    """Returns ` Did you mean X?` for the allowed name closest to `name`, or an empty string."""
+    matches = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.5)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

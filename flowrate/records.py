@@ -1,0 +1,86 @@
+"""What a run writes down: JSON files that are whole or absent, and JSON lines that are appended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flowrate.errors import DiskError
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns an OSError inside the block into a DiskError that names `path` and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def sync_to_disk(path: Path) -> None:
+    """Asks the system to bring a file or folder to the disk itself (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def to_json(value: Any) -> str:
+    """Returns readable JSON. NaN and infinity are refused: JSON has no word for them."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that a reader sees the old text or the new one, never a part.
+
+    Raises:
+        DiskError: the file cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    with disk_errors(path):
+        temporary.write_text(text, encoding="utf-8")
+        sync_to_disk(temporary)
+        os.replace(temporary, path)
+        sync_to_disk(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as JSON, whole or not at all; see `write_text`."""
+    write_text(path, to_json(value))
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not JSON.
+    """
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def append_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Appends one line of JSON per row.
+
+    Raises:
+        DiskError: the file cannot be written.
+    """
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    with disk_errors(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a JSON lines file; a last line cut short by a crash is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows

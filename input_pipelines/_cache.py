@@ -1,0 +1,143 @@
+"""Cache tiers: decode once, keep uint8. Which tier a data set gets, and why.
+
+    memory   decoded into RAM before the first step
+    disk     decoded into one file in the user's cache, then read through a memory map
+    none     decoded anew every time it is read
+
+A tier never changes the order or the values of what is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from flowrate.environment import available_memory_bytes
+from flowrate.errors import DataError, DiskError
+from input_pipelines import _decode
+from input_pipelines._download import cache_folder
+from input_pipelines._source import ArraySource, FileSource, Source
+
+# `auto` uses at most this share of what is free now: the rest is for the model and for others.
+MAX_SHARE_OF_FREE_MEMORY = 0.5
+MAX_SHARE_OF_FREE_DISK = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class TierChoice:
+    """A cache tier and the reason for it, in words."""
+
+    tier: str
+    reason: str
+
+
+def choose_tier(asked: str, num_bytes: int, is_decoded: bool) -> TierChoice:
+    """Chooses where decoded images are kept.
+
+    Args:
+        asked: auto, none, memory or disk.
+        num_bytes: what all images take when decoded.
+        is_decoded: whether the data set came as arrays; it then is in memory already.
+    """
+    if is_decoded:
+        return TierChoice("memory", "the data set comes decoded")
+    if asked != "auto":
+        return TierChoice(asked, f"--cache={asked}")
+    free_memory = available_memory_bytes()
+    size = f"{num_bytes / 2**20:,.0f} MiB decoded"
+    if num_bytes <= MAX_SHARE_OF_FREE_MEMORY * free_memory:
+        return TierChoice("memory", f"{size}, {free_memory / 2**20:,.0f} MiB of memory free")
+    free_disk = shutil.disk_usage(_existing_parent(cache_folder())).free
+    if num_bytes <= MAX_SHARE_OF_FREE_DISK * free_disk:
+        return TierChoice(
+            "disk", f"{size}: too much for memory, {free_disk / 2**20:,.0f} MiB of disk"
+        )
+    return TierChoice("none", f"{size}: too much for memory and disk")
+
+
+def apply_tier(
+    source: Source,
+    tier: str,
+    image_shape: tuple[int, int, int],
+    report: Callable[[int], None] | None = None,
+) -> Source:
+    """Returns the source as the tier keeps it, with images of `image_shape`.
+
+    Raises:
+        DataError: files that cannot be decoded (memory and disk), each named.
+        DiskError: no room for the disk tier.
+    """
+    if isinstance(source, ArraySource):
+        same = source.images.shape[1:] == image_shape
+        return source if same else _decode.resized(source, image_shape)
+    if tier == "memory":
+        images = np.empty((len(source), *image_shape), np.uint8)
+        _decode.decode_into(images, source, report)
+        return ArraySource(images, source.labels, source.class_names)
+    if tier == "disk":
+        return _on_disk(source, image_shape, report)
+    return source
+
+
+def _on_disk(
+    source: FileSource, image_shape: tuple[int, int, int], report: Callable[[int], None] | None
+) -> ArraySource:
+    folder = cache_folder("decoded")
+    path = folder / f"{_fingerprint(source, image_shape)}.npy"
+    if not path.exists():
+        # Unique per process, and published under its name only when whole: a run killed half-way
+        # leaves nothing that another could take for a cache, and two runs do not disturb each other.
+        partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_room(folder, _decode.decoded_bytes(len(source), image_shape))
+            images = np.lib.format.open_memmap(
+                partial, "w+", np.uint8, shape=(len(source), *image_shape)
+            )
+            _decode.decode_into(images, source, report)
+            images.flush()
+            partial.rename(path)
+        except OSError as error:
+            raise DiskError(f"cannot write the cache {path}: {error.strerror or error}.") from None
+        finally:
+            partial.unlink(missing_ok=True)
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        if images.shape != (len(source), *image_shape) or images.dtype != np.uint8:
+            raise ValueError(f"holds {images.dtype} {list(images.shape)}")
+    except (OSError, ValueError) as error:
+        raise DataError(f"the cache {path} is damaged ({error}); delete it.") from None
+    return ArraySource(images, source.labels, source.class_names)
+
+
+def _fingerprint(source: FileSource, image_shape: tuple[int, int, int]) -> str:
+    """Returns a name that changes with any file's path, size or time, and with the shape."""
+    digest = hashlib.sha256(repr(image_shape).encode())
+    for path in source.paths:
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+        digest.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _check_room(folder: Path, num_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise DiskError(
+            f"--cache=disk needs {num_bytes:,} bytes in {folder}, {free:,} are free; "
+            "use --cache=none, or set XDG_CACHE_HOME to a larger disk."
+        )
+
+
+def _existing_parent(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,119 @@
+"""Fetching a data set's files, checked by size and SHA-256, into the user's cache folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import urllib.error
+import urllib.parse
+from collections.abc import Iterable
+from pathlib import Path
+
+from flowrate.errors import DataError
+
+# Sets that need no download: named where one cannot be made.
+OFFLINE_DATASETS = "digits and synthetic need no download"
+_CONNECT_TIMEOUT_SECONDS = 5
+_READ_TIMEOUT_SECONDS = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file to fetch: where it is, how long it is and what it must hash to."""
+
+    url: str
+    num_bytes: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+def cache_folder(name: str = "") -> Path:
+    """Returns the folder for `name` in the user's cache (XDG_CACHE_HOME, else ~/.cache)."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "flowrate" / name
+
+
+def existing_folder(data_dir: Path | None, dataset: str) -> Path:
+    """Returns the folder to read: `--data_dir`, else the data set's cache folder.
+
+    Raises:
+        DataError: `--data_dir` is no folder.
+    """
+    if data_dir is None:
+        return cache_folder(dataset)
+    if not data_dir.is_dir():
+        what = "is a file, not a folder" if data_dir.exists() else "does not exist"
+        raise DataError(f"--data_dir={data_dir} {what}.")
+    return data_dir
+
+
+def missing_from(data_dir: Path, wanted: str) -> DataError:
+    """Returns the error for a `--data_dir` that lacks what the data set is made of."""
+    return DataError(f"--data_dir={data_dir} holds no {wanted}; point it at the folder that does.")
+
+
+def fetch(files: Iterable[RemoteFile], folder: Path, wanted: str) -> list[Path]:
+    """Downloads what is not there yet.
+
+    Args:
+        files: what to fetch.
+        folder: where to; made if need be.
+        wanted: what the user may put into `--data_dir` instead, for the message.
+
+    Returns:
+        The paths, in order.
+
+    Raises:
+        DataError: no connection, or another size or hash than promised.
+    """
+    return [_fetch_one(file, folder, wanted) for file in files]
+
+
+def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
+    path = folder / file.name
+    if path.is_file() and path.stat().st_size == file.num_bytes:
+        return path
+    _check_connection(file, wanted)
+    import keras  # Brings TensorFlow with it: only where something is really downloaded.
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        previous_timeout = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(_READ_TIMEOUT_SECONDS)
+        try:
+            keras.utils.get_file(
+                fname=file.name, origin=file.url, file_hash=file.sha256, hash_algorithm="sha256",
+                cache_dir=str(folder), cache_subdir="", force_download=True,
+            )  # fmt: skip
+        finally:
+            socket.setdefaulttimeout(previous_timeout)
+    except Exception as error:  # get_file raises bare Exception on any network trouble
+        path.unlink(missing_ok=True)
+        raise DataError(f"{file.url} was not downloaded: {_one_line(error)}") from error
+    if path.stat().st_size != file.num_bytes:
+        size = path.stat().st_size
+        path.unlink()
+        raise DataError(f"{file.url}: got {size} bytes, expected {file.num_bytes}.")
+    return path
+
+
+def _check_connection(file: RemoteFile, wanted: str) -> None:
+    """Fails within seconds where there is no network, before anything heavy is imported."""
+    parts = urllib.parse.urlsplit(file.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), _CONNECT_TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise DataError(
+            f"{file.name} ({file.num_bytes:,} bytes from {parts.hostname}) is not here and cannot "
+            f"be fetched ({error.strerror or error}). Give --data_dir=FOLDER with {wanted}; "
+            f"{OFFLINE_DATASETS}."
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,86 @@
+"""A folder of class folders: listed in a fixed order and split file for file as Keras does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from flowrate.errors import DataError
+from input_pipelines._source import FileSource
+
+# What keras.utils.image_dataset_from_directory takes for an image.
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+def list_folder(folder: Path) -> FileSource:
+    """Lists the images below each class folder; classes and files in the order of their names.
+
+    Args:
+        folder: holds one folder per class.
+
+    Returns:
+        The source; labels follow the sorted class names.
+
+    Raises:
+        DataError: no class folders, only one, or one without images.
+    """
+    class_folders = class_folders_of(folder)
+    if not class_folders:
+        raise DataError(f"{folder} holds no class folders (one folder of images for each class).")
+    paths, labels, empty = [], [], []
+    for label, class_folder in enumerate(class_folders):
+        found = _images_below(class_folder)
+        if not found:
+            empty.append(class_folder.name)
+        paths += found
+        labels += [label] * len(found)
+    if empty:
+        raise DataError(
+            f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in class folder {', '.join(empty)}; "
+            "add some, or remove the folder."
+        )
+    if len(class_folders) == 1:
+        raise DataError(
+            f"{folder} has one class folder only ({class_folders[0].name}); "
+            "a classifier needs at least two."
+        )
+    names = tuple(class_folder.name for class_folder in class_folders)
+    return FileSource(tuple(paths), np.array(labels, np.int32), names)
+
+
+def split_like_keras(
+    source: FileSource, validation_split: float, seed: int
+) -> tuple[FileSource, FileSource]:
+    """Splits as `image_dataset_from_directory(validation_split=..., seed=...)` does.
+
+    Keras shuffles the sorted list with `RandomState(seed)` and cuts the second subset from its
+    end (keras/src/utils/dataset_utils.py).
+
+    Returns:
+        (its "training" subset, its "validation" subset), in its order.
+    """
+    order = np.arange(len(source))
+    np.random.RandomState(seed).shuffle(order)
+    num_second = int(validation_split * len(source))
+    first, second = np.split(order, [len(source) - num_second])
+    return source.take(first), source.take(second)
+
+
+def class_folders_of(folder: Path) -> list[Path]:
+    """Returns the folders directly below, by name; hidden ones do not count.
+
+    Raises:
+        DataError: the folder cannot be read.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}.") from None
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _images_below(folder: Path) -> list[Path]:
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
+    # Keras walks folder by folder: by folder first, then by file name.
+    return sorted(found, key=lambda path: (str(path.parent), path.name))

@@ -1,0 +1,115 @@
+"""CIFAR-10: 60,000 colour photos of 32 x 32 pixels in ten classes."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from flowrate.errors import DataError
+from input_pipelines import _download
+from input_pipelines._dataset import DatasetInfo, LoadOptions
+from input_pipelines._source import ArraySource
+
+# The binary version, not the pickled one: reading it cannot run code.
+# Size and hash as in TensorFlow Datasets (url_checksums/cifar10.txt).
+ARCHIVE = _download.RemoteFile(
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    num_bytes=170_052_171,
+    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+FOLDER = "cifar-10-batches-bin"
+FILES = {
+    "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
+RECORD_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
+RECORDS_PER_FILE = 10_000
+WANTED = f"{ARCHIVE.name}, or the folder {FOLDER} from it"
+
+INFO = DatasetInfo(
+    title="CIFAR-10",
+    homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+    licence="free to use with citation (A. Krizhevsky, 2009)",
+    image_shape=(32, 32, 3),
+    class_names=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),  # fmt: skip
+    num_examples={"train": 50_000, "test": 10_000},
+    default_model="resnet18",
+    augmentation="crop,flip",
+)
+
+
+def load(options: LoadOptions) -> dict[str, ArraySource]:
+    """Returns train and test, from the binary archive or the folder unpacked from it.
+
+    Raises:
+        DataError: the files are absent and cannot be fetched, or are damaged.
+    """
+    folder = _download.existing_folder(options.data_dir, "cifar10")
+    unpacked = folder if folder.name == FOLDER else folder / FOLDER
+    if unpacked.is_dir():
+        contents = _read_folder(unpacked)
+    else:
+        path = folder / ARCHIVE.name
+        if not path.is_file():
+            if options.data_dir is not None:
+                raise _download.missing_from(folder, WANTED)
+            (path,) = _download.fetch([ARCHIVE], folder, WANTED)
+        contents = _read_archive(path)
+    return {
+        split: _parse(b"".join(contents[name] for name in names)) for split, names in FILES.items()
+    }
+
+
+def _read_folder(folder: Path) -> dict[str, bytes]:
+    try:
+        found = {name: (folder / name).read_bytes() for names in FILES.values() for name in names}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}.") from None
+    _check_sizes(found, folder)
+    return found
+
+
+def _read_archive(path: Path) -> dict[str, bytes]:
+    """Returns the wanted members' bytes; nothing is unpacked to the disk."""
+    wanted = {name for names in FILES.values() for name in names}
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and name in wanted:
+                    found[name] = archive.extractfile(member).read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: not a readable archive: {error}") from None
+    if missing := sorted(wanted - found.keys()):
+        raise DataError(f"{path}: lacks {', '.join(missing)}.")
+    _check_sizes(found, path)
+    return found
+
+
+def _check_sizes(contents: dict[str, bytes], origin: Path) -> None:
+    expected = RECORD_BYTES * RECORDS_PER_FILE
+    for name, content in contents.items():
+        if len(content) != expected:
+            raise DataError(f"{origin / name}: {len(content)} bytes, expected {expected}.")
+
+
+def _parse(content: bytes) -> ArraySource:
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    labels = records[:, 0].astype(np.int32)
+    return ArraySource(np.ascontiguousarray(images), labels, INFO.class_names)

@@ -1,0 +1,76 @@
+"""TensorFlow's flower photos: 3,670 photos in five classes, split as the tutorial splits them."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+from flowrate.errors import DataError
+from input_pipelines import _download
+from input_pipelines._dataset import DatasetInfo, LoadOptions
+from input_pipelines._folders import class_folders_of, list_folder, split_like_keras
+from input_pipelines._source import FileSource
+
+# Size and hash as in TensorFlow Datasets (datasets/tf_flowers/checksums.tsv).
+ARCHIVE = _download.RemoteFile(
+    url="https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
+    num_bytes=228_813_984,
+    sha256="4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
+)
+FOLDER = "flower_photos"
+WANTED = f"the folder {FOLDER}"
+# What the tutorial passes to image_dataset_from_directory; its "validation" is the test split here.
+TEST_SPLIT = 0.2
+TEST_SPLIT_SEED = 123
+
+INFO = DatasetInfo(
+    title="TensorFlow flower photos",
+    homepage="https://www.tensorflow.org/datasets/catalog/tf_flowers",
+    licence="CC BY 2.0",
+    image_shape=(180, 180, 3),
+    class_names=("daisy", "dandelion", "roses", "sunflowers", "tulips"),
+    num_examples={"train": 2_936, "test": 734},
+    default_model="flowers_cnn",
+    augmentation="flip,rotation,zoom",
+)
+
+
+def load(options: LoadOptions) -> dict[str, FileSource]:
+    """Returns train and test, from `--data_dir`, the cache or the network.
+
+    `--data_dir` may be the folder `flower_photos` itself or the one it lies in.
+
+    Raises:
+        DataError: the photos are absent and cannot be fetched, or a class folder is missing.
+    """
+    folder = _find(_download.existing_folder(options.data_dir, "flowers"))
+    if folder is None:
+        if options.data_dir is not None:
+            raise _download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
+        folder = _fetch()
+    train, test = split_like_keras(list_folder(folder), TEST_SPLIT, TEST_SPLIT_SEED)
+    return {"train": train, "test": test}
+
+
+def _find(folder: Path) -> Path | None:
+    for candidate in (folder / FOLDER, folder):
+        if candidate.is_dir():
+            names = tuple(entry.name for entry in class_folders_of(candidate))
+            if names == INFO.class_names:
+                return candidate
+    return None
+
+
+def _fetch() -> Path:
+    cache = _download.cache_folder("flowers")
+    (archive_path,) = _download.fetch([ARCHIVE], cache, WANTED)
+    partial = cache / f"{FOLDER}.partial"
+    try:
+        with tarfile.open(archive_path) as archive:
+            archive.extractall(partial, filter="data")  # refuses links and paths that lead outside
+        # Published under its name only when whole.
+        (partial / FOLDER).rename(cache / FOLDER)
+        partial.rmdir()
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{archive_path} cannot be unpacked: {error}") from None
+    return cache / FOLDER

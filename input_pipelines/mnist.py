@@ -1,0 +1,67 @@
+"""MNIST: 70,000 handwritten digits of 28 x 28 pixels."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from flowrate.errors import DataError
+from input_pipelines import _download, _idx
+from input_pipelines._dataset import DatasetInfo, LoadOptions
+from input_pipelines._source import ArraySource
+
+# Size and hash as in Keras (keras/src/datasets/mnist.py).
+ARCHIVE = _download.RemoteFile(
+    url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
+    num_bytes=11_490_434,
+    sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+)
+WANTED = "mnist.npz or the four *-ubyte.gz files"
+
+INFO = DatasetInfo(
+    title="MNIST",
+    homepage="https://yann.lecun.org/exdb/mnist/",
+    licence="CC BY-SA 3.0",
+    image_shape=(28, 28, 1),
+    class_names=tuple("0123456789"),
+    num_examples={"train": 60_000, "test": 10_000},
+    default_model="cnn",
+    augmentation="translation,rotation",
+)
+
+
+def load(options: LoadOptions) -> dict[str, ArraySource]:
+    """Returns train and test, from Keras's `mnist.npz` or from the four idx files.
+
+    Raises:
+        DataError: the files are absent and cannot be fetched, or are damaged.
+    """
+    folder = _download.existing_folder(options.data_dir, "mnist")
+    if _idx.has_idx_files(folder):
+        parts = {split: _idx.read_split(folder, split) for split in _idx.FILES}
+    else:
+        path = folder / ARCHIVE.name
+        if not path.is_file():
+            if options.data_dir is not None:
+                raise _download.missing_from(folder, WANTED)
+            (path,) = _download.fetch([ARCHIVE], folder, WANTED)
+        parts = _read_archive(path)
+    return {
+        split: ArraySource(images, labels, INFO.class_names)
+        for split, (images, labels) in parts.items()
+    }
+
+
+def _read_archive(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {
+                split: (archive[f"x_{split}"][..., np.newaxis],
+                        archive[f"y_{split}"].astype(np.int32))
+                for split in INFO.num_examples
+            }  # fmt: skip
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable MNIST archive: {reason}") from None

@@ -1,0 +1,78 @@
+"""Blocks on their way to the replicas: how long they are, and who gets which rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+# A block is held several times over (prefetched, placed, augmented), so it is kept small; and
+# beyond this many steps the cost of a call is spread thin enough.
+_MAX_BLOCK_BYTES = 32 * 2**20
+_MAX_BLOCK_STEPS = 256
+# Evaluation needs no small batches; these keep its memory near that of a training step.
+_EVALUATION_BATCH_BYTES = 2**18
+_EVALUATION_BATCH_ROWS = 512
+
+
+def training_block_steps(
+    image_shape: tuple[int, int, int], global_batch_size: int, num_steps: int, steps_per_call: int
+) -> int:
+    """Returns how many steps a block holds.
+
+    Args:
+        image_shape: (height, width, channels).
+        global_batch_size: examples per step.
+        num_steps: steps in the whole run; a block is never longer.
+        steps_per_call: what the user asked for, or 0.
+    """
+    if steps_per_call:
+        return min(steps_per_call, num_steps)
+    batch_bytes = global_batch_size * int(np.prod(image_shape))
+    return max(1, min(_MAX_BLOCK_BYTES // batch_bytes, _MAX_BLOCK_STEPS, num_steps))
+
+
+def evaluation_batch_size(image_shape: tuple[int, int, int], global_batch_size: int) -> int:
+    """Returns a multiple of the training batch, larger where images are small."""
+    batch_bytes = global_batch_size * int(np.prod(image_shape))
+    factor = min(
+        _EVALUATION_BATCH_BYTES // batch_bytes, _EVALUATION_BATCH_ROWS // global_batch_size
+    )
+    return global_batch_size * max(1, factor)
+
+
+def evaluation_block_steps(num_examples: int, batch_size: int, image_shape: tuple) -> int:
+    """Returns how many steps a block of an evaluation holds: as even as they come out."""
+    num_steps = math.ceil(num_examples / batch_size)
+    most = max(1, _MAX_BLOCK_BYTES // (batch_size * int(np.prod(image_shape))))
+    return math.ceil(num_steps / math.ceil(num_steps / most))
+
+
+def place(strategy: tf.distribute.Strategy, block: dict[str, tf.Tensor]) -> dict:
+    """Brings each replica its rows of a block.
+
+    Args:
+        block: tensors [steps, rows, ...].
+
+    Returns:
+        The same names; with several replicas each tensor is a PerReplica of [steps, rows / R, ...],
+        on that replica's device.
+    """
+    num_replicas = strategy.num_replicas_in_sync
+    if num_replicas == 1:
+        return {name: tf.identity(tensor) for name, tensor in block.items()}
+
+    def rows_of(name: str):
+        tensor = block[name]
+        rows = tensor.shape[1] // num_replicas
+
+        def slice_rows(context: tf.distribute.ValueContext) -> tf.Tensor:
+            first = context.replica_id_in_sync_group * rows
+            return tensor[:, first : first + rows]
+
+        return slice_rows
+
+    return {
+        name: strategy.experimental_distribute_values_from_function(rows_of(name)) for name in block
+    }

@@ -1,0 +1,283 @@
+"""TrainConfig: what was asked for. Each option is written once; no TensorFlow here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flowrate import options
+from flowrate.errors import ConfigError
+from flowrate.options import option
+from input_pipelines import DATASETS, _augmentation_names
+from models import MODELS
+
+STRATEGIES = ("one_device", "mirrored")
+# TensorFlow's other strategies: known by name, so that asking for one gets a plain answer.
+LATER_STRATEGIES = ("multi_worker_mirrored", "parameter_server", "tpu")
+OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
+DEFAULT_EPOCHS = 10
+
+_DATA, _MODEL, _DEVICES = "Data", "Model", "Devices and speed"
+_OPTIMIZATION, _RUN = "Optimization", "Run"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What was asked for: frozen, JSON-able, checked when made.
+
+    Raises (on construction):
+        ConfigError: a value, or a combination of values, that cannot work.
+    """
+
+    dataset: str = option(
+        "digits", group=_DATA, help=f"The data set: {', '.join(DATASETS.spellings())}."
+    )
+    data_dir: str | None = option(
+        None, group=_DATA, help="Folder with the data set's files; unset: the usual places."
+    )
+    image_size: int | None = option(
+        None, group=_DATA, lower_bound=1, upper_bound=4096,
+        help="Side in pixels that images are brought to; unset: the data set's own.",
+    )  # fmt: skip
+    validation_examples: int = option(
+        0, group=_DATA, lower_bound=0,
+        help="Examples held out of training for validation, stratified, drawn by the seed.",
+    )  # fmt: skip
+    augmentation: str = option(
+        "none", group=_DATA,
+        help="none, preset (the data set's own), or a comma list of "
+        f"{', '.join(_augmentation_names.NAMES)}.",
+    )  # fmt: skip
+    cache: str = option(
+        "auto", group=_DATA, choices=("auto", "none", "memory", "disk"),
+        help="Where decoded images are kept.",
+    )  # fmt: skip
+
+    model: str = option(
+        "auto", group=_MODEL,
+        help=f"auto (the data set's usual one) or: {', '.join(MODELS.spellings())}.",
+    )  # fmt: skip
+    label_smoothing: float = option(
+        0.0, group=_MODEL, lower_bound=0, upper_bound=0.99,
+        help="Share of each training target spread over all classes.",
+    )  # fmt: skip
+
+    strategy: str = option(
+        "one_device", group=_DEVICES,
+        help=f"How replicas are made: {', '.join(STRATEGIES)} (one replica per GPU).",
+    )  # fmt: skip
+    virtual_devices: int = option(
+        0, group=_DEVICES, lower_bound=0, upper_bound=64,
+        help="Split the CPU into this many devices, to try --strategy=mirrored anywhere; 0: do not.",
+    )  # fmt: skip
+    precision: str = option(
+        "float32", group=_DEVICES, choices=("float32", "mixed_bfloat16", "mixed_float16"),
+        help="What layers compute in; mixed_float16 scales the loss.",
+    )  # fmt: skip
+    jit: str = option(
+        "auto", group=_DEVICES, choices=("auto", "on", "off"),
+        help="Compile the training loop with XLA.",
+    )  # fmt: skip
+    steps_per_call: int = option(
+        0, group=_DEVICES, lower_bound=0, upper_bound=100_000,
+        help="Most steps in one compiled call; 0: what fits in half a second.",
+    )  # fmt: skip
+
+    global_batch_size: int = option(
+        32, group=_OPTIMIZATION, lower_bound=1, alias="batch_size",
+        help="Examples per step, over all replicas.",
+    )  # fmt: skip
+    epochs: int | None = option(
+        None, group=_OPTIMIZATION, lower_bound=1,
+        help=f"How often each example is seen; unset: {DEFAULT_EPOCHS}, unless --steps is given.",
+    )  # fmt: skip
+    steps: int | None = option(
+        None, group=_OPTIMIZATION, lower_bound=1, help="Length in steps, instead of --epochs."
+    )
+    optimizer: str = option(
+        "adam", group=_OPTIMIZATION, choices=OPTIMIZERS,
+        help="sgd has Nesterov momentum of --momentum.",
+    )  # fmt: skip
+    learning_rate: float = option(
+        1e-3, group=_OPTIMIZATION, lower_bound=0, help="The highest learning rate of the schedule."
+    )
+    momentum: float = option(
+        0.9, group=_OPTIMIZATION, lower_bound=0, upper_bound=1, help="Of sgd and muon."
+    )
+    schedule: str = option(
+        "constant", group=_OPTIMIZATION, choices=("constant", "cosine", "piecewise"),
+        help="How the learning rate goes on after warm-up: cosine falls to 0, piecewise to a tenth "
+        "at each of --schedule_milestones.",
+    )  # fmt: skip
+    warmup_steps: int = option(
+        0,
+        group=_OPTIMIZATION,
+        lower_bound=0,
+        help="Steps over which the learning rate rises from 0.",
+    )
+    schedule_milestones: str = option(
+        "0.5,0.75", group=_OPTIMIZATION,
+        help="Where piecewise falls, as shares of the run, rising.",
+    )  # fmt: skip
+    weight_decay: float = option(
+        0.0, group=_OPTIMIZATION, lower_bound=0,
+        help="Decoupled; biases and normalization are left out. For adamw, sgd, lamb and muon.",
+    )  # fmt: skip
+    gradient_clip_norm: float = option(
+        0.0, group=_OPTIMIZATION, lower_bound=0, help="Largest norm of the whole gradient; 0: any."
+    )
+    ema_decay: float = option(
+        0.0, group=_OPTIMIZATION, lower_bound=0, upper_bound=0.999999,
+        help="Evaluate and export a moving average of the weights with this decay; 0: do not.",
+    )  # fmt: skip
+    early_stopping_patience: int = option(
+        0, group=_OPTIMIZATION, lower_bound=0,
+        help="Stop after this many evaluations without a better validation accuracy, and go back to "
+        "the best weights; 0: never.",
+    )  # fmt: skip
+
+    run_dir: str | None = option(
+        None, group=_RUN, help="Folder of the run; unset: runs/DATASET-MODEL-DATE-TIME."
+    )
+    resume: str = option(
+        "auto", group=_RUN, choices=("auto", "never", "must"),
+        help="What to do with a run that --run_dir already holds.",
+    )  # fmt: skip
+    seed: int = option(
+        0, group=_RUN, lower_bound=0, upper_bound=2**31 - 1,
+        help="Decides initial weights, order, augmentation, dropout and held-out examples.",
+    )  # fmt: skip
+    deterministic: bool = option(
+        False, group=_RUN, help="Use only operations that give the same bits each time; slower."
+    )
+    log_every_steps: int = option(
+        100, group=_RUN, lower_bound=1, help="Steps between lines of the log and of metrics.jsonl."
+    )
+    evaluate_every_steps: int = option(
+        0, group=_RUN, lower_bound=0, help="Steps between evaluations; 0: at the end of each epoch."
+    )
+    checkpoint_every_steps: int = option(
+        0, group=_RUN, lower_bound=0, help="Steps between checkpoints; 0: at the end of each epoch."
+    )
+    keep_checkpoints: int = option(
+        3, group=_RUN, lower_bound=1, help="Latest checkpoints kept; the best is kept besides."
+    )
+    profile_steps: str | None = option(
+        None, group=_RUN, help="FIRST,LAST: write a TensorBoard profile of these steps."
+    )
+
+    def __post_init__(self):
+        options.check(self)
+        DATASETS.check(self.dataset)
+        if self.model != "auto":
+            MODELS.check(self.model)
+        _check_strategy(self)
+        _check_length(self)
+        _check_optimization(self)
+        if self.augmentation != "preset":
+            _augmentation_names.parse(self.augmentation)
+        self.profiled_steps()
+
+    def milestones(self) -> tuple[float, ...]:
+        """Returns `schedule_milestones` as shares of the run, rising, in (0, 1)."""
+        try:
+            shares = tuple(float(text) for text in self.schedule_milestones.split(","))
+        except ValueError:
+            shares = ()
+        rising = all(low < high for low, high in zip((0.0, *shares), (*shares, 1.0)))
+        if not shares or not rising:
+            raise ConfigError(
+                f"--schedule_milestones={self.schedule_milestones}: give rising shares between "
+                "0 and 1, as in 0.5,0.75."
+            )
+        return shares
+
+    def profiled_steps(self) -> tuple[int, int] | None:
+        """Returns (first, last) of `profile_steps`, 1-based and inclusive, or None."""
+        if self.profile_steps is None:
+            return None
+        first, comma, last = self.profile_steps.partition(",")
+        if not (comma and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+            raise ConfigError(f"--profile_steps={self.profile_steps}: give two steps, as in 20,30.")
+        return int(first), int(last)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as a JSON-able dictionary."""
+        return dataclasses.asdict(self)
+
+
+# Flags that a resumed run may change: they decide where, how fast and how it is reported, never
+# what is computed.
+CHANGEABLE_ON_RESUME = frozenset(
+    {
+        "data_dir", "cache", "strategy", "virtual_devices", "steps_per_call", "run_dir", "resume",
+        "keep_checkpoints", "profile_steps",
+    }
+)  # fmt: skip
+
+
+def check_divides(global_batch_size: int, num_replicas: int) -> None:
+    """Raises ConfigError, with the nearest sizes that work, if a batch does not divide evenly."""
+    remainder = global_batch_size % num_replicas
+    if remainder:
+        below, above = global_batch_size - remainder, global_batch_size - remainder + num_replicas
+        good = f"{below} or {above}" if below else f"{above}"
+        raise ConfigError(
+            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} replicas; "
+            f"use {good}."
+        )
+
+
+def check_mixes_pairs(augmentation: tuple[str, ...], per_replica_batch_size: int) -> None:
+    """Raises ConfigError if an augmentation that works on pairs meets an odd batch."""
+    mixing = [name for name in augmentation if name in _augmentation_names.MIXING]
+    if mixing and per_replica_batch_size % 2:
+        raise ConfigError(
+            f"--augmentation={mixing[0]} blends pairs, but each replica has "
+            f"{per_replica_batch_size} examples per step; use an even number."
+        )
+
+
+def _check_strategy(config: TrainConfig) -> None:
+    strategy = config.strategy
+    if strategy in LATER_STRATEGIES:
+        raise ConfigError(
+            f"--strategy={strategy}: not in this version; use {' or '.join(STRATEGIES)}."
+        )
+    if strategy not in STRATEGIES:
+        near = options.nearest_name(strategy, STRATEGIES)
+        raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
+    if config.virtual_devices > 1:
+        if strategy == "one_device":
+            raise ConfigError(
+                f"--virtual_devices={config.virtual_devices} makes no difference to "
+                "--strategy=one_device; use --strategy=mirrored."
+            )
+        check_divides(config.global_batch_size, config.virtual_devices)
+        check_jit(config, config.virtual_devices)
+
+
+def check_jit(config: TrainConfig, num_replicas: int) -> None:
+    """Raises ConfigError if XLA is demanded where it cannot compile the loop."""
+    if config.jit == "on" and num_replicas > 1:
+        raise ConfigError(
+            f"--jit=on: XLA cannot compile a loop over {num_replicas} replicas "
+            "(their collectives lie inside it); use --jit=auto."
+        )
+
+
+def _check_length(config: TrainConfig) -> None:
+    if config.epochs is not None and config.steps is not None:
+        raise ConfigError(
+            f"--epochs={config.epochs} and --steps={config.steps} both say how long to train; "
+            "give one of them."
+        )
+
+
+def _check_optimization(config: TrainConfig) -> None:
+    if config.weight_decay and config.optimizer == "adam":
+        raise ConfigError(
+            f"--weight_decay={config.weight_decay:g} is not for --optimizer=adam; use adamw."
+        )
+    if config.schedule == "piecewise":
+        config.milestones()

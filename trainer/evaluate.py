@@ -1,0 +1,109 @@
+"""Exact evaluation: every example counts once, on any number of replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from flowrate.errors import DataError
+from input_pipelines._blocks import evaluation_blocks
+from input_pipelines._source import Source
+from trainer import blocks
+from trainer.state import TrainState
+
+
+class Evaluator:
+    """Evaluates a state's model on sources; traced when first used.
+
+    Args:
+        state: whose model, and whose averaged weights if it keeps them.
+        image_shape: (height, width, channels).
+        global_batch_size: of training; evaluation uses a multiple of it.
+        compile_with_xla: whether the loop over batches is compiled.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        image_shape: tuple[int, int, int],
+        global_batch_size: int,
+        compile_with_xla: bool,
+    ):
+        self._state = state
+        self._strategy = state.strategy
+        self._image_shape = image_shape
+        self._batch_size = blocks.evaluation_batch_size(image_shape, global_batch_size)
+        self._evaluate_block = tf.function(
+            self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
+        )
+
+    def __call__(
+        self, source: Source, interrupted: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
+        """Evaluates on all examples of a source.
+
+        Args:
+            source: N examples.
+            interrupted: asked after each block; true gives up.
+
+        Returns:
+            {"accuracy", "loss", "examples"}: shares and mean cross-entropy over N examples, without
+            label smoothing; None where interrupted.
+
+        Raises:
+            DataError: a file cannot be decoded, or not every example was counted.
+        """
+        totals = np.zeros(3)
+        steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
+        with self._state.weights_to_evaluate():
+            for block in evaluation_blocks(
+                source, self._image_shape,
+                global_batch_size=self._batch_size, steps_per_block=steps,
+            ):  # fmt: skip
+                sums = self._evaluate_block(blocks.place(self._strategy, block)).numpy()
+                # In float64, batch after batch: the order of a float32 sum would show.
+                for row in sums:
+                    totals += row
+                if interrupted():
+                    return None
+        loss, correct, count = totals
+        if count != len(source):
+            raise DataError(f"evaluated {count:.0f} examples of {len(source)}.")
+        return {"accuracy": correct / count, "loss": loss / count, "examples": int(count)}
+
+    def _evaluate_block_fn(self, block: dict) -> tf.Tensor:
+        """Returns float32 [steps, 3]: sum of losses, number correct, number of examples."""
+        tensor = self._strategy.experimental_local_results(block["images"])[0]
+        num_steps = tensor.shape[0]
+        sums = tf.TensorArray(tf.float32, size=num_steps, element_shape=[3])
+
+        def one_step(position, sums):
+            values = self._strategy.run(self._replica_step, args=(block, position))
+            (values, *_) = self._strategy.experimental_local_results(values)
+            return position + 1, sums.write(position, values)
+
+        _, sums = tf.while_loop(
+            lambda position, _: position < num_steps, one_step, [tf.constant(0), sums]
+        )
+        return sums.stack()
+
+    def _replica_step(self, block: dict[str, tf.Tensor], position: tf.Tensor) -> tf.Tensor:
+        images, labels = block["images"][position], block["labels"][position]
+        weights = block["weights"][position]
+        logits = self._state.model(images, training=False)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
+        sums = tf.stack(
+            [
+                # where, not a product: a padded row may hold anything, and 0 * NaN is NaN.
+                tf.reduce_sum(tf.where(weights > 0, losses, 0.0)),
+                tf.reduce_sum(tf.where(correct, weights, 0.0)),
+                tf.reduce_sum(weights),
+            ]
+        )
+        if self._strategy.num_replicas_in_sync == 1:
+            return sums
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)

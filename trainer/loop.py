@@ -1,0 +1,133 @@
+"""The training loop: the whole run, on one page.
+
+The plan cuts the run into segments wherever something is due, so nothing here asks for the step
+number; the engine trains a segment in compiled calls of many steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from flowrate.errors import Preempted
+from input_pipelines._source import Source
+from trainer.clock import PhaseClock
+from trainer.config import TrainConfig
+from trainer.evaluate import Evaluator
+from trainer.optimizers import without_loss_scale
+from trainer.plan import Segment, TrainPlan
+from trainer.run_dir import RunDir
+from trainer.state import TrainState
+from trainer.steps import StepEngine
+from trainer.stop import StopRequest
+from trainer.writers import RunWriter
+
+
+@dataclasses.dataclass
+class TrainingRun:
+    """All that the loop works with, put together by trainer/build.py."""
+
+    config: TrainConfig
+    plan: TrainPlan
+    state: TrainState
+    engine: StepEngine
+    evaluator: Evaluator
+    evaluation_split: str
+    sources: dict[str, Source]
+    run_dir: RunDir
+    writer: RunWriter
+    clock: PhaseClock
+    stop: StopRequest
+    saved_step: int
+    steps_measured: int = 0
+
+
+def train(run: TrainingRun) -> None:
+    """Trains from where the state stands to the end of the plan, or until patience runs out.
+
+    Raises:
+        Preempted: a signal came; the state is saved.
+        DivergedError: the loss or a weight is not finite; the last checkpoint is.
+        DataError: an image cannot be decoded.
+        DiskError: a record or a checkpoint cannot be written.
+    """
+    progress = run.state.progress
+    run.stop.arm()
+    if progress.evaluation_pending:  # A signal came during this evaluation.
+        _evaluate(run)
+    for segment in run.plan.segments(start=progress.step):
+        if _out_of_patience(run):
+            break
+        _train_segment(run, segment)
+        if progress.step == segment.last:
+            _finish_segment(run, segment)
+        if run.stop:
+            _save(run)
+            raise Preempted(f"{run.stop.signal_name}: preempted at step {progress.step}, saved.")
+    if _out_of_patience(run):
+        _return_to_best(run)
+
+
+def _train_segment(run: TrainingRun, segment: Segment) -> None:
+    progress = run.state.progress
+    for results in run.engine.run(segment):
+        progress.add_steps(results.metrics, run.plan.global_batch_size)
+        run.writer.called(results, progress.since_log.means())
+        run.clock.add("input_wait", results.input_wait_seconds)
+        run.clock.add("compile" if results.is_warmup else "train", results.seconds)
+        if not results.is_warmup:
+            run.steps_measured += results.num_steps
+        if run.stop:
+            return
+
+
+def _finish_segment(run: TrainingRun, segment: Segment) -> None:
+    """Does what is due after a segment: log, evaluate, save; in this order."""
+    progress = run.state.progress
+    if segment.ends_epoch:
+        progress.end_epoch()
+    if segment.log:
+        optimizer = without_loss_scale(run.state.optimizer)
+        rate = float(optimizer._learning_rate(progress.step - 1))
+        run.writer.log(progress.step, progress.since_log.means(), rate)
+        progress.start_log()
+    is_best = False
+    if segment.evaluate:
+        progress.evaluation_pending = True
+        is_best = _evaluate(run)
+    if (segment.checkpoint or is_best) and not run.stop:
+        _save(run)
+
+
+def _evaluate(run: TrainingRun) -> bool:
+    """Evaluates, records, and returns whether it is the best so far; a signal breaks it off."""
+    progress, split = run.state.progress, run.evaluation_split
+    with run.clock.phase("evaluate"):
+        found = run.evaluator(run.sources[split], interrupted=lambda: bool(run.stop))
+    if found is None:
+        return False
+    evaluation = {"step": progress.step, "split": split, **found}
+    run.writer.evaluation(evaluation)
+    return progress.add_evaluation(evaluation)
+
+
+def _save(run: TrainingRun) -> None:
+    progress = run.state.progress
+    if run.saved_step == progress.step:
+        return
+    started = time.perf_counter()
+    with run.clock.phase("checkpoint"):
+        run.run_dir.checkpoints.save(run.state.to_arrays(), progress)
+    run.saved_step = progress.step
+    run.writer.checkpoint(progress.step, time.perf_counter() - started)
+
+
+def _out_of_patience(run: TrainingRun) -> bool:
+    patience = run.config.early_stopping_patience
+    return 0 < patience <= run.state.progress.evaluations_since_best
+
+
+def _return_to_best(run: TrainingRun) -> None:
+    """Takes back the weights of the best evaluation; the progress stays where it is."""
+    best = run.run_dir.checkpoints.read(run.state.progress.best["step"])
+    run.state.restore(dataclasses.replace(best, progress=run.state.progress))

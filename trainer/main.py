@@ -1,0 +1,134 @@
+"""Trains an image classifier: `python -m trainer.main --dataset=flowers --strategy=mirrored`.
+
+This file only connects. The order matters: flags, run directory and data set are checked before
+TensorFlow is imported, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowrate import options
+from flowrate.environment import describe_environment
+from flowrate.errors import (
+    INTERNAL_ERROR_EXIT_CODE,
+    FlowrateError,
+    OutOfMemoryError,
+    Preempted,
+)
+from trainer.clock import PhaseClock
+from trainer.config import TrainConfig
+from trainer.stop import StopRequest
+
+USAGE = """Trains an image classifier and measures how fast and how well.
+
+    python -m trainer.main [--flag=value ...]
+
+With no flags: the digits data set on one device."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; returns its exit status (flowrate/errors.py)."""
+    started = time.perf_counter()
+    stop = StopRequest()
+    stop.install()
+    run_dir = None
+    try:
+        config = options.parse(TrainConfig, argv)
+        if config is None:
+            print(options.render_help(TrainConfig, USAGE))
+            return 0
+        from trainer.console import Console
+        from trainer.run_dir import RunDir
+
+        console = Console()
+        run_dir = RunDir.open(config, console.say)
+        if result := run_dir.result():
+            console.say("this run is complete already; its result:")
+            console.show_summary(result, str(run_dir.path))
+            return 0
+        _run(config, list(argv), run_dir, console, stop, started)
+        return 0
+    except FlowrateError as error:
+        return _report(error, run_dir)
+    except Exception as error:
+        if out_of_memory := _as_out_of_memory(error):
+            return _report(out_of_memory, run_dir)
+        return _report_internal_error(error, run_dir)
+    finally:
+        if run_dir:
+            run_dir.remove_if_unused()
+
+
+def _run(config, argv, run_dir, console, stop, started) -> None:
+    from trainer.data import load_data
+
+    clock = PhaseClock()
+    with clock.phase("data"):
+        data = load_data(config)
+    run_dir.write_config(config, describe_environment(argv))
+    # Before TensorFlow loads; the level also covers what is printed while it does.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from trainer.native_log import divert_native_stderr
+
+    divert_native_stderr(run_dir.path / "tensorflow.log")
+    from trainer import build, loop, result
+
+    clock.add("import", time.perf_counter() - started - clock.seconds["data"])
+    run = build.build_run(config, data, run_dir, console, clock, stop)
+    with clock.phase("build"):
+        run.writer.describe(config, run.state.model, data.image_shape)
+    console.start_bar(run.state.progress.step, run.plan.total_steps)
+    try:
+        loop.train(run)
+    finally:
+        run.writer.close()
+    stop.disarm(str(run_dir.path))
+    record = result.evaluate_and_describe(run, data)
+    result.save_model(run)
+    run_dir.write_result(record)
+    console.show_summary(record, str(run_dir.path))
+
+
+def _report(error: FlowrateError, run_dir) -> int:
+    """Prints one line, notes the end in the run directory, and returns the exit status."""
+    print(f"{'' if isinstance(error, Preempted) else 'error: '}{error}", file=sys.stderr)
+    if run_dir:
+        run_dir.record_failure(error)
+    return error.exit_code
+
+
+def _report_internal_error(error: Exception, run_dir) -> int:
+    folder = run_dir.path if run_dir else Path.cwd()
+    path = folder / "traceback.txt"
+    try:
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"the traceback is in {path}"
+    except OSError:
+        traceback.print_exception(error)
+        where = "its traceback stands above"
+    first_line = (str(error).strip().splitlines() or [""])[0][:200]
+    print(
+        f"error: an error of the program itself: {type(error).__name__}: {first_line}; {where}.",
+        file=sys.stderr,
+    )
+    return INTERNAL_ERROR_EXIT_CODE
+
+
+def _as_out_of_memory(error: Exception) -> OutOfMemoryError | None:
+    # By name: TensorFlow may not be imported yet.
+    if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
+        return None
+    reason = (str(error).strip().splitlines() or ["out of memory"])[0][:160]
+    return OutOfMemoryError(
+        f"out of memory ({reason}); lower --global_batch_size or --image_size, or use --cache=none."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,126 @@
+"""Optimizers and learning-rate schedules, from Keras, by name."""
+
+from __future__ import annotations
+
+import keras
+
+from trainer.config import TrainConfig
+
+# What the learning rate is multiplied by at each milestone of `piecewise`.
+PIECEWISE_FACTOR = 0.1
+
+
+def build_schedule(
+    config: TrainConfig, total_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns learning rate as a function of the number of steps done.
+
+    cosine: I. Loshchilov, F. Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017,
+    without restarts.
+    """
+    after_warmup = max(1, total_steps - config.warmup_steps)
+    if config.schedule == "cosine":
+        # Keras counts the warm-up apart from the decay.
+        main = keras.optimizers.schedules.CosineDecay(config.learning_rate, after_warmup)
+    elif config.schedule == "piecewise":
+        boundaries = [round(share * after_warmup) for share in config.milestones()]
+        values = [config.learning_rate * PIECEWISE_FACTOR**n for n in range(len(boundaries) + 1)]
+        main = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+    else:
+        main = _Constant(config.learning_rate)
+    return _WarmUp(main, config.learning_rate, config.warmup_steps)
+
+
+def build_optimizer(
+    config: TrainConfig, total_steps: int, variables: list[keras.Variable]
+) -> keras.Optimizer:
+    """Returns the optimizer, built for these variables.
+
+    Its gradients must come summed over all replicas already (steps.py does it once, together with
+    the metrics), so its own summing is switched off; clipping then sees the whole gradient.
+    """
+    shared = {
+        "learning_rate": build_schedule(config, total_steps),
+        "weight_decay": config.weight_decay or None,
+        "global_clipnorm": config.gradient_clip_norm or None,
+        "use_ema": config.ema_decay > 0,
+        "ema_momentum": config.ema_decay,
+    }
+    optimizer = _BUILDERS[config.optimizer](config, shared)
+    optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
+    if config.weight_decay:
+        # Biases and the scales of normalization: shrinking them does not regularize.
+        optimizer.exclude_from_weight_decay([v for v in variables if len(v.shape) < 2])
+    if config.precision == "mixed_float16":
+        # float16 underflows at 6e-8: gradients are computed of a scaled loss.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(variables)
+    return optimizer
+
+
+def without_loss_scale(optimizer: keras.Optimizer) -> keras.Optimizer:
+    """Returns the optimizer that holds schedule and averages, inside a LossScaleOptimizer or not."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _adam(config: TrainConfig, shared: dict) -> keras.Optimizer:
+    return keras.optimizers.Adam(**shared)
+
+
+def _adamw(config: TrainConfig, shared: dict) -> keras.Optimizer:
+    return keras.optimizers.AdamW(**shared | {"weight_decay": config.weight_decay})
+
+
+def _sgd(config: TrainConfig, shared: dict) -> keras.Optimizer:
+    nesterov = config.momentum > 0
+    return keras.optimizers.SGD(momentum=config.momentum, nesterov=nesterov, **shared)
+
+
+def _lamb(config: TrainConfig, shared: dict) -> keras.Optimizer:
+    return keras.optimizers.Lamb(**shared)
+
+
+def _muon(config: TrainConfig, shared: dict) -> keras.Optimizer:
+    # Muon is for hidden matrices; the classifier goes to its AdamW, as its authors advise.
+    return keras.optimizers.Muon(
+        momentum=config.momentum, exclude_layers=["logits"], adam_weight_decay=0.0, **shared
+    )
+
+
+_BUILDERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd, "lamb": _lamb, "muon": _muon}
+
+
+class _Constant(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, learning_rate: float):
+        self.learning_rate = learning_rate
+
+    def __call__(self, step):
+        return keras.ops.convert_to_tensor(self.learning_rate, "float32")
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate}
+
+
+class _WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly to `learning_rate` over `warmup_steps`, then follows `main` from its start."""
+
+    def __init__(self, main, learning_rate: float, warmup_steps: int):
+        self.main = main
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        if not self.warmup_steps:
+            return self.main(step)
+        step = keras.ops.cast(step, "float32")
+        # The first step has a rate too: a rate of 0 would be a step that does nothing.
+        rising = self.learning_rate * (step + 1) / self.warmup_steps
+        later = self.main(keras.ops.maximum(step - self.warmup_steps, 0))
+        return keras.ops.where(step < self.warmup_steps, rising, later)
+
+    def get_config(self):
+        return {
+            "main": keras.optimizers.schedules.serialize(self.main),
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+        }

@@ -1,0 +1,113 @@
+"""TrainPlan: what will happen, worked out before step 1. Pure Python; no TensorFlow.
+
+Periodicity is data here: `segments` cuts the run wherever something is due, so that the loop asks
+nothing of the step number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from trainer.config import DEFAULT_EPOCHS, TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Steps `first` to `last` (1-based, inclusive), and what is due after the last of them."""
+
+    first: int
+    last: int
+    log: bool
+    evaluate: bool
+    checkpoint: bool
+    ends_epoch: bool
+
+    @property
+    def num_steps(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """The run in numbers.
+
+    Attributes:
+        num_train_examples: N.
+        global_batch_size: examples per step.
+        total_steps: the smallest number of steps that shows each example `epochs` times. Where the
+            last batch does not come out even it runs on into the next epoch: nothing is dropped.
+        log_every_steps, evaluate_every_steps, checkpoint_every_steps: 0 for once an epoch.
+    """
+
+    num_train_examples: int
+    global_batch_size: int
+    total_steps: int
+    log_every_steps: int
+    evaluate_every_steps: int
+    checkpoint_every_steps: int
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps per epoch; a fraction where a batch straddles two epochs."""
+        return self.num_train_examples / self.global_batch_size
+
+    def epoch_end(self, epoch: int) -> int:
+        """Returns the step in which the last example of the `epoch`-th epoch (1-based) is seen."""
+        return -(-epoch * self.num_train_examples // self.global_batch_size)
+
+    def epochs_at(self, step: int) -> float:
+        """Returns the epochs seen after `step` steps."""
+        return step * self.global_batch_size / self.num_train_examples
+
+    def segments(self, start: int = 0) -> Iterator[Segment]:
+        """Yields what is left to do after `start` steps, cut wherever something is due.
+
+        The cuts after a resume are those of an undisturbed run.
+        """
+        step = start
+        while step < self.total_steps:
+            ends = self._next_epoch_end(step)
+            due = {
+                "log": _next_multiple(step, self.log_every_steps) or ends,
+                "evaluate": _next_multiple(step, self.evaluate_every_steps) or ends,
+                "checkpoint": _next_multiple(step, self.checkpoint_every_steps) or ends,
+                "ends_epoch": ends,
+            }
+            last = min(self.total_steps, *due.values())
+            flags = {name: at == last for name, at in due.items()}
+            if last == self.total_steps:
+                flags |= {"log": True, "evaluate": True, "checkpoint": True}
+            yield Segment(step + 1, last, **flags)
+            step = last
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as a JSON-able dictionary, with the epochs they amount to."""
+        return dataclasses.asdict(self) | {"epochs": self.epochs_at(self.total_steps)}
+
+    def _next_epoch_end(self, step: int) -> int:
+        epoch = step * self.global_batch_size // self.num_train_examples + 1
+        # A batch that straddled the end of an epoch has already seen some of the next one.
+        end = self.epoch_end(epoch)
+        return end if end > step else self.epoch_end(epoch + 1)
+
+
+def make_plan(config: TrainConfig, num_train_examples: int) -> TrainPlan:
+    """Works out the plan for a training split of `num_train_examples` examples."""
+    epochs = config.epochs or DEFAULT_EPOCHS
+    # Rounded up: the last batch may run on, but no example is left out.
+    steps = config.steps or -(-epochs * num_train_examples // config.global_batch_size)
+    return TrainPlan(
+        num_train_examples=num_train_examples,
+        global_batch_size=config.global_batch_size,
+        total_steps=steps,
+        log_every_steps=config.log_every_steps,
+        evaluate_every_steps=config.evaluate_every_steps,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+    )
+
+
+def _next_multiple(step: int, every: int) -> int:
+    """Returns the first multiple of `every` after `step`; 0 where `every` is 0."""
+    return (step // every + 1) * every if every else 0

@@ -1,0 +1,38 @@
+"""`--profile_steps`: a TensorBoard profile of exactly these steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+
+class StepProfiler:
+    """Profiles steps `first` to `last` (1-based, inclusive) into a TensorBoard folder.
+
+    Args:
+        steps: (first, last), or None to profile nothing.
+        folder: where TensorBoard looks.
+    """
+
+    def __init__(self, steps: tuple[int, int] | None, folder: Path):
+        self._first, self._last = steps or (0, 0)
+        self._folder = folder
+
+    def cut(self, step: int, num_steps: int) -> int:
+        """Shortens a call that starts at `step` so that it ends where the profile begins or ends."""
+        for boundary in (self._first - 1, self._last):
+            if step <= boundary < step + num_steps:
+                return boundary - step + 1
+        return num_steps
+
+    @contextlib.contextmanager
+    def around(self, step: int, num_steps: int) -> Iterator[None]:
+        """Starts the profile before its first step and stops it after its last."""
+        if step == self._first:
+            tf.profiler.experimental.start(str(self._folder))
+        yield
+        if self._first <= step <= self._last <= step + num_steps - 1:
+            tf.profiler.experimental.stop()

@@ -1,0 +1,110 @@
+"""Sums over steps that survive a restart: what the next log line and the epoch's figures need."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass
+class Totals:
+    """Sums of per-step values, added step by step.
+
+    The order of the additions is that of the steps, however they were cut into calls, so the sums
+    after a resume are the same to the last bit.
+    """
+
+    num_steps: int = 0
+    num_examples: int = 0
+    loss: float = 0.0
+    num_correct: int = 0
+    gradient_norm: float = 0.0
+
+    def add(self, metrics: np.ndarray, global_batch_size: int) -> None:
+        """Adds steps.
+
+        Args:
+            metrics: float32 [steps, 3]: mean loss, number correct, norm of the gradient.
+            global_batch_size: examples per step.
+        """
+        for loss, correct, norm in metrics.tolist():
+            self.num_steps += 1
+            self.num_examples += global_batch_size
+            self.loss += loss
+            self.num_correct += round(correct)
+            self.gradient_norm += norm
+
+    def means(self) -> dict[str, float]:
+        """Returns mean loss, accuracy and mean gradient norm; empty where no step was added."""
+        if not self.num_steps:
+            return {}
+        return {
+            "loss": self.loss / self.num_steps,
+            "accuracy": self.num_correct / self.num_examples,
+            "gradient_norm": self.gradient_norm / self.num_steps,
+        }
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands, beside its weights. Written into every checkpoint.
+
+    Attributes:
+        step: steps done.
+        since_log: of the steps since the last log line.
+        this_epoch: of the steps since the last end of an epoch.
+        last_epoch: of the last whole epoch, or empty.
+        evaluation: the last evaluation: {"step", "split", "accuracy", "loss"}, or None.
+        evaluation_pending: an evaluation is due at `step` and not done yet.
+        best: the best evaluation so far, or None.
+        evaluations_since_best: evaluations since then.
+    """
+
+    step: int = 0
+    since_log: Totals = dataclasses.field(default_factory=Totals)
+    this_epoch: Totals = dataclasses.field(default_factory=Totals)
+    last_epoch: Totals = dataclasses.field(default_factory=Totals)
+    evaluation: dict[str, Any] | None = None
+    evaluation_pending: bool = False
+    best: dict[str, Any] | None = None
+    evaluations_since_best: int = 0
+
+    def add_steps(self, metrics: np.ndarray, global_batch_size: int) -> None:
+        """Adds steps; see Totals.add."""
+        self.step += len(metrics)
+        self.since_log.add(metrics, global_batch_size)
+        self.this_epoch.add(metrics, global_batch_size)
+
+    def start_log(self) -> None:
+        """Starts the sums of a log line anew."""
+        self.since_log = Totals()
+
+    def end_epoch(self) -> None:
+        """Starts the sums of an epoch anew."""
+        self.last_epoch, self.this_epoch = self.this_epoch, Totals()
+
+    def add_evaluation(self, evaluation: dict[str, Any]) -> bool:
+        """Records an evaluation; returns whether it is the best so far (ties: lower loss)."""
+        self.evaluation = evaluation
+        self.evaluation_pending = False
+        is_best = self.best is None or _quality(evaluation) > _quality(self.best)
+        if is_best:
+            self.best = evaluation
+        self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
+        return is_best
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a JSON-able dictionary; floats keep every bit."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Progress:
+        """Reads what `to_json` gave."""
+        totals = {name: Totals(**value[name]) for name in ("since_log", "this_epoch", "last_epoch")}
+        return cls(**value | totals)
+
+
+def _quality(evaluation: dict[str, Any]) -> tuple[float, float]:
+    return evaluation["accuracy"], -evaluation["loss"]

@@ -1,0 +1,65 @@
+"""result.json: how a run ended, in one flat record (docs/records.md)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from trainer.data import TrainingData
+from trainer.loop import TrainingRun
+
+
+def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
+    """Evaluates the final weights on the test split and returns the record of a completed run.
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    progress, plan = run.state.progress, run.plan
+    test = _evaluate_test(run)
+    trained = (
+        progress.this_epoch if progress.this_epoch.num_steps else progress.last_epoch
+    ).means()
+    if progress.last_epoch.num_steps > progress.this_epoch.num_steps:
+        trained = progress.last_epoch.means()
+    seconds = run.clock.seconds
+    measured = seconds["train"] + seconds["input_wait"]
+    speed = run.steps_measured / measured if run.steps_measured and measured else None
+    return {
+        "status": "completed",
+        "dataset": run.config.dataset,
+        "model": data.model,
+        "strategy": run.config.strategy,
+        "num_replicas": run.state.strategy.num_replicas_in_sync,
+        "global_batch_size": plan.global_batch_size,
+        "global_step": progress.step,
+        "epochs": plan.epochs_at(progress.step),
+        "train_accuracy": trained.get("accuracy"),
+        "train_loss": trained.get("loss"),
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "test_examples": test["examples"],
+        "best_evaluation": progress.best,
+        "num_parameters": run.state.model.count_params(),
+        "steps_per_second": speed,
+        "examples_per_second": speed and speed * plan.global_batch_size,
+        "seconds": {name: round(value, 6) for name, value in seconds.items()},
+    }
+
+
+def save_model(run: TrainingRun) -> None:
+    """Writes model.keras, whole or not at all, with the weights it was evaluated with."""
+    path = run.run_dir.path / "model.keras"
+    temporary = path.with_name("model.tmp.keras")
+    with run.state.weights_to_evaluate():
+        run.state.model.save(temporary)
+    os.replace(temporary, path)
+
+
+def _evaluate_test(run: TrainingRun) -> dict[str, Any]:
+    last = run.state.progress.evaluation
+    is_current = not run.config.early_stopping_patience and last
+    if is_current and last["split"] == "test" and last["step"] == run.state.progress.step:
+        return last
+    with run.clock.phase("evaluate"):
+        return run.evaluator(run.sources["test"])

@@ -1,0 +1,234 @@
+"""The folder of a run: what it holds, who may use it, and whether a run there may go on.
+
+config.json       what was asked            plan.json         what was planned
+environment.json  on what machine           metrics.jsonl     a row per event
+result.json       how it ended              model.keras       the trained model
+checkpoints/      trainer/checkpoints.py    tensorboard/      the same for TensorBoard
+lock              who uses the folder       tensorflow.log    what TensorFlow's C++ code said
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flowrate.errors import (
+    ConfigError,
+    DiskError,
+    DivergedError,
+    FlowrateError,
+    Preempted,
+    RunDirError,
+)
+from flowrate.records import (
+    append_json_lines,
+    read_json,
+    read_json_lines,
+    write_json,
+    write_text,
+)
+from trainer.checkpoints import Checkpoint, CheckpointStore
+from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
+
+METRICS_SCHEMA_VERSION = 1
+RESULT_SCHEMA_VERSION = 1
+_FAILURE_STATUS = {Preempted: "preempted", DivergedError: "diverged"}
+
+
+class RunDir:
+    """The folder of one run, held by this process from `open` until it ends.
+
+    Attributes:
+        path: the folder.
+        checkpoints: its checkpoints.
+    """
+
+    def __init__(self, path: Path, keep_checkpoints: int, tell: Callable[[str], None]):
+        self.path = path
+        self.checkpoints = CheckpointStore(path / "checkpoints", keep_checkpoints, tell)
+        self._lock = None
+        self._is_started = False
+
+    @classmethod
+    def open(cls, config: TrainConfig, tell: Callable[[str], None]) -> RunDir:
+        """Makes or opens the folder, locks it, and checks that the run may go on in it.
+
+        Raises:
+            ConfigError: the folder cannot be written, or another process uses it.
+            RunDirError: it holds another run, or `--resume` forbids what is found.
+        """
+        path = Path(config.run_dir or _default_name(config)).absolute()
+        self = cls(path, config.keep_checkpoints, tell)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+        except OSError as error:
+            raise ConfigError(
+                f"--run_dir={path}: cannot be used: {error.strerror}; choose another folder."
+            ) from None
+        self._check_same_run(config)
+        return self
+
+    def write_config(self, config: TrainConfig, environment: dict[str, Any]) -> None:
+        """Records what was asked and on what machine. `environment.json` is of the latest start."""
+        write_json(self.path / "config.json", config.to_json())
+        write_json(self.path / "environment.json", environment)
+        self._is_started = True
+
+    def check_data(self, facts: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Records the plan and the facts of the data; refuses other data under a resumed run.
+
+        Args:
+            facts: what must not change: classes, numbers of examples, model.
+            plan: for the record.
+
+        Raises:
+            RunDirError: a fact differs from what the run began with.
+        """
+        path = self.path / "plan.json"
+        if path.exists():
+            before = self._read_own(path).get("data", {})
+            differing = [
+                f"{name}: {before[name]} then, {facts[name]} now"
+                for name in facts
+                if name in before and before[name] != facts[name]
+            ]
+            if differing:
+                raise RunDirError(
+                    f"{self.path}: the data set differs from what this run began with "
+                    f"({'; '.join(differing)}); give the same data or another --run_dir."
+                )
+        write_json(path, plan | {"data": facts})
+
+    def restore(self, resume: str) -> Checkpoint | None:
+        """Finds the checkpoint to go on from, and drops the records of what came after it.
+
+        Raises:
+            RunDirError: there should be a checkpoint, and there is none that is whole.
+        """
+        self.checkpoints.sweep()
+        checkpoint = self.checkpoints.latest()
+        rows = read_json_lines(self.metrics_path)
+        if checkpoint is None:
+            if any(row.get("kind") == "checkpoint" for row in rows):
+                raise RunDirError(
+                    f"{self.path}: checkpoints were written and none is left, refusing to start "
+                    "over; choose another --run_dir."
+                )
+            if resume == "must":
+                raise RunDirError(
+                    f"--resume=must: {self.path} holds no checkpoint to go on from; "
+                    "use --resume=auto to begin."
+                )
+        step = checkpoint.progress.step if checkpoint else 0
+        kept = [row for row in rows if row.get("step", 0) <= step]
+        if kept != rows:
+            write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+        return checkpoint
+
+    def append_metrics(self, kind: str, values: dict[str, Any]) -> None:
+        """Appends a row to metrics.jsonl (docs/records.md)."""
+        row = {"schema_version": METRICS_SCHEMA_VERSION, "kind": kind, **values}
+        append_json_lines(self.metrics_path, [row])
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Writes result.json (docs/records.md)."""
+        write_json(self.path / "result.json", {"schema_version": RESULT_SCHEMA_VERSION, **result})
+
+    def record_failure(self, error: FlowrateError) -> None:
+        """Notes in result.json that the run ended without completing.
+
+        Does nothing where this process has not begun to use the folder: what it then holds is the
+        record of another run.
+        """
+        if not self._is_started:
+            return
+        status = _FAILURE_STATUS.get(type(error), "failed")
+        failure = {"status": status, "exit_code": error.exit_code, "error": str(error)}
+        with contextlib.suppress(DiskError):  # Then the disk is full, which the user is told.
+            self.write_result(failure)
+
+    def remove_if_unused(self) -> None:
+        """Removes the folder if this process made it and nothing came of it."""
+        if (
+            self._lock
+            and not self._is_started
+            and {p.name for p in self.path.iterdir()} == {"lock"}
+        ):
+            (self.path / "lock").unlink()
+            self.path.rmdir()
+
+    def result(self) -> dict[str, Any] | None:
+        """Returns result.json of a run that is complete, else None."""
+        path = self.path / "result.json"
+        result = self._read_own(path) if path.exists() else None
+        return result if result and result.get("status") == "completed" else None
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def _acquire(self) -> None:
+        """Locks the folder. The system drops the lock with the process, however it ends."""
+        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            raise ConfigError(
+                f"--run_dir={self.path} is in use by {owner}; stop it or choose another folder."
+            ) from None
+        lock.truncate(0)
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        lock.write(f"pid {os.getpid()} on {platform.node()} since {now}\n")
+        lock.flush()
+        self._lock = lock
+
+    def _check_same_run(self, config: TrainConfig) -> None:
+        path = self.path / "config.json"
+        if not path.exists():
+            if config.resume == "must":
+                raise RunDirError(
+                    f"--resume=must: {self.path} holds no run; use --resume=auto to begin one."
+                )
+            return
+        if config.resume == "never":
+            raise RunDirError(
+                f"--resume=never: {self.path} holds a run already; choose another --run_dir, or "
+                "--resume=auto to go on with it."
+            )
+        before, now = self._read_own(path), config.to_json()
+        differing = [
+            f"--{name}={now.get(name)} (it has {before.get(name)})"
+            for name in sorted(before.keys() | now.keys())
+            if name not in CHANGEABLE_ON_RESUME and before.get(name) != now.get(name)
+        ]
+        if differing:
+            raise RunDirError(
+                f"{self.path} holds a run with other flags: {', '.join(differing)}. "
+                "Give the same flags to go on with it, or another --run_dir."
+            )
+
+    def _read_own(self, path: Path) -> dict[str, Any]:
+        try:
+            value = read_json(path)
+            if isinstance(value, dict):
+                return value
+            reason = "not an object"
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        raise RunDirError(f"{path} is damaged ({reason}); restore it or choose another --run_dir.")
+
+
+def _default_name(config: TrainConfig) -> str:
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{config.dataset}-{config.model}".replace(":", "_").replace("/", "_")
+    return os.path.join("runs", f"{name.removesuffix('-auto')}-{now}")

@@ -1,0 +1,56 @@
+"""Being asked to stop: SIGTERM and SIGINT mean save and leave, a second one means leave at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from flowrate.errors import Preempted
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Remembers that a signal came. Until `arm` is called there is nothing to save, so it exits.
+
+    Attributes:
+        signal_name: the signal that came, or None.
+    """
+
+    def __init__(self):
+        self.signal_name: str | None = None
+        self._armed = False
+        self._nothing_to_save = "stopped before the first step; there is nothing to save."
+
+    def install(self) -> None:
+        """Handles the signals from now on; only the main thread may call this."""
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+
+    def arm(self) -> None:
+        """From now on a first signal is only remembered: the loop saves and leaves."""
+        self._armed = True
+
+    def disarm(self, saved_at: str) -> None:
+        """From now on a signal exits at once: all there is to save is saved, at `saved_at`."""
+        self._armed = False
+        self._nothing_to_save = f"stopped after the last step; its state is saved in {saved_at}."
+
+    def __bool__(self) -> bool:
+        return self.signal_name is not None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self._armed and self.signal_name is None:
+            self.signal_name = name
+            return
+        if self._armed:
+            message = "stopped by a second signal; what was done since the last checkpoint is lost."
+        else:
+            message = self._nothing_to_save
+        # Not an exception: one raised inside an import or a native call may be swallowed there.
+        # What is half-written is a .tmp that the next start sweeps away.
+        os.write(sys.stderr.fileno(), f"\n{name}: {message}\n".encode())
+        os._exit(Preempted.exit_code)

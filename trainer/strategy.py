@@ -1,0 +1,64 @@
+"""Devices and the distribution strategy, under TensorFlow's own names."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from flowrate.errors import ConfigError
+from trainer.config import TrainConfig
+
+
+def configure_devices(config: TrainConfig) -> None:
+    """Sets up devices, precision and determinism; before any other TensorFlow call.
+
+    Raises:
+        ConfigError: the devices cannot be set up as asked.
+    """
+    cpus, gpus = tf.config.list_physical_devices("CPU"), tf.config.list_physical_devices("GPU")
+    if config.virtual_devices:
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.set_logical_device_configuration(
+            cpus[0], [tf.config.LogicalDeviceConfiguration()] * config.virtual_devices
+        )
+    else:
+        if config.strategy == "one_device" and gpus:
+            gpus = gpus[:1]
+            tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            # Take memory as it is needed: a fixed share would fail beside other users.
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    # Initial weights; the order, augmentation and dropout have seeds of their own.
+    keras.utils.set_random_seed(config.seed)
+    keras.mixed_precision.set_dtype_policy(config.precision)
+
+
+def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
+    """Returns the strategy: one replica per GPU, else one per (virtual) CPU device.
+
+    A single replica gets TensorFlow's default strategy whatever was asked for: there is nothing to
+    mirror, and the whole loop can then be compiled.
+
+    Raises:
+        ConfigError: an unknown strategy.
+    """
+    if config.strategy not in _DEVICES:
+        raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
+    devices = _DEVICES[config.strategy]()
+    if len(devices) == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def is_on_gpu() -> bool:
+    """Returns whether there is a GPU that this run uses."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def _all_devices() -> list[tf.config.LogicalDevice]:
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+
+
+_DEVICES = {"one_device": lambda: _all_devices()[:1], "mirrored": _all_devices}

@@ -1,0 +1,80 @@
+"""The run for TensorBoard: scalars, sample images, the graph, hyperparameters and the config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import api as hparams
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from trainer.config import TrainConfig
+
+_SCALARS = (
+    "loss", "accuracy", "learning_rate", "gradient_norm", "steps_per_second",
+    "examples_per_second",
+)  # fmt: skip
+
+
+class TensorBoardWriter:
+    """Writes into `folder/train` and a folder for each evaluated split.
+
+    Args:
+        folder: the run's tensorboard folder.
+        step: where this process starts; what an earlier one wrote beyond is struck out.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        self._folder = folder
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        for run in sorted(folder.glob("*/")):
+            _strike_out_from(run, step + 1)
+
+    def describe(
+        self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
+    ) -> None:
+        """Writes the config as text, the hyperparameters and the model's graph."""
+        with self._writer("train").as_default(step=0):
+            tf.summary.text("config", f"```\n{json.dumps(config.to_json(), indent=2)}\n```")
+            hparams.hparams(
+                {name: value for name, value in config.to_json().items() if value is not None}
+            )
+            predict = tf.function(lambda images: model(images, training=False), autograph=False)
+            spec = tf.TensorSpec([None, *image_shape], tf.uint8)
+            tf.summary.graph(predict.get_concrete_function(spec).graph)
+
+    def images(self, images: np.ndarray, step: int) -> None:
+        """Writes sample images: uint8 [N, height, width, 1 or 3], as the model gets them."""
+        if images.shape[-1] in (1, 3, 4):
+            with self._writer("train").as_default(step=step):
+                tf.summary.image("examples", images, max_outputs=len(images))
+
+    def scalars(self, run: str, row: dict[str, Any]) -> None:
+        """Writes the figures of a metrics row under `run`: train, validation or test."""
+        with self._writer(run).as_default(step=row["step"]):
+            for name in _SCALARS:
+                if row.get(name) is not None:
+                    tf.summary.scalar(name, row[name])
+
+    def flush(self) -> None:
+        """Brings to the files what was written."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _writer(self, run: str) -> tf.summary.SummaryWriter:
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(str(self._folder / run))
+        return self._writers[run]
+
+
+def _strike_out_from(folder: Path, step: int) -> None:
+    """Tells TensorBoard that the run starts anew at `step`: it drops what lies at or beyond it."""
+    writer = EventFileWriter(str(folder))
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    writer.add_event(event_pb2.Event(step=step, session_log=start))
+    writer.close()

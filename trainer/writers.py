@@ -1,0 +1,107 @@
+"""Everything a run says, in one place: metrics.jsonl, TensorBoard and the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from trainer.config import TrainConfig
+from trainer.console import Console, describe_evaluation, describe_logged_steps
+from trainer.plan import TrainPlan
+from trainer.run_dir import RunDir
+from trainer.steps import StepResults
+from trainer.tensorboard import TensorBoardWriter
+
+
+class RunWriter:
+    """Writes rows to all three; the records of a run go through here alone.
+
+    Args:
+        run_dir: where metrics.jsonl and the TensorBoard folder lie.
+        plan: of the run.
+        console: for the user.
+        step: where this process starts.
+    """
+
+    def __init__(self, run_dir: RunDir, plan: TrainPlan, console: Console, step: int):
+        self._run_dir = run_dir
+        self._plan = plan
+        self._console = console
+        self._tensorboard = TensorBoardWriter(run_dir.path / "tensorboard", step)
+        self._speed = _Speed(plan.global_batch_size)
+
+    def describe(
+        self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
+    ) -> None:
+        """Writes what TensorBoard shows beside the curves."""
+        self._tensorboard.describe(config, model, image_shape)
+
+    def images(self, images: np.ndarray, step: int) -> None:
+        """Writes sample images, uint8 [N, height, width, channels]."""
+        self._tensorboard.images(images, step)
+
+    def called(self, results: StepResults, means: dict[str, float]) -> None:
+        """Takes note of one compiled call: for the bar, and for the speed of the next row."""
+        self._speed.add(results)
+        self._console.move_bar(
+            results.last, means["loss"], means["accuracy"], self._speed.examples_per_second() or 0
+        )
+
+    def log(self, step: int, means: dict[str, float], learning_rate: float) -> None:
+        """Writes a `train` row: means since the last one, and the speed without warm-up."""
+        row = {
+            "step": step,
+            "epoch": self._plan.epochs_at(step),
+            **means,
+            "learning_rate": learning_rate,
+            "steps_per_second": self._speed.steps_per_second(),
+            "examples_per_second": self._speed.examples_per_second(),
+            "warmup": self._speed.holds_warmup,
+        }
+        self._run_dir.append_metrics("train", row)
+        self._tensorboard.scalars("train", row)
+        self._console.say(describe_logged_steps(row, self._plan.total_steps))
+        self._speed = _Speed(self._plan.global_batch_size)
+
+    def evaluation(self, evaluation: dict[str, Any]) -> None:
+        """Writes an `evaluation` row."""
+        row = {**evaluation, "epoch": self._plan.epochs_at(evaluation["step"])}
+        self._run_dir.append_metrics("evaluation", row)
+        self._tensorboard.scalars(row["split"], row)
+        self._console.say(describe_evaluation(row, self._plan.total_steps))
+
+    def checkpoint(self, step: int, seconds: float) -> None:
+        """Writes a `checkpoint` row."""
+        self._run_dir.append_metrics("checkpoint", {"step": step, "seconds": seconds})
+        self._tensorboard.flush()
+
+    def close(self) -> None:
+        """Brings everything to the files."""
+        self._console.stop_bar()
+        self._tensorboard.flush()
+
+
+class _Speed:
+    """Steps and seconds since the last row, without the calls in which something was compiled."""
+
+    def __init__(self, global_batch_size: int):
+        self._global_batch_size = global_batch_size
+        self._num_steps = 0
+        self._seconds = 0.0
+        self.holds_warmup = False
+
+    def add(self, results: StepResults) -> None:
+        if results.is_warmup:
+            self.holds_warmup = True
+            return
+        self._num_steps += results.num_steps
+        self._seconds += results.seconds + results.input_wait_seconds
+
+    def steps_per_second(self) -> float | None:
+        return self._num_steps / self._seconds if self._seconds else None
+
+    def examples_per_second(self) -> float | None:
+        speed = self.steps_per_second()
+        return speed and speed * self._global_batch_size
