@@ -49,5 +49,6 @@ def build_model(num_classes: int, image_shape: tuple[int, int, int], name: str) 
             f"--model=keras:{name} cannot take {list(image_shape)} images: {reason} "
             "Set --image_size, or choose another model."
         ) from None
-    logits = keras.layers.Activation("linear", dtype="float32", name="logits")(backbone.output)
-    return keras.Model(images, logits, name=name.lower())
+    # Some name their own last layer "logits".
+    logits = keras.layers.Activation("linear", dtype="float32", name="float32_logits")
+    return keras.Model(images, logits(backbone.output), name=name.lower())

@@ -72,8 +72,7 @@ def _run(config, argv, run_dir, console, stop, started) -> None:
     with clock.phase("data"):
         data = load_data(config)
     run_dir.write_config(config, describe_environment(argv))
-    # Before TensorFlow loads; the level also covers what is printed while it does.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _set_tensorflow_defaults()
     from trainer.native_log import divert_native_stderr
 
     divert_native_stderr(run_dir.path / "tensorflow.log")
@@ -93,6 +92,14 @@ def _run(config, argv, run_dir, console, stop, started) -> None:
     result.save_model(run)
     run_dir.write_result(record)
     console.show_summary(record, str(run_dir.path))
+
+
+def _set_tensorflow_defaults() -> None:
+    """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its convolutions are faster too:
+    # on 2 cores of an AMD EPYC 7003, steps/s of cnn x1.3, cnn5x5 x1.6, flowers_cnn x1.9.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _report(error: FlowrateError, run_dir) -> int:
