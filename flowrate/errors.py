@@ -64,7 +64,7 @@ class OutOfMemoryError(FlowrateError):
     exit_code = 9
 
 
-class Preempted(FlowrateError):
+class Preempted(FlowrateError):  # noqa: N818 (an outcome, not an error)
     """Asked to stop by a signal; what could be saved is saved."""
 
     exit_code = 143

@@ -114,7 +114,7 @@ def _contrast(pixels: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 
 def _cutout(pixels: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Greys out a square; its centre lies anywhere in the image, so that a part may fall outside."""
+    """Greys out a square with its centre anywhere in the image: a part may fall outside."""
     side = CUTOUT_SHARE * min(pixels.shape[1], pixels.shape[2])
     inside = _mixing.box(pixels.shape, draws[:, 0], draws[:, 1], tf.fill(tf.shape(draws)[:1], side))
     grey = tf.reduce_mean(pixels, axis=[1, 2], keepdims=True)

@@ -55,9 +55,7 @@ def choose_tier(asked: str, num_bytes: int, is_decoded: bool) -> TierChoice:
         return TierChoice("memory", f"{size}, {free_memory / 2**20:,.0f} MiB of memory free")
     free_disk = shutil.disk_usage(_existing_parent(cache_folder())).free
     if num_bytes <= MAX_SHARE_OF_FREE_DISK * free_disk:
-        return TierChoice(
-            "disk", f"{size}: too much for memory, {free_disk / 2**20:,.0f} MiB of disk"
-        )
+        return TierChoice("disk", f"{size}: too much for memory, not for the disk")
     return TierChoice("none", f"{size}: too much for memory and disk")
 
 

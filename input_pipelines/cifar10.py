@@ -45,7 +45,7 @@ INFO = DatasetInfo(
         "horse",
         "ship",
         "truck",
-    ),  # fmt: skip
+    ),
     num_examples={"train": 50_000, "test": 10_000},
     default_model="resnet18",
     augmentation="crop,flip",

@@ -44,7 +44,7 @@ INFO = DatasetInfo(
         "Sneaker",
         "Bag",
         "Ankle boot",
-    ),  # fmt: skip
+    ),
     num_examples={"train": 60_000, "test": 10_000},
     default_model="mlp",
     augmentation="flip",

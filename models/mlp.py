@@ -1,4 +1,4 @@
-"""One hidden layer of 128, as in TensorFlow's Fashion-MNIST tutorial: 101,770 parameters at 28 x 28."""
+"""One hidden layer of 128, as in the Fashion-MNIST tutorial: 101,770 parameters at 28 x 28."""
 
 from __future__ import annotations
 

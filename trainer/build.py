@@ -1,15 +1,17 @@
-"""Puts a TrainingRun together: devices, model, optimizer, engine; restored where there is a past."""
+"""Puts a TrainingRun together: model, optimizer, engine; restored where there is a past."""
 
 from __future__ import annotations
 
 import math
 
 import keras
+import tensorflow as tf
 
-from input_pipelines import _cache
 from input_pipelines._augmentation import Augmentation
+from input_pipelines._cache import TierChoice, apply_tier, choose_tier
+from input_pipelines._source import ArraySource, Source
 from models import MODELS
-from trainer import optimizers, strategy
+from trainer import optimizers
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig, check_divides, check_mixes_pairs
 from trainer.console import Console
@@ -24,6 +26,7 @@ from trainer.run_dir import RunDir
 from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.stop import StopRequest
+from trainer.strategy import build_strategy, is_on_gpu
 from trainer.writers import RunWriter
 
 
@@ -42,9 +45,8 @@ def build_run(
         DataError: an image that cannot be decoded.
         RunDirError: the run directory cannot be gone on with.
     """
-    strategy.configure_devices(config)
-    distribution = strategy.build_strategy(config)
-    num_replicas = distribution.num_replicas_in_sync
+    strategy = build_strategy(config)
+    num_replicas = strategy.num_replicas_in_sync
     check_divides(config.global_batch_size, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
     plan = make_plan(config, len(data.sources["train"]))
@@ -52,65 +54,76 @@ def build_run(
     checkpoint = run_dir.restore(config.resume)
 
     with clock.phase("data"):
-        tier, sources = prepare_sources(config, data)
+        tier, sources = keep_decoded(config, data)
     with clock.phase("build"):
-        state = build_state(config, data, distribution, plan.total_steps)
+        state, schedule = build_state(config, data, strategy, plan.total_steps)
         if checkpoint:
             state.restore(checkpoint)
-            console.say(f"resumed from step {state.progress.step}.")
-        jit = choose_jit(config, state.model, num_replicas, strategy.is_on_gpu())
+        jit = choose_jit(config, state.model, num_replicas, is_on_gpu())
         writer = RunWriter(run_dir, plan, console, state.progress.step)
         engine = StepEngine(
-            config, state, sources["train"], data.image_shape, len(data.class_names),
-            plan.total_steps, Augmentation(data.augmentation, len(data.class_names)),
-            jit.compile, StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
-            lambda images: writer.images(images, state.progress.step),
-        )  # fmt: skip
-    counts = ", ".join(f"{len(source):,} {split}" for split, source in sources.items())
+            config,
+            state,
+            sources["train"],
+            total_steps=plan.total_steps,
+            augmentation=Augmentation(data.augmentation, len(data.class_names)),
+            compile_with_xla=jit.compile,
+            profiler=StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
+            show_images=lambda images: writer.images(images, state.progress.step),
+        )
+
+    splits = ", ".join(f"{len(source):,} {split}" for split, source in sources.items())
     console.say(
-        f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {counts}"
+        f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {splits}"
     )
     console.say(
-        f"{config.strategy}, {num_replicas} replicas; {config.precision}; "
+        f"{config.strategy}, {num_replicas} replica{'s' * (num_replicas > 1)}; {config.precision}; "
         f"XLA {'on' if jit.compile else 'off'} ({jit.reason}); cache {tier.tier} ({tier.reason})"
     )
     console.say(
         f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
         f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}"
     )
+    if checkpoint:
+        console.say(f"resumed from step {state.progress.step:,}.")
     return TrainingRun(
         config=config,
         plan=plan,
         state=state,
+        schedule=schedule,
         engine=engine,
-        evaluator=Evaluator(state, data.image_shape, config.global_batch_size, jit.compile),
+        evaluator=Evaluator(state, config.global_batch_size, jit.compile),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,
         run_dir=run_dir,
         writer=writer,
         clock=clock,
         stop=stop,
-        saved_step=state.progress.step if checkpoint else -1,
+        saved_step=state.progress.step if checkpoint else None,
     )
 
 
-def prepare_sources(config: TrainConfig, data: TrainingData):
-    """Returns (the cache tier chosen, the sources as it keeps them)."""
+def keep_decoded(config: TrainConfig, data: TrainingData) -> tuple[TierChoice, dict[str, Source]]:
+    """Returns the cache tier chosen, and the sources as it keeps them.
+
+    Raises:
+        DataError: images that cannot be decoded, each named.
+        DiskError: no room for the disk tier.
+    """
     num_examples = sum(len(source) for source in data.sources.values())
-    tier = _cache.choose_tier(
+    tier = choose_tier(
         config.cache,
-        num_examples * math.prod(data.image_shape),
-        is_decoded=isinstance(data.sources["train"], _cache.ArraySource),
+        num_bytes=num_examples * math.prod(data.image_shape),
+        is_decoded=isinstance(data.sources["train"], ArraySource),
     )
-    sources = {
-        split: _cache.apply_tier(source, tier.tier, data.image_shape)
+    return tier, {
+        split: apply_tier(source, tier.tier, data.image_shape)
         for split, source in data.sources.items()
     }
-    return tier, sources
 
 
 def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) -> keras.Model:
-    """Builds a model of the catalog by its name.
+    """Builds a model of the catalog by its name: uint8 [N, *image_shape] -> logits.
 
     Raises:
         ConfigError: no such model, or it cannot take images of this shape.
@@ -122,10 +135,18 @@ def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) 
 
 
 def build_state(
-    config: TrainConfig, data: TrainingData, distribution, total_steps: int
-) -> TrainState:
-    """Builds model and optimizer, each replica with its copy of the variables."""
-    with distribution.scope():
+    config: TrainConfig, data: TrainingData, strategy: tf.distribute.Strategy, total_steps: int
+) -> tuple[TrainState, optimizers.Schedule]:
+    """Builds model and optimizer, each replica with its copy of the variables.
+
+    Returns:
+        The state before step 1, and the learning-rate schedule its optimizer follows.
+    """
+    # Initial weights; the order, augmentation and dropout have seeds of their own.
+    keras.utils.set_random_seed(config.seed)
+    keras.mixed_precision.set_dtype_policy(config.precision)
+    schedule = optimizers.build_schedule(config, total_steps)
+    with strategy.scope():
         model = build_model(data.model, len(data.class_names), data.image_shape)
-        optimizer = optimizers.build_optimizer(config, total_steps, model.trainable_variables)
-    return TrainState(model, optimizer, distribution, Progress())
+        optimizer = optimizers.build_optimizer(config, schedule, model.trainable_variables)
+    return TrainState(model, optimizer, strategy, Progress()), schedule

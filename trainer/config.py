@@ -68,7 +68,7 @@ class TrainConfig:
     )  # fmt: skip
     virtual_devices: int = option(
         0, group=_DEVICES, lower_bound=0, upper_bound=64,
-        help="Split the CPU into this many devices, to try --strategy=mirrored anywhere; 0: do not.",
+        help="Split the CPU into so many devices, to try --strategy=mirrored anywhere.",
     )  # fmt: skip
     precision: str = option(
         "float32", group=_DEVICES, choices=("float32", "mixed_bfloat16", "mixed_float16"),
@@ -132,8 +132,8 @@ class TrainConfig:
     )  # fmt: skip
     early_stopping_patience: int = option(
         0, group=_OPTIMIZATION, lower_bound=0,
-        help="Stop after this many evaluations without a better validation accuracy, and go back to "
-        "the best weights; 0: never.",
+        help="Stop after this many evaluations without a better validation accuracy, and go back "
+        "to the best weights; 0: never.",
     )  # fmt: skip
 
     run_dir: str | None = option(
@@ -223,8 +223,8 @@ def check_divides(global_batch_size: int, num_replicas: int) -> None:
         below, above = global_batch_size - remainder, global_batch_size - remainder + num_replicas
         good = f"{below} or {above}" if below else f"{above}"
         raise ConfigError(
-            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} replicas; "
-            f"use {good}."
+            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} "
+            f"replicas; use {good}."
         )
 
 

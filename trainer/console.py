@@ -17,8 +17,7 @@ class Console:
     """
 
     def __init__(self):
-        # Errors and progress are for people and go to stderr with everything else that is not a
-        # result; a redirected stdout then holds the lines alone.
+        # soft_wrap: a line stays one line, however narrow the terminal.
         self._rich = RichConsole(highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task = None
@@ -97,7 +96,7 @@ def _summary(result: dict[str, Any], run_dir: str) -> list[tuple[str, str]]:
         rows.append(("train accuracy", f"{result['train_accuracy']:.4f} (last epoch, as it went)"))
     rows += [
         ("steps/s", f"{rate('steps_per_second')} ({rate('examples_per_second')} examples/s, "
-                    f"{result['num_replicas']} replicas)"),
+                    f"replicas: {result['num_replicas']})"),
         ("report", f"{run_dir}/result.json"),
         ("model", f"{run_dir}/model.keras"),
         ("TensorBoard", f"tensorboard --logdir {run_dir}/tensorboard"),

@@ -19,7 +19,6 @@ class Evaluator:
 
     Args:
         state: whose model, and whose averaged weights if it keeps them.
-        image_shape: (height, width, channels).
         global_batch_size: of training; evaluation uses a multiple of it.
         compile_with_xla: whether the loop over batches is compiled.
     """
@@ -27,14 +26,13 @@ class Evaluator:
     def __init__(
         self,
         state: TrainState,
-        image_shape: tuple[int, int, int],
         global_batch_size: int,
         compile_with_xla: bool,
     ):
         self._state = state
         self._strategy = state.strategy
-        self._image_shape = image_shape
-        self._batch_size = blocks.evaluation_batch_size(image_shape, global_batch_size)
+        self._image_shape = state.model.input_shape[1:]
+        self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
         self._evaluate_block = tf.function(
             self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
         )

@@ -14,7 +14,7 @@ from input_pipelines._source import Source
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluate import Evaluator
-from trainer.optimizers import without_loss_scale
+from trainer.optimizers import Schedule
 from trainer.plan import Segment, TrainPlan
 from trainer.run_dir import RunDir
 from trainer.state import TrainState
@@ -30,6 +30,7 @@ class TrainingRun:
     config: TrainConfig
     plan: TrainPlan
     state: TrainState
+    schedule: Schedule
     engine: StepEngine
     evaluator: Evaluator
     evaluation_split: str
@@ -38,7 +39,7 @@ class TrainingRun:
     writer: RunWriter
     clock: PhaseClock
     stop: StopRequest
-    saved_step: int
+    saved_step: int | None
     steps_measured: int = 0
 
 
@@ -87,8 +88,7 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
     if segment.ends_epoch:
         progress.end_epoch()
     if segment.log:
-        optimizer = without_loss_scale(run.state.optimizer)
-        rate = float(optimizer._learning_rate(progress.step - 1))
+        rate = float(run.schedule(progress.step - 1))
         run.writer.log(progress.step, progress.since_log.means(), rate)
         progress.start_log()
     is_best = False

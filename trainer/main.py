@@ -67,17 +67,19 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(config, argv, run_dir, console, stop, started) -> None:
     from trainer.data import load_data
+    from trainer.native_log import divert_native_stderr
 
+    # Some data sets import TensorFlow, so this comes before them.
+    _set_tensorflow_defaults()
+    divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
     with clock.phase("data"):
         data = load_data(config)
     run_dir.write_config(config, describe_environment(argv))
-    _set_tensorflow_defaults()
-    from trainer.native_log import divert_native_stderr
-
-    divert_native_stderr(run_dir.path / "tensorflow.log")
     from trainer import build, loop, result
+    from trainer.strategy import configure_devices
 
+    configure_devices(config)
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
     run = build.build_run(config, data, run_dir, console, clock, stop)
     with clock.phase("build"):
@@ -97,8 +99,8 @@ def _run(config, argv, run_dir, console, stop, started) -> None:
 def _set_tensorflow_defaults() -> None:
     """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where its convolutions are faster too:
-    # on 2 cores of an AMD EPYC 7003, steps/s of cnn x1.3, cnn5x5 x1.6, flowers_cnn x1.9.
+    # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, yet its convolutions are faster
+    # there too: on 2 cores of an AMD EPYC 7003, steps/s of cnn x1.3, cnn5x5 x1.6, flowers_cnn x1.9.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 

@@ -10,17 +10,17 @@ from trainer.config import TrainConfig
 PIECEWISE_FACTOR = 0.1
 
 
-def build_schedule(
-    config: TrainConfig, total_steps: int
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns learning rate as a function of the number of steps done.
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+def build_schedule(config: TrainConfig, total_steps: int) -> Schedule:
+    """Returns the learning rate as a function of the number of steps done.
 
     cosine: I. Loshchilov, F. Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017,
     without restarts.
     """
     after_warmup = max(1, total_steps - config.warmup_steps)
     if config.schedule == "cosine":
-        # Keras counts the warm-up apart from the decay.
         main = keras.optimizers.schedules.CosineDecay(config.learning_rate, after_warmup)
     elif config.schedule == "piecewise":
         boundaries = [round(share * after_warmup) for share in config.milestones()]
@@ -32,7 +32,7 @@ def build_schedule(
 
 
 def build_optimizer(
-    config: TrainConfig, total_steps: int, variables: list[keras.Variable]
+    config: TrainConfig, schedule: Schedule, variables: list[keras.Variable]
 ) -> keras.Optimizer:
     """Returns the optimizer, built for these variables.
 
@@ -40,7 +40,7 @@ def build_optimizer(
     the metrics), so its own summing is switched off; clipping then sees the whole gradient.
     """
     shared = {
-        "learning_rate": build_schedule(config, total_steps),
+        "learning_rate": schedule,
         "weight_decay": config.weight_decay or None,
         "global_clipnorm": config.gradient_clip_norm or None,
         "use_ema": config.ema_decay > 0,
@@ -59,7 +59,7 @@ def build_optimizer(
 
 
 def without_loss_scale(optimizer: keras.Optimizer) -> keras.Optimizer:
-    """Returns the optimizer that holds schedule and averages, inside a LossScaleOptimizer or not."""
+    """Returns the optimizer that holds the averages, be it inside a LossScaleOptimizer."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
@@ -90,7 +90,7 @@ def _muon(config: TrainConfig, shared: dict) -> keras.Optimizer:
 _BUILDERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd, "lamb": _lamb, "muon": _muon}
 
 
-class _Constant(keras.optimizers.schedules.LearningRateSchedule):
+class _Constant(Schedule):
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate
 
@@ -101,7 +101,7 @@ class _Constant(keras.optimizers.schedules.LearningRateSchedule):
         return {"learning_rate": self.learning_rate}
 
 
-class _WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+class _WarmUp(Schedule):
     """Rises linearly to `learning_rate` over `warmup_steps`, then follows `main` from its start."""
 
     def __init__(self, main, learning_rate: float, warmup_steps: int):

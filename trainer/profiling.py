@@ -22,7 +22,7 @@ class StepProfiler:
         self._folder = folder
 
     def cut(self, step: int, num_steps: int) -> int:
-        """Shortens a call that starts at `step` so that it ends where the profile begins or ends."""
+        """Shortens a call so that it ends where the profile begins or ends."""
         for boundary in (self._first - 1, self._last):
             if step <= boundary < step + num_steps:
                 return boundary - step + 1

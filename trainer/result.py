@@ -17,11 +17,9 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
     """
     progress, plan = run.state.progress, run.plan
     test = _evaluate_test(run)
-    trained = (
-        progress.this_epoch if progress.this_epoch.num_steps else progress.last_epoch
-    ).means()
-    if progress.last_epoch.num_steps > progress.this_epoch.num_steps:
-        trained = progress.last_epoch.means()
+    # A run may end within an epoch: the longer of the two says more.
+    epochs = (progress.last_epoch, progress.this_epoch)
+    trained = max(epochs, key=lambda totals: totals.num_steps).means()
     seconds = run.clock.seconds
     measured = seconds["train"] + seconds["input_wait"]
     speed = run.steps_measured / measured if run.steps_measured and measured else None

@@ -157,12 +157,12 @@ class RunDir:
 
     def remove_if_unused(self) -> None:
         """Removes the folder if this process made it and nothing came of it."""
-        if (
-            self._lock
-            and not self._is_started
-            and {p.name for p in self.path.iterdir()} == {"lock"}
-        ):
-            (self.path / "lock").unlink()
+        if self._lock is None or self._is_started:
+            return
+        ours = {self.path / "lock", self.native_log_path}
+        if set(self.path.iterdir()) <= ours:
+            for path in ours:
+                path.unlink(missing_ok=True)
             self.path.rmdir()
 
     def result(self) -> dict[str, Any] | None:
@@ -170,6 +170,10 @@ class RunDir:
         path = self.path / "result.json"
         result = self._read_own(path) if path.exists() else None
         return result if result and result.get("status") == "completed" else None
+
+    @property
+    def native_log_path(self) -> Path:
+        return self.path / "tensorflow.log"
 
     @property
     def metrics_path(self) -> Path:

@@ -43,8 +43,8 @@ class TrainState:
         ]
         if wrong:
             raise RunDirError(
-                f"the checkpoint of step {checkpoint.progress.step} is of another model or version: "
-                f"{wrong[0]} does not match; choose another --run_dir."
+                f"the checkpoint of step {checkpoint.progress.step} is of another model or "
+                f"version: {wrong[0]} does not match; choose another --run_dir."
             )
         for name, variable in variables.items():
             variable.assign(arrays[name])

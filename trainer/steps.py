@@ -63,8 +63,6 @@ class StepEngine:
         config: what was asked for.
         state: what is trained.
         source: the training split.
-        image_shape: (height, width, channels).
-        num_classes: C.
         total_steps: where the run ends.
         augmentation: applied to each batch, on the device.
         compile_with_xla: whether the whole loop over steps is compiled.
@@ -78,8 +76,7 @@ class StepEngine:
         config: TrainConfig,
         state: TrainState,
         source: Source,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
+        *,
         total_steps: int,
         augmentation: Augmentation,
         compile_with_xla: bool,
@@ -89,7 +86,8 @@ class StepEngine:
         self._config = config
         self._state = state
         self._strategy = state.strategy
-        self._num_classes = num_classes
+        self._num_classes = state.model.output_shape[-1]
+        image_shape = state.model.input_shape[1:]
         self._augmentation = augmentation
         self._profiler = profiler
         self._weights = state.model.trainable_variables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
 from flowrate.errors import ConfigError
@@ -10,7 +9,7 @@ from trainer.config import TrainConfig
 
 
 def configure_devices(config: TrainConfig) -> None:
-    """Sets up devices, precision and determinism; before any other TensorFlow call.
+    """Sets up devices and determinism; once per process, before any other TensorFlow call.
 
     Raises:
         ConfigError: the devices cannot be set up as asked.
@@ -30,9 +29,6 @@ def configure_devices(config: TrainConfig) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    # Initial weights; the order, augmentation and dropout have seeds of their own.
-    keras.utils.set_random_seed(config.seed)
-    keras.mixed_precision.set_dtype_policy(config.precision)
 
 
 def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
@@ -47,6 +43,8 @@ def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()
+    if config.virtual_devices:
+        devices = devices[: config.virtual_devices]
     if len(devices) == 1:
         return tf.distribute.get_strategy()
     return tf.distribute.MirroredStrategy([device.name for device in devices])
