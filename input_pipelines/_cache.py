@@ -90,7 +90,7 @@ def _on_disk(
     path = folder / f"{_fingerprint(source, image_shape)}.npy"
     if not path.exists():
         # Unique per process, and published under its name only when whole: a run killed half-way
-        # leaves nothing that another could take for a cache, and two runs do not disturb each other.
+        # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
         partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -155,6 +155,12 @@ class RunDir:
         with contextlib.suppress(DiskError):  # Then the disk is full, which the user is told.
             self.write_result(failure)
 
+    def close(self) -> None:
+        """Gives the folder up, so that another may open it."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
     def remove_if_unused(self) -> None:
         """Removes the folder if this process made it and nothing came of it."""
         if self._lock is None or self._is_started:

@@ -1,0 +1,134 @@
+"""Fixtures shared by all tests. Nothing here imports TensorFlow until a test asks for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Real data for tests, beside the checkout; a user has none, and those tests then skip.
+SHARED_DATA = ROOT.parent / "shared" / "data"
+NUM_LOGICAL_DEVICES = 4
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(tmp_path_factory, monkeypatch):
+    """No test reads or writes the user's own cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """TensorFlow, with the CPU split into four logical devices."""
+    import tensorflow
+
+    (cpu,) = tensorflow.config.list_physical_devices("CPU")
+    device = tensorflow.config.LogicalDeviceConfiguration()
+    tensorflow.config.set_logical_device_configuration(cpu, [device] * NUM_LOGICAL_DEVICES)
+    return tensorflow
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Returns a function: the path of real data beside the checkout, or a skip with the reason."""
+
+    def find(*parts: str) -> Path:
+        path = SHARED_DATA.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"needs {'/'.join(parts)} in {SHARED_DATA}, which is not there")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def fashion_folder():
+    """The folder of Debian's package dataset-fashion-mnist, or a skip with the reason."""
+    from input_pipelines.fashion_mnist import DEBIAN_FOLDER
+
+    if not DEBIAN_FOLDER.exists():
+        pytest.skip("needs Debian's package dataset-fashion-mnist, which is not installed")
+    return DEBIAN_FOLDER
+
+
+@pytest.fixture
+def image_folder(tmp_path, tf):
+    """Returns a function that writes a folder of class folders of small real JPEG files."""
+
+    def write(
+        name: str = "photos", classes=("cat", "dog"), per_class: int = 10, size=(24, 20)
+    ) -> Path:
+        generator = np.random.default_rng(0)
+        for label, class_name in enumerate(classes):
+            folder = tmp_path / name / class_name
+            folder.mkdir(parents=True)
+            for number in range(per_class):
+                noise = generator.integers(0, 100, (*size, 3), np.uint8)
+                image = noise + np.uint8(60 * label)
+                data = tf.io.encode_jpeg(image, quality=90).numpy()
+                (folder / f"{class_name}_{number:03d}.jpg").write_bytes(data)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def train(tf, tmp_path):
+    """Returns a function that trains in this process and returns the finished TrainingRun.
+
+    `train(dataset="digits", steps=20, ...)`: the flags of TrainConfig. The run directory is new for
+    each call unless given.
+    """
+    from trainer import build, loop
+    from trainer.clock import PhaseClock
+    from trainer.config import TrainConfig
+    from trainer.console import Console
+    from trainer.data import load_data
+    from trainer.run_dir import RunDir
+    from trainer.stop import StopRequest
+
+    count = 0
+
+    def run(data=None, **flags):
+        nonlocal count
+        count += 1
+        config = TrainConfig(**{"run_dir": str(tmp_path / f"run-{count}"), **flags})
+        console = Console()
+        run_dir = RunDir.open(config, console.say)
+        data = data or load_data(config)
+        run_dir.write_config(config, {})
+        training = build.build_run(config, data, run_dir, console, PhaseClock(), StopRequest())
+        loop.train(training)
+        training.writer.close()
+        run_dir.close()
+        return training
+
+    return run
+
+
+@pytest.fixture
+def trainer_main(tmp_path):
+    """Returns a function that runs `python -m trainer.main` as a user does, in a process of its own.
+
+    It returns the CompletedProcess, with text output. `cwd` is a temporary folder.
+    """
+
+    def run(*flags: str, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "trainer.main", *flags],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
