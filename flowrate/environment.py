@@ -79,11 +79,14 @@ def _commit() -> str | None:
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
+    # Tags are left out: they would stand in the place of the commit.
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40",
+               "--exclude=*"]  # fmt: skip
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
+    return output.strip() or None
 
 
 def _read(path: str) -> str:

@@ -71,6 +71,10 @@ class Preempted(FlowrateError):  # noqa: N818 (an outcome, not an error)
 
 
 def nearest_name(name: str, allowed: Iterable[str]) -> str:
-    """Returns ` Did you mean X?` for the allowed name closest to `name`, or an empty string."""
-    matches = difflib.get_close_matches(name.lower(), list(allowed), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    """Returns ` Did you mean X?` for the allowed name closest to `name`, or an empty string.
+
+    Capitals do not count: `vgg16` is close to `VGG16`.
+    """
+    names = {allowed_name.lower(): allowed_name for allowed_name in allowed}
+    matches = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""

@@ -93,7 +93,7 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         given = str(error).removeprefix("flag ").split(": ")[0]
         name = given.removeprefix("--").split("=")[0]
         raise ConfigError(f"{given}: expected {expected.get(name, 'another value')}.") from None
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # ValueError: --noflag=value, a flagfile of bytes
         raise ConfigError(" ".join(str(error).split())) from None
     if values["help"].value:
         return None
@@ -122,7 +122,8 @@ def check(config: Any) -> None:
                 f"{flag}: choose from {', '.join(choices)}.{nearest_name(value, choices)}"
             )
         if kind in (int, float) and not _within(value, description):
-            raise ConfigError(f"{flag}: must be {_bounds_text(description)}.")
+            allowed = _bounds_text(description) if _is_finite(value) else "a finite number"
+            raise ConfigError(f"{flag}: must be {allowed}.")
 
 
 def render_help(config_class: type, usage: str) -> str:
@@ -134,16 +135,18 @@ def render_help(config_class: type, usage: str) -> str:
             group = description.group
             lines += ["", f"{group}:"]
         names = f"--{field.name}" + (f" (or --{description.alias})" if description.alias else "")
-        facts = [] if field.default is None else [f"default: {field.default}"]
+        facts = [f"default: {'unset' if field.default is None else field.default}"]
         if choices := description.list_choices():
             facts.append(f"one of: {', '.join(choices)}")
         if bounds := _bounds_text(description):
             facts.append(bounds)
-        facts = f" [{'; '.join(facts)}]" if facts else f" [{_EXPECTED[kind]}; default: unset]"
+        if field.default is None and len(facts) == 1:
+            facts.insert(0, _EXPECTED[kind])
         lines.append(f"  {names}")
         lines += textwrap.wrap(
-            description.help + facts, 96, initial_indent="      ", subsequent_indent="      "
-        )
+            f"{description.help} [{'; '.join(facts)}]", 96,
+            initial_indent="      ", subsequent_indent="      ",
+        )  # fmt: skip
     return "\n".join([*lines, "", "Any flag may also stand in a file, given as --flagfile=FILE."])
 
 
@@ -155,15 +158,18 @@ def _plain_type(hint: Any) -> type:
 
 def _within(value: float, description: Option) -> bool:
     low, high = description.lower_bound, description.upper_bound
-    # Written so that NaN, which compares false with everything, lies outside.
-    finite = abs(value) < float("inf")
-    return finite and (low is None or value >= low) and (high is None or value <= high)
+    return _is_finite(value) and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _is_finite(value: float) -> bool:
+    # NaN compares false with everything; math.isfinite fails on huge whole numbers.
+    return abs(value) < float("inf")
 
 
 def _bounds_text(description: Option) -> str:
     low, high = description.lower_bound, description.upper_bound
     if low is not None and high is not None:
-        return f"between {low:g} and {high:g}"
+        return f"between {low:.10g} and {high:.10g}"
     if low is not None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if high is not None else ""
+        return f"at least {low:.10g}"
+    return f"at most {high:.10g}" if high is not None else ""

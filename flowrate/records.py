@@ -65,14 +65,14 @@ def read_json(path: Path) -> Any:
 
 
 def append_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Appends one line of JSON per row.
+    """Appends one line of JSON per row, after a line cut short by a crash on a line of its own.
 
     Raises:
         DiskError: the file cannot be written.
     """
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     with disk_errors(path), path.open("a", encoding="utf-8") as file:
-        file.write(text)
+        file.write(f"\n{text}" if _ends_within_a_line(path) else text)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -80,7 +80,15 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
     return rows
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    if not path.stat().st_size:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"

@@ -9,8 +9,10 @@ A tier never changes the order or the values of what is read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -69,7 +71,7 @@ def apply_tier(
 
     Raises:
         DataError: files that cannot be decoded (memory and disk), each named.
-        DiskError: no room for the disk tier.
+        DiskError: no room for the disk tier, or it cannot be written.
     """
     if isinstance(source, ArraySource):
         same = source.images.shape[1:] == image_shape
@@ -86,32 +88,57 @@ def apply_tier(
 def _on_disk(
     source: FileSource, image_shape: tuple[int, int, int], report: Callable[[int], None] | None
 ) -> ArraySource:
-    folder = cache_folder("decoded")
-    path = folder / f"{_fingerprint(source, image_shape)}.npy"
-    if not path.exists():
-        # Unique per process, and published under its name only when whole: a run killed half-way
-        # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
-        partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_room(folder, _decode.decoded_bytes(len(source), image_shape))
-            images = np.lib.format.open_memmap(
-                partial, "w+", np.uint8, shape=(len(source), *image_shape)
-            )
-            _decode.decode_into(images, source, report)
-            images.flush()
-            partial.rename(path)
-        except OSError as error:
-            raise DiskError(f"cannot write the cache {path}: {error.strerror or error}.") from None
-        finally:
-            partial.unlink(missing_ok=True)
+    path = cache_folder("decoded") / f"{_fingerprint(source, image_shape)}.npy"
+    shape = (len(source), *image_shape)
+    images = _open_cache(path, shape)
+    if images is None:
+        _write_cache(path, shape, source, report)
+        images = _open_cache(path, shape)
+        if images is None:
+            raise DiskError(f"the cache {path} was written and cannot be read; check the disk.")
+    return ArraySource(images, source.labels, source.class_names)
+
+
+def _open_cache(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns the decoded images, or None where the cache is absent or not what it should be."""
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
-        if images.shape != (len(source), *image_shape) or images.dtype != np.uint8:
-            raise ValueError(f"holds {images.dtype} {list(images.shape)}")
-    except (OSError, ValueError) as error:
-        raise DataError(f"the cache {path} is damaged ({error}); delete it.") from None
-    return ArraySource(images, source.labels, source.class_names)
+    except (OSError, ValueError, EOFError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _write_cache(
+    path: Path,
+    shape: tuple[int, ...],
+    source: FileSource,
+    report: Callable[[int], None] | None,
+) -> None:
+    # Unique per process, and published under its name only when whole: a run killed half-way
+    # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _delete_abandoned(path.parent)
+        _check_room(path.parent, math.prod(shape))
+        images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape=shape)
+        _decode.decode_into(images, source, report)
+        images.flush()
+        partial.rename(path)
+    except OSError as error:
+        raise DiskError(f"cannot write the cache {path}: {error.strerror or error}.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _delete_abandoned(folder: Path) -> None:
+    """Deletes what killed processes left half-written."""
+    import psutil  # As in environment.py.
+
+    for partial in folder.glob("*.partial"):
+        if not psutil.pid_exists(int(partial.suffixes[-2].removeprefix("."))):
+            partial.unlink(missing_ok=True)
 
 
 def _fingerprint(source: FileSource, image_shape: tuple[int, int, int]) -> str:

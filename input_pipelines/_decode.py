@@ -107,11 +107,6 @@ def describe_failure(path: Path, error: tf.errors.OpError) -> str:
     return f"{path}: damaged or cut short ({text[:80]})"
 
 
-def decoded_bytes(num_examples: int, image_shape: tuple[int, int, int]) -> int:
-    """Returns the bytes that N decoded images take."""
-    return num_examples * int(np.prod(image_shape))
-
-
 def resized(source: ArraySource, image_shape: tuple[int, int, int]) -> ArraySource:
     """Returns the source with its images brought to a size and a number of channels.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from flowrate.errors import DataError
 OFFLINE_DATASETS = "digits and synthetic need no download"
 _CONNECT_TIMEOUT_SECONDS = 5
 _READ_TIMEOUT_SECONDS = 60
+_PORTS = {"https": 443, "http": 80, "ftp": 21}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,9 @@ def existing_folder(data_dir: Path | None, dataset: str) -> Path:
 
 def missing_from(data_dir: Path, wanted: str) -> DataError:
     """Returns the error for a `--data_dir` that lacks what the data set is made of."""
-    return DataError(f"--data_dir={data_dir} holds no {wanted}; point it at the folder that does.")
+    return DataError(
+        f"--data_dir={data_dir} does not hold {wanted}; point it at the folder that does."
+    )
 
 
 def fetch(files: Iterable[RemoteFile], folder: Path, wanted: str) -> list[Path]:
@@ -101,18 +104,31 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
     return path
 
 
-def _check_connection(file: RemoteFile, wanted: str) -> None:
-    """Fails within seconds where there is no network, before anything heavy is imported."""
-    parts = urllib.parse.urlsplit(file.url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+def unreachable(url: str) -> str | None:
+    """Returns why the host of `url` does not answer, within seconds, or None if it does.
+
+    Behind a proxy only the download itself can tell: None.
+    """
+    parts = urllib.parse.urlsplit(url)
+    behind_proxy = parts.scheme in urllib.request.getproxies()
+    if behind_proxy and not urllib.request.proxy_bypass(parts.hostname):
+        return None
+    port = parts.port or _PORTS[parts.scheme]
     try:
         socket.create_connection((parts.hostname, port), _CONNECT_TIMEOUT_SECONDS).close()
     except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _check_connection(file: RemoteFile, wanted: str) -> None:
+    """Fails within seconds where there is no network, before anything heavy is imported."""
+    if reason := unreachable(file.url):
+        host = urllib.parse.urlsplit(file.url).hostname
         raise DataError(
-            f"{file.name} ({file.num_bytes:,} bytes from {parts.hostname}) is not here and cannot "
-            f"be fetched ({error.strerror or error}). Give --data_dir=FOLDER with {wanted}; "
-            f"{OFFLINE_DATASETS}."
-        ) from None
+            f"{file.name} ({file.num_bytes:,} bytes from {host}) is not here and cannot be fetched "
+            f"({reason}). Give --data_dir=FOLDER with {wanted}; {OFFLINE_DATASETS}."
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +60,18 @@ def split_like_keras(
 
     Returns:
         (its "training" subset, its "validation" subset), in its order.
+
+    Raises:
+        DataError: so few images that the second subset would be empty.
     """
     order = np.arange(len(source))
     np.random.RandomState(seed).shuffle(order)
     num_second = int(validation_split * len(source))
+    if not num_second:
+        raise DataError(
+            f"{len(source)} images are too few to keep {validation_split:.0%} for the test; "
+            "add images, or a test folder."
+        )
     first, second = np.split(order, [len(source) - num_second])
     return source.take(first), source.take(second)
 
@@ -81,6 +90,10 @@ def class_folders_of(folder: Path) -> list[Path]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
-    # Keras walks folder by folder: by folder first, then by file name.
-    return sorted(found, key=lambda path: (str(path.parent), path.name))
+    # As Keras walks: by folder first, then by file name; links to folders are not followed.
+    return [
+        Path(parent, name)
+        for parent, _, names in sorted(os.walk(folder), key=lambda entry: entry[0])
+        for name in sorted(names)
+        if name.lower().endswith(IMAGE_SUFFIXES)
+    ]

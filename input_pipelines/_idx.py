@@ -51,7 +51,7 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
     found = struct.unpack(">i", content[:4])[0] if len(content) >= 4 else None
     if found != magic or len(content) < header_bytes:
         raise DataError(f"{path}: not an idx file of this kind: magic {found}, expected {magic}.")
-    shape = struct.unpack(f">{num_dimensions}i", content[4:header_bytes])
+    shape = struct.unpack(f">{num_dimensions}I", content[4:header_bytes])
     body = len(content) - header_bytes
     if body != math.prod(shape):
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
 from pathlib import Path
@@ -88,13 +89,17 @@ def _read_archive(path: Path) -> dict[str, bytes]:
     wanted = {name for names in FILES.values() for name in names}
     found = {}
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if member.isfile() and name in wanted:
-                    found[name] = archive.extractfile(member).read()
+        with gzip.open(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
+                for member in archive:
+                    name = Path(member.name).name
+                    if member.isfile() and name in wanted:
+                        found[name] = archive.extractfile(member).read()
+            while stream.read(2**20):  # To the very end, where gzip's checksum is compared.
+                pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{path}: not a readable archive: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable archive: {reason}") from None
     if missing := sorted(wanted - found.keys()):
         raise DataError(f"{path}: lacks {', '.join(missing)}.")
     _check_sizes(found, path)

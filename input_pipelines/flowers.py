@@ -72,5 +72,6 @@ def _fetch() -> Path:
         (partial / FOLDER).rename(cache / FOLDER)
         partial.rmdir()
     except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{archive_path} cannot be unpacked: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{archive_path} cannot be unpacked: {reason}") from None
     return cache / FOLDER

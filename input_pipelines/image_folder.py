@@ -61,5 +61,11 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
 def _split_folders(folder: Path) -> dict[str, Path]:
     """Returns {split: folder}; empty where the folders below are the classes themselves."""
     entries = class_folders_of(folder)
-    splits = {_SPLIT_FOLDERS.get(entry.name.lower()): entry for entry in entries}
-    return {} if None in splits or "train" not in splits else splits
+    named = [(_SPLIT_FOLDERS.get(entry.name.lower()), entry) for entry in entries]
+    splits = dict(named)
+    if None in splits or "train" not in splits:
+        return {}
+    if len(splits) < len(named):
+        names = ", ".join(entry.name for entry in entries)
+        raise DataError(f"{folder}: two of {names} are the same split; keep one of them.")
+    return splits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,12 @@ ARCHIVE = _download.RemoteFile(
     sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
 )
 WANTED = "mnist.npz or the four *-ubyte.gz files"
+
+# What numpy raises on files that are no npz, or a damaged one.
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 INFO = DatasetInfo(
     title="MNIST",
@@ -62,6 +69,6 @@ def _read_archive(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                         archive[f"y_{split}"].astype(np.int32))
                 for split in INFO.num_examples
             }  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: not a readable MNIST archive: {reason}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.parse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import numpy as np
 
 from flowrate.errors import ConfigError, DataError, nearest_name
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._download import OFFLINE_DATASETS, existing_folder
+from input_pipelines._download import OFFLINE_DATASETS, existing_folder, unreachable
 from input_pipelines._source import ArraySource
+
+# A data set may lie on several hosts, of which some are gone.
+_MAX_HOSTS_TRIED = 3
 
 INFO = DatasetInfo(
     title="TensorFlow Datasets",
@@ -38,9 +43,9 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     folder = options.data_dir and existing_folder(options.data_dir, "tfds")
     builder = _build(tfds, options.argument, folder)
     features = builder.info.features
-    if not {"image", "label"} <= set(features or {}):
+    if not _is_image_classification(tfds, features):
         raise ConfigError(
-            f"--dataset=tfds:{options.argument}: has no `image` and `label`; "
+            f"--dataset=tfds:{options.argument}: has no `image` with a class `label`; "
             "it is no image-classification set."
         )
     _prepare(builder, options.argument)
@@ -68,8 +73,16 @@ def _build(tfds: Any, name: str, folder: Path | None) -> Any:
         raise ConfigError(f"--dataset=tfds:{name}: {_first_line(error)}") from None
 
 
+def _is_image_classification(tfds: Any, features: Any) -> bool:
+    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    is_image = isinstance(found.get("image"), tfds.features.Image)
+    return is_image and isinstance(found.get("label"), tfds.features.ClassLabel)
+
+
 def _prepare(builder: Any, name: str) -> None:
     try:
+        if not builder.data_path.exists():
+            _check_connection(builder.url_infos)
         builder.download_and_prepare()
     except Exception as error:  # Any of dozens: network, disk, a site that moved.
         raise DataError(
@@ -77,6 +90,14 @@ def _prepare(builder: Any, name: str) -> None:
             f"({type(error).__name__}: {_first_line(error)}). Prepare it where there is a network "
             f"and give --data_dir; {OFFLINE_DATASETS}."
         ) from error
+
+
+def _check_connection(urls: Iterable[str]) -> None:
+    """Raises ConnectionError if no host answers: left alone, TFDS tries for minutes."""
+    url_of_host = {urllib.parse.urlsplit(url).hostname: url for url in urls}
+    reasons = [unreachable(url) for url in list(url_of_host.values())[:_MAX_HOSTS_TRIED]]
+    if reasons and all(reasons):
+        raise ConnectionError(f"{', '.join(url_of_host)}: {reasons[0]}")
 
 
 def _read(

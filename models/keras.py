@@ -8,6 +8,9 @@ import keras
 
 from flowrate.errors import ConfigError, nearest_name
 
+# The first EfficientNets have no `include_preprocessing`; they always scale.
+_SCALE_WITHOUT_ASKING = "EfficientNetB"
+
 
 def list_names() -> list[str]:
     """Returns the names of keras.applications, sorted."""
@@ -32,7 +35,9 @@ def build_model(num_classes: int, image_shape: tuple[int, int, int], name: str) 
             f"{nearest_name(name, list_names())} There are: {', '.join(list_names())}."
         )
     build = getattr(keras.applications, name)
-    scales_inside = "include_preprocessing" in inspect.signature(build).parameters
+    scales_inside = "include_preprocessing" in inspect.signature(build).parameters or (
+        name.startswith(_SCALE_WITHOUT_ASKING)
+    )
     images = keras.Input(image_shape, dtype="uint8", name="images")
     if scales_inside:
         pixels = keras.layers.Rescaling(1.0)(images)

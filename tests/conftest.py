@@ -32,7 +32,24 @@ def tf():
     (cpu,) = tensorflow.config.list_physical_devices("CPU")
     device = tensorflow.config.LogicalDeviceConfiguration()
     tensorflow.config.set_logical_device_configuration(cpu, [device] * NUM_LOGICAL_DEVICES)
+    _number_collectives_apart(tensorflow.distribute.MirroredStrategy)
     return tensorflow
+
+
+def _number_collectives_apart(strategy_class) -> None:
+    """Lets one process make several mirrored strategies, one after the other.
+
+    Each numbers its groups of devices from 1, and TensorFlow takes equal numbers for the same
+    group ("... is joining a group with size 4, but that group has size 2"). A run of the program
+    makes one strategy per process and does not meet this; TensorFlow's own tests move the base too.
+    """
+    original = strategy_class.__init__
+
+    def make(self, *arguments, **options):
+        strategy_class._collective_key_base += 1_000_000
+        original(self, *arguments, **options)
+
+    strategy_class.__init__ = make
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +101,8 @@ def train(tf, tmp_path):
     """Returns a function that trains in this process and returns the finished TrainingRun.
 
     `train(dataset="digits", steps=20, ...)`: the flags of TrainConfig. The run directory is new for
-    each call unless given.
+    each call unless given. `stop` is a StopRequest of the test's own; `data` are TrainingData to
+    use instead of loading them.
     """
     from trainer import build, loop
     from trainer.clock import PhaseClock
@@ -96,18 +114,21 @@ def train(tf, tmp_path):
 
     count = 0
 
-    def run(data=None, **flags):
+    def run(*, data=None, stop=None, **flags):
         nonlocal count
         count += 1
         config = TrainConfig(**{"run_dir": str(tmp_path / f"run-{count}"), **flags})
         console = Console()
         run_dir = RunDir.open(config, console.say)
         data = data or load_data(config)
-        run_dir.write_config(config, {})
-        training = build.build_run(config, data, run_dir, console, PhaseClock(), StopRequest())
-        loop.train(training)
-        training.writer.close()
-        run_dir.close()
+        run_dir.write_config(config)
+        stop = StopRequest() if stop is None else stop
+        training = build.build_run(config, data, run_dir, console, PhaseClock(), stop)
+        try:
+            loop.train(training)
+        finally:
+            training.writer.close()
+            run_dir.close()
         return training
 
     return run
@@ -115,7 +136,7 @@ def train(tf, tmp_path):
 
 @pytest.fixture
 def trainer_main(tmp_path):
-    """Returns a function that runs `python -m trainer.main` as a user does, in a process of its own.
+    """Returns a function that runs `python -m trainer.main` as a user does, as a process.
 
     It returns the CompletedProcess, with text output. `cwd` is a temporary folder.
     """

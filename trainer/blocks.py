@@ -63,13 +63,18 @@ def place(strategy: tf.distribute.Strategy, block: dict[str, tf.Tensor]) -> dict
     if num_replicas == 1:
         return {name: tf.identity(tensor) for name, tensor in block.items()}
 
+    devices = strategy.extended.worker_devices
+
     def rows_of(name: str):
         tensor = block[name]
         rows = tensor.shape[1] // num_replicas
 
         def slice_rows(context: tf.distribute.ValueContext) -> tf.Tensor:
-            first = context.replica_id_in_sync_group * rows
-            return tensor[:, first : first + rows]
+            replica = context.replica_id_in_sync_group
+            with tf.device("/cpu:0"):  # Only its own rows cross to a device.
+                share = tensor[:, replica * rows : (replica + 1) * rows]
+            with tf.device(devices[replica]):
+                return tf.identity(share)
 
         return slice_rows
 

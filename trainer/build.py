@@ -13,7 +13,7 @@ from input_pipelines._source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
 from trainer.clock import PhaseClock
-from trainer.config import TrainConfig, check_divides, check_mixes_pairs
+from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData
 from trainer.evaluate import Evaluator
@@ -50,6 +50,7 @@ def build_run(
     check_divides(config.global_batch_size, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
     plan = make_plan(config, len(data.sources["train"]))
+    check_profiled_steps(config, plan.total_steps)
     run_dir.check_data(data.facts(), plan.to_json())
     checkpoint = run_dir.restore(config.resume)
 

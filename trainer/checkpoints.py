@@ -20,6 +20,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,9 +74,7 @@ class CheckpointStore:
                 temporary.mkdir(parents=True)
                 np.savez(temporary / ARRAYS, **arrays)
                 (temporary / PROGRESS).write_text(to_json(progress.to_json()))
-                files = {name: _describe(temporary / name) for name in (ARRAYS, PROGRESS)}
-                manifest = {"schema_version": SCHEMA_VERSION, "files": files}
-                (temporary / MANIFEST).write_text(to_json(manifest))
+                (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
                 for path in (*temporary.iterdir(), temporary):
                     sync_to_disk(path)
                 if final.exists():  # The same step again, as after an interrupted evaluation.
@@ -125,12 +124,13 @@ class CheckpointStore:
         """
         path = self._path(step)
         try:
-            files = read_json(path / MANIFEST)["files"]
-            for name in (ARRAYS, PROGRESS):
-                found = _describe(path / name)
-                for fact, promised in files[name].items():
-                    if found[fact] != promised:
+            promised, found = read_json(path / MANIFEST), _manifest_of(path)
+            for name, facts in found["files"].items():
+                for fact, value in facts.items():
+                    if promised["files"][name][fact] != value:
                         raise RunDirError(f"{path.name} damaged: {name} {fact} differs")
+            if (path / MANIFEST).read_text(encoding="utf-8") != to_json(found):
+                raise ValueError
             progress = Progress.from_json(read_json(path / PROGRESS))
             with np.load(path / ARRAYS, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
@@ -178,6 +178,11 @@ def _check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
                 f"after step {step}, {name} holds a number that is not finite; the checkpoint was "
                 "not written. Lower --learning_rate, or set --gradient_clip_norm=1."
             )
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    files = {name: _describe(folder / name) for name in (ARRAYS, PROGRESS)}
+    return {"schema_version": SCHEMA_VERSION, "files": files}
 
 
 def _describe(path: Path) -> dict[str, int | str]:

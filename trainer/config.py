@@ -238,6 +238,16 @@ def check_mixes_pairs(augmentation: tuple[str, ...], per_replica_batch_size: int
         )
 
 
+def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
+    """Raises ConfigError if the steps to profile do not lie within the run."""
+    steps = config.profiled_steps()
+    if steps and steps[1] > total_steps:
+        raise ConfigError(
+            f"--profile_steps={config.profile_steps}: the run ends with step {total_steps}; give "
+            "steps within it."
+        )
+
+
 def _check_strategy(config: TrainConfig) -> None:
     strategy = config.strategy
     if strategy in LATER_STRATEGIES:

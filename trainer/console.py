@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 
 class Console:
@@ -17,15 +16,16 @@ class Console:
     """
 
     def __init__(self):
-        # soft_wrap: a line stays one line, however narrow the terminal.
-        self._rich = RichConsole(highlight=False, soft_wrap=True)
+        # soft_wrap: a line stays one line, however narrow the terminal. Markup and emoji codes are
+        # off: paths may hold any characters.
+        self._rich = RichConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
         self._bar: Progress | None = None
         self._task = None
 
     def say(self, line: str) -> None:
         """Prints one line; it may hold any characters."""
         console = self._bar.console if self._bar else self._rich
-        console.print(line, markup=False)
+        console.print(line)
 
     def start_bar(self, step: int, total_steps: int) -> None:
         """Shows the bar, where there is a terminal."""
@@ -59,10 +59,8 @@ class Console:
 
     def show_summary(self, result: dict[str, Any], run_dir: str) -> None:
         """Prints how the run ended, and where its records are."""
-        table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in _summary(result, run_dir):
-            table.add_row(name, value)
-        self._rich.print(table)
+            self.say(f"{name:<16}{value}")
 
 
 def describe_logged_steps(row: dict[str, Any], total_steps: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def load_data(config: TrainConfig) -> TrainingData:
     dataset, argument = DATASETS.load(config.dataset)
     info: DatasetInfo = dataset.INFO
     options = LoadOptions(
-        data_dir=Path(config.data_dir).expanduser() if config.data_dir else None,
+        data_dir=Path(os.path.expanduser(config.data_dir)) if config.data_dir else None,
         argument=argument,
         image_shape=_asked_shape(config, info.image_shape),
         seed=config.seed,

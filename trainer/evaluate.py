@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from flowrate.errors import DataError
+from flowrate.errors import DataError, DivergedError
 from input_pipelines._blocks import evaluation_blocks
 from input_pipelines._source import Source
 from trainer import blocks
@@ -52,6 +52,7 @@ class Evaluator:
 
         Raises:
             DataError: a file cannot be decoded, or not every example was counted.
+            DivergedError: the loss is not finite.
         """
         totals = np.zeros(3)
         steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
@@ -69,6 +70,11 @@ class Evaluator:
         loss, correct, count = totals
         if count != len(source):
             raise DataError(f"evaluated {count:.0f} examples of {len(source)}.")
+        if not np.isfinite(loss):
+            raise DivergedError(
+                f"the evaluation after step {self._state.progress.step} gives a loss that is not "
+                "finite. Lower --learning_rate, or set --gradient_clip_norm=1."
+            )
         return {"accuracy": correct / count, "loss": loss / count, "examples": int(count)}
 
     def _evaluate_block_fn(self, block: dict) -> tf.Tensor:

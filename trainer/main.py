@@ -75,11 +75,12 @@ def _run(config, argv, run_dir, console, stop, started) -> None:
     clock = PhaseClock()
     with clock.phase("data"):
         data = load_data(config)
-    run_dir.write_config(config, describe_environment(argv))
-    from trainer import build, loop, result
-    from trainer.strategy import configure_devices
+    run_dir.write_config(config)
+    from trainer import build, loop, result, strategy
 
-    configure_devices(config)
+    strategy.configure_devices(config)
+    devices = strategy.describe_devices()
+    run_dir.write_environment({**describe_environment(argv), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
     run = build.build_run(config, data, run_dir, console, clock, stop)
     with clock.phase("build"):
@@ -106,7 +107,8 @@ def _set_tensorflow_defaults() -> None:
 
 def _report(error: FlowrateError, run_dir) -> int:
     """Prints one line, notes the end in the run directory, and returns the exit status."""
-    print(f"{'' if isinstance(error, Preempted) else 'error: '}{error}", file=sys.stderr)
+    line = " ".join(str(error).splitlines())  # What the user gave may hold a line break.
+    print(f"{'' if isinstance(error, Preempted) else 'error: '}{line}", file=sys.stderr)
     if run_dir:
         run_dir.record_failure(error)
     return error.exit_code

@@ -23,7 +23,8 @@ def build_schedule(config: TrainConfig, total_steps: int) -> Schedule:
     if config.schedule == "cosine":
         main = keras.optimizers.schedules.CosineDecay(config.learning_rate, after_warmup)
     elif config.schedule == "piecewise":
-        boundaries = [round(share * after_warmup) for share in config.milestones()]
+        # Keras changes the value one step after a boundary.
+        boundaries = [round(share * after_warmup) - 1 for share in config.milestones()]
         values = [config.learning_rate * PIECEWISE_FACTOR**n for n in range(len(boundaries) + 1)]
         main = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
     else:
@@ -83,8 +84,9 @@ def _lamb(config: TrainConfig, shared: dict) -> keras.Optimizer:
 def _muon(config: TrainConfig, shared: dict) -> keras.Optimizer:
     # Muon is for hidden matrices; the classifier goes to its AdamW, as its authors advise.
     return keras.optimizers.Muon(
-        momentum=config.momentum, exclude_layers=["logits"], adam_weight_decay=0.0, **shared
-    )
+        momentum=config.momentum, exclude_layers=["logits"],
+        adam_weight_decay=config.weight_decay, **shared,
+    )  # fmt: skip
 
 
 _BUILDERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd, "lamb": _lamb, "muon": _muon}

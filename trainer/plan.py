@@ -87,10 +87,8 @@ class TrainPlan:
         return dataclasses.asdict(self) | {"epochs": self.epochs_at(self.total_steps)}
 
     def _next_epoch_end(self, step: int) -> int:
-        epoch = step * self.global_batch_size // self.num_train_examples + 1
-        # A batch that straddled the end of an epoch has already seen some of the next one.
-        end = self.epoch_end(epoch)
-        return end if end > step else self.epoch_end(epoch + 1)
+        # The epoch that the next example belongs to: a batch may have begun it already.
+        return self.epoch_end(step * self.global_batch_size // self.num_train_examples + 1)
 
 
 def make_plan(config: TrainConfig, num_train_examples: int) -> TrainPlan:

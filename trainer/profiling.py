@@ -20,6 +20,7 @@ class StepProfiler:
     def __init__(self, steps: tuple[int, int] | None, folder: Path):
         self._first, self._last = steps or (0, 0)
         self._folder = folder
+        self._is_running = False
 
     def cut(self, step: int, num_steps: int) -> int:
         """Shortens a call so that it ends where the profile begins or ends."""
@@ -30,9 +31,14 @@ class StepProfiler:
 
     @contextlib.contextmanager
     def around(self, step: int, num_steps: int) -> Iterator[None]:
-        """Starts the profile before its first step and stops it after its last."""
-        if step == self._first:
+        """Starts the profile before its first step and stops it after its last.
+
+        A run that goes on from a step between the two profiles what is left.
+        """
+        if self._first <= step <= self._last and not self._is_running:
             tf.profiler.experimental.start(str(self._folder))
+            self._is_running = True
         yield
-        if self._first <= step <= self._last <= step + num_steps - 1:
+        if self._is_running and step + num_steps > self._last:
             tf.profiler.experimental.stop()
+            self._is_running = False

@@ -54,6 +54,7 @@ class RunDir:
         self.path = path
         self.checkpoints = CheckpointStore(path / "checkpoints", keep_checkpoints, tell)
         self._lock = None
+        self._made: list[Path] = []
         self._is_started = False
 
     @classmethod
@@ -64,23 +65,33 @@ class RunDir:
             ConfigError: the folder cannot be written, or another process uses it.
             RunDirError: it holds another run, or `--resume` forbids what is found.
         """
-        path = Path(config.run_dir or _default_name(config)).absolute()
+        name = config.run_dir or _default_name(config)
+        path = Path(os.path.expanduser(name)).absolute()
         self = cls(path, config.keep_checkpoints, tell)
         try:
+            self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             self._acquire()
         except OSError as error:
             raise ConfigError(
                 f"--run_dir={path}: cannot be used: {error.strerror}; choose another folder."
             ) from None
-        self._check_same_run(config)
+        try:
+            self._check_same_run(config)
+        except RunDirError:
+            self.remove_if_unused()
+            self.close()
+            raise
         return self
 
-    def write_config(self, config: TrainConfig, environment: dict[str, Any]) -> None:
-        """Records what was asked and on what machine. `environment.json` is of the latest start."""
+    def write_config(self, config: TrainConfig) -> None:
+        """Records what was asked; from here on the folder is this run's."""
         write_json(self.path / "config.json", config.to_json())
-        write_json(self.path / "environment.json", environment)
         self._is_started = True
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Records on what machine this start of the run takes place."""
+        write_json(self.path / "environment.json", environment)
 
     def check_data(self, facts: dict[str, Any], plan: dict[str, Any]) -> None:
         """Records the plan and the facts of the data; refuses other data under a resumed run.
@@ -129,7 +140,8 @@ class RunDir:
                 )
         step = checkpoint.progress.step if checkpoint else 0
         kept = [row for row in rows if row.get("step", 0) <= step]
-        if kept != rows:
+        if self.metrics_path.exists():
+            # Always: this also takes away a last line cut short by a crash.
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         return checkpoint
 
@@ -162,14 +174,16 @@ class RunDir:
             self._lock = None
 
     def remove_if_unused(self) -> None:
-        """Removes the folder if this process made it and nothing came of it."""
+        """Removes what `open` made, folders above included, if nothing came of it."""
         if self._lock is None or self._is_started:
             return
         ours = {self.path / "lock", self.native_log_path}
         if set(self.path.iterdir()) <= ours:
             for path in ours:
                 path.unlink(missing_ok=True)
-            self.path.rmdir()
+            with contextlib.suppress(OSError):  # Another run may have begun in a folder above.
+                for folder in self._made:
+                    folder.rmdir()
 
     def result(self) -> dict[str, Any] | None:
         """Returns result.json of a run that is complete, else None."""

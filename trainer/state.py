@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Iterator
 
 import keras
@@ -14,6 +15,9 @@ from flowrate.errors import RunDirError
 from trainer.checkpoints import Checkpoint
 from trainer.optimizers import without_loss_scale
 from trainer.progress import Progress
+
+# Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
+_COUNTER = re.compile(r"(_\d+)+(?=_)")
 
 
 @dataclasses.dataclass
@@ -82,7 +86,7 @@ class TrainState:
         """Returns all variables under names that do not depend on Keras's counters."""
         groups = {"model": self.model.weights, "optimizer": self.optimizer.variables}
         return {
-            f"{group}/{number:04d}/{variable.name}": variable
+            f"{group}/{number:04d}/{_COUNTER.sub('', variable.name)}": variable
             for group, variables in groups.items()
             for number, variable in enumerate(variables)
         }

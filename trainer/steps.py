@@ -100,7 +100,7 @@ class StepEngine:
             global_batch_size=config.global_batch_size, steps_per_block=self._block_steps,
             num_draws=augmentation.num_draws,
         )  # fmt: skip
-        self._block = None
+        self._raw_block = self._block = None
         self._block_position = self._block_steps  # as if one had just been used up
         self._seconds_per_step: float | None = None
         randomness.use_stateless_seeds(state.model)
@@ -117,12 +117,12 @@ class StepEngine:
             The results of each call. Whoever stops in between has trained up to there.
 
         Raises:
-            DivergedError: the loss of a step is not finite.
+            DivergedError: the loss or the gradient of a step is not finite.
             DataError: a file cannot be decoded.
         """
         step = segment.first
         while step <= segment.last:
-            waited = self._next_block_if_used_up()
+            waited = self._wait_for_block()
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
@@ -132,8 +132,10 @@ class StepEngine:
 
     def _call(self, first: int, num_steps: int, waited: float) -> StepResults:
         is_warmup = self._seconds_per_step is None
-        start = self._block_position
         started = time.perf_counter()
+        if self._raw_block is not None:
+            self._prepare_block()
+        start = self._block_position
         metrics = self._train_steps(
             self._block,
             tf.constant(start),
@@ -156,23 +158,25 @@ class StepEngine:
             return most
         return max(1, min(most, int(_SECONDS_PER_CALL / self._seconds_per_step)))
 
-    def _next_block_if_used_up(self) -> float:
-        """Returns the seconds spent waiting for input; 0 where the block lasts."""
+    def _wait_for_block(self) -> float:
+        """Fetches the next block where one is used up; returns the seconds spent waiting."""
         if self._block_position < self._block_steps:
             return 0.0
         started = time.perf_counter()
-        block = next(self._blocks)
-        waited = time.perf_counter() - started
-        block = blocks.place(self._strategy, block)
+        self._raw_block = next(self._blocks)
+        self._block_position = 0
+        return time.perf_counter() - started
+
+    def _prepare_block(self) -> None:
+        """Brings the fetched block to the replicas and augments it: part of the steps' own time."""
+        block = blocks.place(self._strategy, self._raw_block)
         if self._augmentation.names:
             block = self._augment_block(block)
         if self._show_images:
             (images, *_) = self._strategy.experimental_local_results(block["images"])
             self._show_images(images[0, :_NUM_SHOWN_IMAGES].numpy())
             self._show_images = None
-        self._block = block
-        self._block_position = 0
-        return waited
+        self._block, self._raw_block = block, None
 
     def _augment_block_fn(self, block: dict) -> dict:
         return self._strategy.run(self._augment_replica, args=(block,))
@@ -224,7 +228,11 @@ class StepEngine:
             if model.losses:  # Regularization is per step, not per replica.
                 loss += tf.add_n(model.losses) / self._strategy.num_replicas_in_sync
             scaled_loss = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled_loss, [weight.value for weight in self._weights])
+        gradients = tape.gradient(
+            scaled_loss,
+            [weight.value for weight in self._weights],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
         correct = tf.math.count_nonzero(
             tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
         )
@@ -232,6 +240,9 @@ class StepEngine:
             [*gradients, loss, tf.cast(correct, tf.float32)]
         )
         norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
+        if self._config.precision == "mixed_float16":
+            # A gradient that overflows is not applied: the optimizer lowers the scale instead.
+            norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         optimizer.apply(gradients, self._weights)
         return tf.stack([loss, correct, norm])
 
@@ -247,12 +258,13 @@ class StepEngine:
         return targets * (1 - share) + share / self._num_classes if share else targets
 
     def _check_finite(self, results: StepResults) -> None:
-        (bad,) = np.nonzero(~np.isfinite(results.metrics[:, 0]))
+        (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
         if bad.size:
             step = results.first + int(bad[0])
+            what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
             before = results.metrics[bad[0] - 1, 0] if bad[0] else None
             last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
             raise DivergedError(
-                f"the loss is not finite at step {step}, in steps {results.first} to "
+                f"the {what} is not finite at step {step}, in steps {results.first} to "
                 f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
             )

@@ -50,6 +50,15 @@ def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
+def describe_devices() -> list[dict[str, str]]:
+    """Returns, JSON-able, the devices TensorFlow may use: name, and for GPUs what they are."""
+    described = [{"name": device.name} for device in tf.config.list_logical_devices()]
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        described.append({"name": gpu.name, **{key: str(fact) for key, fact in details.items()}})
+    return described
+
+
 def is_on_gpu() -> bool:
     """Returns whether there is a GPU that this run uses."""
     return bool(tf.config.list_logical_devices("GPU"))

@@ -31,9 +31,8 @@ class TensorBoardWriter:
 
     def __init__(self, folder: Path, step: int):
         self._folder = folder
+        self._step = step
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        for run in sorted(folder.glob("*/")):
-            _strike_out_from(run, step + 1)
 
     def describe(
         self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
@@ -68,6 +67,8 @@ class TensorBoardWriter:
 
     def _writer(self, run: str) -> tf.summary.SummaryWriter:
         if run not in self._writers:
+            # The first time too: TensorBoard takes the first start it meets for the beginning.
+            _strike_out_from(self._folder / run, self._step + 1)
             self._writers[run] = tf.summary.create_file_writer(str(self._folder / run))
         return self._writers[run]
 

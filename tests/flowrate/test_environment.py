@@ -1,0 +1,119 @@
+"""Facts about the machine, held against other sources of the same facts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flowrate import environment, records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return environment.describe_environment(["main.py", "--dataset=a b", "--steps=3"])
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    """A folder with a copy of the package, which is no checkout yet."""
+    shutil.copytree(ROOT / "flowrate", tmp_path / "flowrate")
+    return tmp_path
+
+
+def commit_recorded_in(folder: Path) -> str | None:
+    code = (
+        "import json, flowrate.environment as e;"
+        "print(json.dumps(e.describe_environment(['main'])['commit']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_facts_can_be_written_down(facts):
+    assert json.loads(records.to_json(facts)) == facts
+
+
+def test_versions_are_those_installed(facts):
+    for package, version in facts["versions"].items():
+        assert version == importlib.metadata.version(package)
+    assert {"tensorflow", "keras", "numpy"} <= facts["versions"].keys()
+    assert facts["python"] == platform.python_version()
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(environment, "_PACKAGES", ("numpy", "no-such-package-anywhere"))
+    versions = environment.describe_environment(["main"])["versions"]
+    assert versions == {
+        "numpy": importlib.metadata.version("numpy"),
+        "no-such-package-anywhere": None,
+    }
+
+
+def test_processor(facts):
+    assert facts["cpu"]["count"] == len(os.sched_getaffinity(0))
+    assert facts["cpu"]["model"]
+    flags = facts["cpu"]["flags"]
+    assert len(flags) == len(set(flags))
+    known = set(re.findall(r"[\w.]+", Path("/proc/cpuinfo").read_text()))
+    assert set(flags) <= known
+    assert ("avx2" in flags) == ("avx2" in known)
+    assert "sse2" not in flags
+
+
+def test_memory(facts):
+    assert facts["memory_bytes"] == pytest.approx(psutil.virtual_memory().total, rel=0.01)
+
+
+def test_memory_that_is_free_is_less_than_there_is():
+    available = environment.available_memory_bytes()
+    assert 0 < available <= psutil.virtual_memory().total
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and limit.read_text().strip().isdecimal():
+        assert available <= int(limit.read_text())
+
+
+def test_the_command_can_be_typed_again(facts):
+    words = shlex.split(facts["command"])
+    assert words == [sys.executable, "-m", "trainer.main", "--dataset=a b", "--steps=3"]
+    assert facts["working_directory"] == os.getcwd()
+
+
+def test_outside_a_checkout_there_is_no_commit(checkout):
+    assert commit_recorded_in(checkout) is None
+
+
+def test_before_the_first_commit_there_is_none(checkout):
+    git(checkout, "init")
+    assert commit_recorded_in(checkout) is None
+
+
+def test_commit_and_whether_files_differ_from_it(checkout):
+    git(checkout, "init")
+    git(checkout, "add", "flowrate/*.py")
+    git(checkout, "commit", "-m", "All")
+    git(checkout, "tag", "-m", "A release", "v1")
+    assert commit_recorded_in(checkout) == git(checkout, "rev-parse", "HEAD")
+    with (checkout / "flowrate" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    assert commit_recorded_in(checkout) == git(checkout, "rev-parse", "HEAD") + "-dirty"

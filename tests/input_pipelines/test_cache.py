@@ -1,0 +1,280 @@
+"""Cache tiers: the same pixels from each; the disk's is made anew when it must be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowrate.errors import DataError, DiskError
+from input_pipelines._folders import list_folder
+
+SHAPE = (12, 10, 3)
+MIB = 2**20
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(scope="module")
+def cache(tf):
+    from input_pipelines import _cache
+
+    return _cache
+
+
+@pytest.fixture
+def cached_files(tmp_path, monkeypatch):
+    """Returns a function that lists the cache folder, which is empty at first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "flowrate" / "decoded"
+    return lambda: sorted(folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def source(image_folder):
+    """100 JPEGs in two classes."""
+    return list_folder(image_folder(per_class=50))
+
+
+@pytest.fixture
+def read_all(tf):
+    """Returns a function: a source's images and labels, by way of the pipeline."""
+    from input_pipelines._blocks import evaluation_blocks
+
+    def read(source) -> tuple[np.ndarray, np.ndarray]:
+        blocks = list(evaluation_blocks(source, SHAPE, global_batch_size=7, steps_per_block=3))
+        images, labels, weights = (
+            np.concatenate([block[name].numpy().reshape(-1, *shape) for block in blocks])
+            for name, shape in (("images", SHAPE), ("labels", ()), ("weights", ()))
+        )
+        return images[weights == 1], labels[weights == 1]
+
+    return read
+
+
+def test_every_tier_gives_the_same_pixels(cache, source, cached_files, read_all):
+    results = {
+        tier: read_all(cache.apply_tier(source, tier, SHAPE)) for tier in ("none", "memory", "disk")
+    }
+    images, labels = results["none"]
+    assert images.shape == (100, *SHAPE)
+    assert len(np.unique(images.reshape(100, -1), axis=0)) == 100
+    np.testing.assert_array_equal(labels, source.labels)
+    for tier in ("memory", "disk"):
+        np.testing.assert_array_equal(results[tier][0], images)
+        np.testing.assert_array_equal(results[tier][1], labels)
+    assert len(cached_files()) == 1
+
+
+def test_what_each_tier_is(cache, source, cached_files):
+    assert cache.apply_tier(source, "none", SHAPE) is source
+    in_memory = cache.apply_tier(source, "memory", SHAPE)
+    assert type(in_memory.images) is np.ndarray
+    assert cached_files() == []
+    on_disk = cache.apply_tier(source, "disk", SHAPE)
+    assert isinstance(on_disk.images, np.memmap)
+    for tier in (in_memory, on_disk):
+        assert tier.class_names == source.class_names
+
+
+def test_progress_is_reported(cache, source, cached_files):
+    for tier in ("memory", "disk"):
+        reports = []
+        cache.apply_tier(source, tier, SHAPE, reports.append)
+        assert reports == [64]
+
+
+def test_the_disk_cache_is_read_and_not_decoded_again(cache, source, cached_files):
+    first = np.array(cache.apply_tier(source, "disk", SHAPE).images)
+    (path,) = cached_files()
+    changed = np.load(path)
+    changed[3] = 77
+    np.save(path, changed)
+    again = cache.apply_tier(source, "disk", SHAPE).images
+    np.testing.assert_array_equal(again[3], np.full(SHAPE, 77))
+    np.testing.assert_array_equal(again[4:], first[4:])
+
+
+def test_the_disk_cache_is_made_anew_when_a_file_changes(cache, source, cached_files, tf):
+    before = np.array(cache.apply_tier(source, "disk", SHAPE).images)
+    source.paths[5].write_bytes(tf.io.encode_jpeg(np.full((9, 9, 3), 200, np.uint8)).numpy())
+    after = cache.apply_tier(source, "disk", SHAPE).images
+    np.testing.assert_array_equal(after[5], np.full(SHAPE, 200))
+    np.testing.assert_array_equal(np.delete(after, 5, axis=0), np.delete(before, 5, axis=0))
+
+
+def test_a_change_that_keeps_the_size_is_seen_by_its_time(cache, source, cached_files):
+    swapped = [source.paths[0], source.paths[1]]
+    for path in swapped:  # the same length, whatever the picture
+        path.write_bytes(path.read_bytes().ljust(4000, b"\0"))
+    before = np.array(cache.apply_tier(source, "disk", SHAPE).images)
+    contents = [path.read_bytes() for path in swapped]
+    for path, content in zip(swapped, reversed(contents)):
+        facts = path.stat()
+        path.write_bytes(content)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
+    after = cache.apply_tier(source, "disk", SHAPE).images
+    np.testing.assert_array_equal(after[:2], before[1::-1])
+
+
+def test_each_selection_and_each_size_has_a_cache_of_its_own(cache, source, cached_files):
+    whole = cache.apply_tier(source, "disk", SHAPE).images
+    part = cache.apply_tier(source.take(np.array([7, 2])), "disk", SHAPE).images
+    np.testing.assert_array_equal(part, whole[[7, 2]])
+    grey = cache.apply_tier(source, "disk", (12, 10, 1)).images
+    assert grey.shape == (100, 12, 10, 1)
+    assert len(cached_files()) == 3
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "page", "other shape"])
+def test_a_damaged_disk_cache_is_made_anew(cache, source, cached_files, damage):
+    expected = np.array(cache.apply_tier(source, "disk", SHAPE).images)
+    (path,) = cached_files()
+    if damage == "other shape":
+        np.save(path, expected[:50])
+    else:
+        whole = path.read_bytes()
+        contents = {"empty": b"", "cut": whole[: len(whole) // 2], "page": b"<html>" * 100}
+        path.write_bytes(contents[damage])
+    found = cache.apply_tier(source, "disk", SHAPE).images
+    np.testing.assert_array_equal(found, expected)
+    assert cached_files() == [path]
+
+
+def test_decoding_that_is_broken_off_leaves_nothing(cache, source, cached_files):
+    def interrupt(_num_done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.apply_tier(source, "disk", SHAPE, interrupt)
+    assert cached_files() == []
+
+
+def test_what_a_killed_run_left_is_not_taken_for_a_cache(cache, source, cached_files):
+    expected = cache.apply_tier(source, "memory", SHAPE).images
+    cache.apply_tier(source, "disk", SHAPE)
+    (path,) = cached_files()
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    partial = path.with_name(f"{path.stem}.{killed.pid}.partial")
+    path.rename(partial)
+    partial.write_bytes(partial.read_bytes()[:5000])
+    found = cache.apply_tier(source, "disk", SHAPE).images
+    np.testing.assert_array_equal(found, expected)
+    assert cached_files() == [path]
+
+
+def test_what_another_run_is_writing_is_left_alone(cache, source, cached_files):
+    cache.apply_tier(source, "disk", SHAPE)
+    (path,) = cached_files()
+    other = path.with_name(f"{path.stem}.{os.getppid()}.partial")
+    path.rename(other)
+    cache.apply_tier(source, "disk", SHAPE)
+    assert cached_files() == sorted([path, other])
+
+
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+def test_all_files_that_cannot_be_decoded_are_named(cache, source, cached_files, tier):
+    broken = [source.paths[1], source.paths[98]]
+    for path in broken:
+        path.write_bytes(b"<html>")
+    with pytest.raises(DataError) as caught:
+        cache.apply_tier(source, tier, SHAPE)
+    assert str(caught.value) == (
+        f"2 images cannot be used: {broken[0]}: is no JPEG, PNG, GIF or BMP; "
+        f"{broken[1]}: is no JPEG, PNG, GIF or BMP. Repair or remove, and start again."
+    )
+    assert cached_files() == []
+
+
+def test_a_file_that_vanished(cache, source, cached_files):
+    source.paths[1].unlink()
+    with pytest.raises(DataError) as caught:
+        cache.apply_tier(source, "disk", SHAPE)
+    assert str(caught.value) == f"{source.paths[1]}: cannot be read: No such file or directory."
+
+
+def test_no_room_on_the_disk(cache, source, cached_files, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(MIB, MIB - 1000, 1000))
+    with pytest.raises(DiskError) as caught:
+        cache.apply_tier(source, "disk", SHAPE)
+    folder = cache.cache_folder("decoded")
+    assert str(caught.value) == (
+        f"--cache=disk needs 36,000 bytes in {folder}, 1,000 are free; "
+        "use --cache=none, or set XDG_CACHE_HOME to a larger disk."
+    )
+    assert cached_files() == []
+
+
+def test_a_cache_folder_that_cannot_be_made(cache, source, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DiskError, match=r"^cannot write the cache .*: Not a directory\.$"):
+        cache.apply_tier(source, "disk", SHAPE)
+
+
+def test_arrays_stay_as_they_are_or_are_resized(cache, tf):
+    from input_pipelines._source import ArraySource
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (1500, 6, 5, 1), np.uint8)
+    source = ArraySource(images, np.arange(1500, dtype=np.int32) % 2, ("a", "b"))
+    for tier in ("none", "memory", "disk"):
+        assert cache.apply_tier(source, tier, (6, 5, 1)) is source
+        found = cache.apply_tier(source, tier, (9, 8, 3))
+        expected = np.rint(tf.image.resize(images, (9, 8))).astype(np.uint8)
+        np.testing.assert_array_equal(found.images, np.repeat(expected, 3, axis=-1))
+        np.testing.assert_array_equal(found.labels, source.labels)
+        assert found.class_names == source.class_names
+
+
+@pytest.fixture
+def free(cache, monkeypatch):
+    """Returns a function that sets how many bytes of memory and of the disk are free."""
+
+    def set_free(memory: int, disk: int) -> None:
+        monkeypatch.setattr(cache, "available_memory_bytes", lambda: memory)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(2 * disk, disk, disk))
+
+    return set_free
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "tier", "reason"),
+    [
+        (0, "memory", "0 MiB decoded, 1,000 MiB of memory free"),
+        (500 * MIB, "memory", "500 MiB decoded, 1,000 MiB of memory free"),
+        (500 * MIB + 1, "disk", "500 MiB decoded: too much for memory, not for the disk"),
+        (2000 * MIB, "disk", "2,000 MiB decoded: too much for memory, not for the disk"),
+        (2000 * MIB + 1, "none", "2,000 MiB decoded: too much for memory and disk"),
+    ],
+)
+def test_auto_takes_half_of_what_is_free(cache, free, num_bytes, tier, reason):
+    free(1000 * MIB, 4000 * MIB)
+    assert cache.choose_tier("auto", num_bytes, False) == cache.TierChoice(tier, reason)
+
+
+@pytest.mark.parametrize("asked", ["none", "memory", "disk"])
+def test_what_is_asked_for_is_taken(cache, free, asked):
+    free(1, 1)
+    choice = cache.choose_tier(asked, 10**12, False)
+    assert choice == cache.TierChoice(asked, f"--cache={asked}")
+
+
+@pytest.mark.parametrize("asked", ["auto", "none", "memory", "disk"])
+def test_arrays_are_in_memory_already(cache, free, asked):
+    free(1, 1)
+    choice = cache.choose_tier(asked, 10**12, True)
+    assert choice == cache.TierChoice("memory", "the data set comes decoded")
+
+
+def test_a_cache_folder_that_is_not_there_yet_can_be_chosen(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "made" / "yet"))
+    monkeypatch.setattr(cache, "available_memory_bytes", lambda: 0)
+    assert cache.choose_tier("auto", 1, False).tier == "disk"
+    assert not Path(tmp_path / "not").exists()

@@ -1,0 +1,71 @@
+"""The documents say what is: commands parse, links lead somewhere, every flag is explained."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from flowrate import options
+from input_pipelines import DATASETS
+from models import MODELS
+from trainer.config import TrainConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def commands(path: Path) -> list[str]:
+    """The shell lines of a document that run the trainer."""
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if "trainer.main" in line or "scripts/quickstart" in line]
+
+
+def test_there_are_documents():
+    names = {path.name for path in DOCUMENTS}
+    assert {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "records.md"} <= names
+    assert commands(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_command_parses(path):
+    for line in commands(path):
+        words = shlex.split(line, comments=True)
+        start = max(i for i, w in enumerate(words) if w.endswith(("trainer.main", "quickstart")))
+        if "--help" not in words:
+            assert isinstance(options.parse(TrainConfig, words[start:]), TrainConfig), line
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_flag_mentioned_exists(path):
+    known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
+    known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
+    known |= {"help", "flagfile", "logdir"}
+    for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
+        assert flag in known, flag
+
+
+def test_the_readme_lists_every_data_set_and_model():
+    text = (ROOT / "README.md").read_text()
+    for name in (*DATASETS.spellings(), *MODELS.spellings()):
+        assert f"`{name}`" in text, name
+
+
+def test_changelog_and_setup_agree_on_the_version():
+    version = re.search(r"^version = (.+)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)[1]
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_flag_has_help():
+    for field, description, _ in options.described_fields(TrainConfig):
+        assert description.help.endswith("."), field.name

@@ -1,0 +1,112 @@
+"""The house rules: imports go one way, TensorFlow loads late, names are ours."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each package may import itself and those before it, except that the two in the middle never meet.
+MAY_IMPORT = {
+    "flowrate": {"flowrate"},
+    "input_pipelines": {"flowrate", "input_pipelines"},
+    "models": {"flowrate", "models"},
+    "trainer": {"flowrate", "input_pipelines", "models", "trainer"},
+}
+HEAVY = {"tensorflow", "keras", "tensorflow_datasets"}
+# What a usage error or `--help` passes through.
+WITHOUT_TENSORFLOW = (
+    *sorted((ROOT / "flowrate").glob("*.py")),
+    *sorted(ROOT.glob("*/__init__.py")),
+    ROOT / "trainer" / "config.py",
+    ROOT / "trainer" / "plan.py",
+    ROOT / "trainer" / "main.py",
+    ROOT / "trainer" / "data.py",
+    ROOT / "trainer" / "run_dir.py",
+    ROOT / "trainer" / "stop.py",
+)
+
+
+def python_files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported_packages(path: Path, top_level_only: bool = False) -> set[str]:
+    """Returns the first part of every absolute import in a file."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_one_way(package):
+    files = python_files(package)
+    assert files
+    for path in files:
+        upward = (imported_packages(path) & MAY_IMPORT.keys()) - MAY_IMPORT[package]
+        assert not upward, f"{path.relative_to(ROOT)} imports {sorted(upward)}"
+
+
+@pytest.mark.parametrize("path", WITHOUT_TENSORFLOW, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_tensorflow_at_the_top(path):
+    assert not imported_packages(path, top_level_only=True) & HEAVY
+
+
+def test_data_set_files_import_no_tensorflow_at_the_top():
+    for path in (ROOT / "input_pipelines").glob("[!_]*.py"):
+        assert not imported_packages(path, top_level_only=True) & HEAVY, path
+
+
+def test_a_config_can_be_made_without_tensorflow():
+    code = (
+        "import sys; from trainer.config import TrainConfig; from trainer.data import load_data;"
+        "load_data(TrainConfig()); print(sorted({'tensorflow', 'keras'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_training_does_not_use_fit():
+    """Model.fit fails under several strategies: there is one loop for all."""
+    for package in MAY_IMPORT:
+        for path in python_files(package):
+            calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+            names = [c.func.attr for c in calls if isinstance(c.func, ast.Attribute)]
+            assert "fit" not in names, path
+
+
+def test_packages_are_those_of_this_checkout():
+    """`models` and `trainer` are everyday names: another distribution's must not win."""
+    import importlib.util
+
+    for package in MAY_IMPORT:
+        assert Path(importlib.util.find_spec(package).origin).parent == ROOT / package
+
+
+def test_every_package_is_listed_in_setup_cfg():
+    import configparser
+
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    listed = set(parser["options"]["packages"].split())
+    found = {str(p.parent.relative_to(ROOT)) for p in ROOT.glob("*/__init__.py")}
+    assert listed == found == set(MAY_IMPORT)
+
+
+def test_no_file_holds_two_ideas():
+    for package in MAY_IMPORT:
+        for path in python_files(package):
+            num_lines = len(path.read_text().splitlines())
+            assert num_lines <= 350, f"{path.relative_to(ROOT)} has {num_lines} lines"

@@ -1,0 +1,39 @@
+"""Evaluation counts every example once, whatever is left over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trainer.evaluate import Evaluator
+
+
+@pytest.fixture(params=[1, 2, 4])
+def trained(request, train):
+    """A run of a few steps on 1, 2 and 4 replicas."""
+    replicas = (
+        {"strategy": "mirrored", "virtual_devices": request.param} if request.param > 1 else {}
+    )
+    return train(model="mlp16", steps=3, global_batch_size=8, **replicas)
+
+
+def test_any_number_of_examples(tf, trained):
+    """Every remainder of the batch, and sizes around whole blocks, against plain numpy."""
+    evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
+    evaluator._batch_size = 8  # small, so that few examples fill several batches
+    whole = trained.sources["test"]
+    for num_examples in (*range(1, 18), 63, 64, 65, len(whole)):
+        source = whole.take(np.arange(num_examples))
+        found = evaluator(source)
+        logits = trained.state.model(source.images, training=False).numpy().astype(np.float64)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        losses = -log_shares[np.arange(num_examples), source.labels]
+        assert found["examples"] == num_examples
+        assert found["accuracy"] == np.mean(logits.argmax(axis=1) == source.labels)
+        assert found["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def test_interrupted_evaluation_gives_nothing(tf, trained):
+    evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
+    assert evaluator(trained.sources["test"], interrupted=lambda: True) is None

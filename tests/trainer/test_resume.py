@@ -1,0 +1,263 @@
+"""A run that is stopped, by whatever means, ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowrate.errors import Preempted
+from flowrate.records import read_json, read_json_lines
+from trainer.stop import StopRequest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Dropout, augmentation, a batch that straddles epochs, and saves that fall between log lines.
+FLAGS = (
+    "--model=flowers_cnn", "--augmentation=translation,contrast,cutout", "--steps=160",
+    "--global_batch_size=40", "--checkpoint_every_steps=25", "--log_every_steps=7",
+    "--schedule=cosine", "--ema_decay=0.9", "--deterministic",
+)  # fmt: skip
+COMPARED = ("step", "epoch", "loss", "accuracy", "gradient_norm", "learning_rate", "split")
+
+
+class StopAt(StopRequest):
+    """A stop request that comes true once the run has reached a step."""
+
+    def __init__(self, step: int):
+        super().__init__()
+        self.signal_name = "SIGTERM"
+        self.step = step
+        self.progress = None
+
+    def __bool__(self) -> bool:
+        return self.progress is not None and self.progress.step >= self.step
+
+
+def start(run_dir: Path, *flags: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer.main", f"--run_dir={run_dir}", *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    )
+
+
+def finish(run_dir: Path, *flags: str) -> str:
+    process = start(run_dir, *flags)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    return output
+
+
+def curve(run_dir: Path) -> list[dict]:
+    """The rows of metrics.jsonl without timing and without saves."""
+    return [
+        {name: row[name] for name in COMPARED if name in row}
+        for row in read_json_lines(run_dir / "metrics.jsonl")
+        if row["kind"] != "checkpoint"
+    ]
+
+
+def final_arrays(run_dir: Path) -> dict[str, np.ndarray]:
+    newest = sorted((run_dir / "checkpoints").glob("ckpt-*"))[-1]
+    with np.load(newest / "arrays.npz", allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def assert_same_run(run_dir: Path, reference: Path):
+    """Every logged figure and every weight are equal to the last bit, and nothing is left over."""
+    assert curve(run_dir) == curve(reference)
+    arrays, expected = final_arrays(run_dir), final_arrays(reference)
+    assert arrays.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
+    result, other = read_json(run_dir / "result.json"), read_json(reference / "result.json")
+    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "global_step"):
+        assert result[name] == other[name], name
+    assert not list((run_dir / "checkpoints").glob("*.tmp"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """A run that nothing interrupts."""
+    run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(run_dir, *FLAGS)
+    return run_dir
+
+
+def wait_for_training(run_dir: Path, process: subprocess.Popen, after_step: int) -> None:
+    """Waits until a row beyond `after_step` is written, or the process has ended."""
+    while process.poll() is None:
+        rows = read_json_lines(run_dir / "metrics.jsonl")
+        if rows and rows[-1]["step"] > after_step:
+            return
+        time.sleep(0.01)
+
+
+def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
+    """Starts the run again and again and kills it; returns how many kills hit a living process."""
+    generator = random.Random(seed)
+    hits = 0
+    for _ in range(num_kills):
+        process = start(run_dir, *FLAGS)
+        rows = read_json_lines(run_dir / "metrics.jsonl")
+        if generator.random() < 0.7:
+            wait_for_training(run_dir, process, rows[-1]["step"] if rows else 0)
+            time.sleep(generator.uniform(0, 0.4))
+        else:  # anywhere between start and first step
+            time.sleep(generator.uniform(0.5, 8))
+        hits += process.poll() is None
+        process.kill()
+        process.communicate()
+    return hits
+
+
+def test_killed_at_random_moments(tmp_path, undisturbed):
+    run_dir = tmp_path / "run"
+    assert kill_at_random(run_dir, seed=1, num_kills=3) > 0
+    finish(run_dir, *FLAGS)
+    assert_same_run(run_dir, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_killed_25_times(tmp_path, undisturbed):
+    hits = 0
+    for round_number in range(5):
+        run_dir = tmp_path / f"run-{round_number}"
+        hits += kill_at_random(run_dir, seed=100 + round_number, num_kills=5)
+        finish(run_dir, *FLAGS)
+        assert_same_run(run_dir, undisturbed)
+    assert hits >= 15
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_saves_and_loses_no_step(tmp_path, undisturbed, name):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, *FLAGS)
+    wait_for_training(run_dir, process, 30)
+    process.send_signal(getattr(signal, name))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    result = read_json(run_dir / "result.json")
+    assert result["status"] == "preempted"
+    step = int(output.split("preempted at step ")[1].split(",")[0])
+    assert step > 30
+    assert f"{name}: preempted at step {step}, saved." in output
+    assert "Traceback" not in output
+    again = finish(run_dir, *FLAGS)
+    assert f"resumed from step {step}." in again
+    assert_same_run(run_dir, undisturbed)
+
+
+def test_a_complete_run_is_not_trained_again(undisturbed):
+    before = (undisturbed / "metrics.jsonl").read_bytes()
+    output = finish(undisturbed, *FLAGS)
+    assert "complete already" in output
+    assert "test accuracy" in output
+    assert (undisturbed / "metrics.jsonl").read_bytes() == before
+
+
+def test_the_newest_checkpoint_damaged(tmp_path, undisturbed):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, *FLAGS)
+    wait_for_training(run_dir, process, 70)
+    process.kill()
+    process.communicate()
+    newest = sorted((run_dir / "checkpoints").glob("ckpt-*"))[-1]
+    arrays = newest / "arrays.npz"
+    content = bytearray(arrays.read_bytes())
+    content[len(content) // 2] ^= 1
+    arrays.write_bytes(content)
+    output = finish(run_dir, *FLAGS)
+    assert f"{newest.name} damaged: arrays.npz sha256 differs" in output
+    assert newest.with_suffix(".damaged").is_dir()
+    assert_same_run(run_dir, undisturbed)
+
+
+def stopped_and_resumed(train, run_dir: Path, at: int, first: dict, then: dict, **flags):
+    """Trains in two parts, the first ended by a signal after step `at`; returns the second run."""
+    from trainer import loop
+
+    stop = StopAt(at)
+    original = loop._train_segment
+
+    def watch(run, segment):
+        stop.progress = run.state.progress
+        original(run, segment)
+
+    loop._train_segment = watch
+    try:
+        with pytest.raises(Preempted, match="preempted at step"):
+            train(run_dir=str(run_dir), stop=stop, **flags, **first)
+    finally:
+        loop._train_segment = original
+    return train(run_dir=str(run_dir), **flags, **then)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 4), (4, 1)])
+def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
+    def replicas(number: int) -> dict:
+        return {"strategy": "mirrored", "virtual_devices": number} if number > 1 else {}
+
+    flags = {"model": "mlp64", "steps": 30, "log_every_steps": 1, "jit": "off"}
+    reference = train(**flags)
+    run = stopped_and_resumed(
+        train, tmp_path / "run", at=13, first=replicas(first), then=replicas(then), **flags
+    )
+    ours, theirs = curve(run.run_dir.path), curve(reference.run_dir.path)
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for row, other in zip(ours, theirs):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
+
+
+def test_stopped_during_an_evaluation(train, tmp_path):
+    """The evaluation that was broken off is made up for: the curve has every row."""
+    from trainer import loop
+
+    flags = {"model": "mlp16", "steps": 40, "evaluate_every_steps": 20, "log_every_steps": 10}
+    reference = train(**flags)
+    stop = StopRequest()
+    original = loop._evaluate
+
+    def signal_comes(run):
+        stop.signal_name = "SIGTERM"
+        return original(run)
+
+    loop._evaluate = signal_comes
+    try:
+        with pytest.raises(Preempted, match="preempted at step 20, saved"):
+            train(run_dir=str(tmp_path / "run"), stop=stop, **flags)
+    finally:
+        loop._evaluate = original
+    assert all(
+        row["kind"] != "evaluation" for row in read_json_lines(tmp_path / "run/metrics.jsonl")
+    )
+    train(run_dir=str(tmp_path / "run"), **flags)
+    assert curve(tmp_path / "run") == curve(reference.run_dir.path)
+
+
+def test_early_stopping_goes_back_to_the_best_weights(train, tmp_path):
+    run = train(
+        model="mlp16", epochs=40, validation_examples=200, early_stopping_patience=2,
+        learning_rate=0.03,
+    )  # fmt: skip
+    progress = run.state.progress
+    assert progress.step < run.plan.total_steps
+    assert progress.evaluations_since_best == 2
+    found = run.evaluator(run.sources["validation"])
+    assert found["accuracy"] == progress.best["accuracy"]
+    assert found["loss"] == progress.best["loss"]
+    kept = json.loads((run.run_dir.path / "config.json").read_text())["keep_checkpoints"]
+    assert len(run.run_dir.checkpoints.steps()) <= kept + 1
+    assert progress.best["step"] in run.run_dir.checkpoints.steps()

@@ -1,0 +1,119 @@
+"""Real signals to a real process: before there is a state to save, while there is, and after."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer.stop import StopRequest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Reads commands, one a line, and answers each: how a test knows where the process stands.
+PROGRAM = """
+import sys
+from trainer.stop import StopRequest
+stop = StopRequest()
+stop.install()
+print("installed", flush=True)
+for line in sys.stdin:
+    command = line.strip()
+    if command == "arm":
+        stop.arm()
+    elif command == "disarm":
+        stop.disarm("runs/here")
+    elif command == "sleep":
+        print("sleeping", flush=True)
+        import time
+        time.sleep(60)
+    print(command, bool(stop), stop.signal_name, flush=True)
+"""
+NOTHING = "stopped before the first step; there is nothing to save."
+AT_ONCE = "stopped by a second signal; what was done since the last checkpoint is lost."
+SAVED = "stopped after the last step; its state is saved in runs/here."
+NAMES = ["SIGTERM", "SIGINT"]
+
+
+@pytest.fixture
+def process():
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout.readline() == "installed\n"
+    yield started
+    started.kill()
+    started.communicate()
+
+
+def ask(process: subprocess.Popen, command: str) -> str:
+    process.stdin.write(command + "\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def send(process: subprocess.Popen, name: str) -> None:
+    process.send_signal(getattr(signal, name))
+
+
+def assert_left(process: subprocess.Popen, name: str, message: str) -> None:
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert errors == f"\n{name}: {message}\n"
+    assert output == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_before_the_first_step_it_leaves_at_once(process, name):
+    send(process, name)
+    assert_left(process, name, NOTHING)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_leaves_in_the_middle_of_a_wait(process, name):
+    assert ask(process, "sleep") == "sleeping"
+    send(process, name)
+    assert_left(process, name, NOTHING)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_while_training_the_first_signal_is_remembered(process, name):
+    assert ask(process, "arm") == "arm False None"
+    send(process, name)
+    assert ask(process, "look") == f"look True {name}"
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("first", NAMES)
+@pytest.mark.parametrize("second", NAMES)
+def test_a_second_signal_leaves_at_once(process, first, second):
+    ask(process, "arm")
+    send(process, first)
+    assert ask(process, "look") == f"look True {first}"
+    send(process, second)
+    assert_left(process, second, AT_ONCE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name):
+    ask(process, "arm")
+    assert ask(process, "disarm") == "disarm False None"
+    send(process, name)
+    assert_left(process, name, SAVED)
+
+
+def test_a_new_request_asks_for_nothing():
+    stop = StopRequest()
+    assert not stop
+    assert stop.signal_name is None
+    stop.arm()
+    assert not stop
