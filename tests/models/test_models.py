@@ -9,7 +9,7 @@ from flowrate.errors import ConfigError
 from models import MODELS
 
 PLAIN_MODELS = [name for name in MODELS.names() if name not in MODELS.families]
-SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (180, 180, 3)]
+SHAPES = [(8, 8, 1), (28, 28, 1), (32, 32, 3), (20, 33, 3), (180, 180, 3)]
 # Of torchvision's models, as its documentation lists them.
 TORCHVISION_RESNET18 = 11_689_512
 
@@ -17,15 +17,13 @@ TORCHVISION_RESNET18 = 11_689_512
 @pytest.fixture
 def build(tf):
     """Returns a function: a name, classes and a shape -> the model."""
-    import keras
 
     def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]):
         module, argument = MODELS.load(name)
         extra = {"name": argument} if argument else {}
         return module.build_model(num_classes, image_shape, **extra)
 
-    yield build_model
-    keras.backend.clear_session()
+    return build_model
 
 
 @pytest.fixture
@@ -87,41 +85,33 @@ def test_parameters_of_resnet18(build, image_shape, count):
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == count
 
 
-@pytest.mark.parametrize(
-    ("side", "last_side"), [(224, 7), (180, 6), (65, 3), (64, 8), (32, 4), (28, 4), (8, 1)]
-)
+@pytest.mark.parametrize(("side", "last_side"), [(224, 7), (65, 3), (64, 8), (28, 4)])
 def test_resnet18_halves_its_images_as_in_the_paper(build, side, last_side):
     model = build("resnet18", 10, (side, side, 3))
     *_, pooling, _ = model.layers
     assert pooling.input.shape == (None, last_side, last_side, 512)
 
 
-@pytest.mark.parametrize("image_shape", SHAPES, ids="x".join(["{}"] * 3).format)
+@pytest.mark.parametrize("image_shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", PLAIN_MODELS)
 def test_every_model_takes_every_shape(build, name, image_shape):
     check_logits(build(name, 7, image_shape), 7, image_shape)
 
 
-@pytest.mark.parametrize("image_shape", [(8, 8, 1), (32, 32, 3)], ids=["8x8x1", "32x32x3"])
 @pytest.mark.parametrize("name", PLAIN_MODELS)
-def test_logits_are_float32_under_mixed_precision(build, mixed_precision, name, image_shape):
-    model = build(name, 7, image_shape)
-    check_logits(model, 7, image_shape)
+def test_logits_are_float32_under_mixed_precision(build, mixed_precision, name):
+    model = build(name, 7, (32, 32, 3))
+    check_logits(model, 7, (32, 32, 3))
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     kernels = [layer for layer in model.layers if hasattr(layer, "kernel")]
     assert {layer.compute_dtype for layer in kernels[:-1]} == {"bfloat16"}
     assert kernels[-1].compute_dtype == "float32"
 
 
-@pytest.mark.parametrize("side", [1, 2, 3, 17, 18, 19])
+@pytest.mark.parametrize("side", [1, 17, 18])
 @pytest.mark.parametrize("name", PLAIN_MODELS)
 def test_no_image_is_too_small(build, name, side):
     check_logits(build(name, 3, (side, side, 3)), 3, (side, side, 3))
-
-
-@pytest.mark.parametrize("name", PLAIN_MODELS)
-def test_images_need_not_be_square(build, name):
-    check_logits(build(name, 3, (20, 33, 3)), 3, (20, 33, 3))
 
 
 @pytest.mark.parametrize("name", PLAIN_MODELS)
@@ -149,7 +139,7 @@ def test_pixels_come_from_0_to_1(build, name):
     import keras
 
     model = build(name, 4, (8, 8, 3))
-    pixels = keras.Model(model.inputs, model.get_layer("pixels").output)
+    pixels = keras.Model(model.input, model.get_layer("pixels").output)
     images = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1) * np.ones((8, 8, 3), np.uint8)
     np.testing.assert_allclose(pixels(images)[:, 0, 0, 0], [0, 0.2, 1], rtol=1e-6)
 
@@ -180,7 +170,7 @@ def test_the_first_convolution_meets_scaled_pixels(build, name):
 
     model = build(f"keras:{name}", 3, (32, 32, 3))
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-    pixels = keras.Model(model.inputs, first.input)(make_images((32, 32, 3))).numpy()
+    pixels = keras.Model(model.input, first.input)(make_images((32, 32, 3))).numpy()
     assert 0.25 < pixels.std() < 1.5
     assert np.abs(pixels).max() < 3
 
