@@ -35,18 +35,34 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to; once the block is done, it takes the place of `path` in one go.
+
+    Raises:
+        DiskError: the file cannot be written; what was at `path` is still there.
+    """
+    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    try:
+        with disk_errors(path):
+            yield temporary
+            sync_to_disk(temporary)
+            os.replace(temporary, path)
+            sync_to_disk(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that a reader sees the old text or the new one, never a part.
 
     Raises:
         DiskError: the file cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    with disk_errors(path):
+    with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        sync_to_disk(temporary)
-        os.replace(temporary, path)
-        sync_to_disk(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

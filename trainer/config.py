@@ -88,12 +88,13 @@ class TrainConfig:
         help="Examples per step, over all replicas.",
     )  # fmt: skip
     epochs: int | None = option(
-        None, group=_OPTIMIZATION, lower_bound=1,
+        None, group=_OPTIMIZATION, lower_bound=1, upper_bound=1_000_000,
         help=f"How often each example is seen; unset: {DEFAULT_EPOCHS}, unless --steps is given.",
     )  # fmt: skip
     steps: int | None = option(
-        None, group=_OPTIMIZATION, lower_bound=1, help="Length in steps, instead of --epochs."
-    )
+        None, group=_OPTIMIZATION, lower_bound=1, upper_bound=1_000_000_000,
+        help="Length in steps, instead of --epochs.",
+    )  # fmt: skip
     optimizer: str = option(
         "adam", group=_OPTIMIZATION, choices=OPTIMIZERS,
         help="sgd has Nesterov momentum of --momentum.",

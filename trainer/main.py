@@ -6,6 +6,7 @@ TensorFlow is imported, so that a mistake is answered at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from flowrate import options
 from flowrate.environment import describe_environment
 from flowrate.errors import (
     INTERNAL_ERROR_EXIT_CODE,
+    DiskError,
     FlowrateError,
     OutOfMemoryError,
     Preempted,
@@ -57,8 +59,8 @@ def main(argv: Sequence[str]) -> int:
     except FlowrateError as error:
         return _report(error, run_dir)
     except Exception as error:
-        if out_of_memory := _as_out_of_memory(error):
-            return _report(out_of_memory, run_dir)
+        if out_of_resources := _as_out_of_resources(error):
+            return _report(out_of_resources, run_dir)
         return _report_internal_error(error, run_dir)
     finally:
         if run_dir:
@@ -131,11 +133,13 @@ def _report_internal_error(error: Exception, run_dir) -> int:
     return INTERNAL_ERROR_EXIT_CODE
 
 
-def _as_out_of_memory(error: Exception) -> OutOfMemoryError | None:
+def _as_out_of_resources(error: Exception) -> FlowrateError | None:
     # By name: TensorFlow may not be imported yet.
     if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
         return None
     reason = (str(error).strip().splitlines() or ["out of memory"])[0][:160]
+    if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one error for disk and memory.
+        return DiskError(f"cannot write: {reason}.")
     return OutOfMemoryError(
         f"out of memory ({reason}); lower --global_batch_size or --image_size, or use --cache=none."
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from flowrate.records import written_whole
 from trainer.data import TrainingData
 from trainer.loop import TrainingRun
 
@@ -46,12 +46,16 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
 
 
 def save_model(run: TrainingRun) -> None:
-    """Writes model.keras, whole or not at all, with the weights it was evaluated with."""
-    path = run.run_dir.path / "model.keras"
-    temporary = path.with_name("model.tmp.keras")
-    with run.state.weights_to_evaluate():
+    """Writes model.keras, whole or not at all, with the weights it was evaluated with.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    with (
+        written_whole(run.run_dir.path / "model.keras") as temporary,
+        run.state.weights_to_evaluate(),
+    ):
         run.state.model.save(temporary)
-    os.replace(temporary, path)
 
 
 def _evaluate_test(run: TrainingRun) -> dict[str, Any]:

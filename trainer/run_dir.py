@@ -69,12 +69,14 @@ class RunDir:
         path = Path(os.path.expanduser(name)).absolute()
         self = cls(path, config.keep_checkpoints, tell)
         try:
+            os.fspath(path).encode()  # TensorFlow takes names of valid text only.
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             self._acquire()
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a valid name"
             raise ConfigError(
-                f"--run_dir={path}: cannot be used: {error.strerror}; choose another folder."
+                f"--run_dir={path}: cannot be used: {reason}; choose another folder."
             ) from None
         try:
             self._check_same_run(config)

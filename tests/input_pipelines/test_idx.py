@@ -77,7 +77,9 @@ def test_wrong_magic(write, content, found):
     assert message == f"not an idx file of this kind: magic {found}, expected 2051."
 
 
-@pytest.mark.parametrize("body", [PIXELS.tobytes()[:-1], PIXELS.tobytes() + b"\0", b""])
+@pytest.mark.parametrize(
+    "body", [PIXELS.tobytes()[:-1], PIXELS.tobytes() + b"\0", b""], ids=["less", "more", "none"]
+)
 def test_sizes_that_do_not_fit(write, body):
     message = refused(write(gzip.compress(idx_bytes(IMAGES_MAGIC, SIZES, body))))
     assert message == f"the header says [5, 4, 3], 60 bytes, but {len(body)} follow."

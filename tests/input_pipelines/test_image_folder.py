@@ -78,13 +78,14 @@ def test_odd_names_are_listed_as_keras_lists_them(tmp_path, keras_files):
         *numbered("a", "a b", "a-b", "B", "ä", count=3),
         *numbered("a/nested", "a/nested.jpg", "a b/x/y/z", count=2),  # a folder with a file's name
         "a/LOUD.JPG", "a/x.jpeg", "a/x.PNG", "B/x.gif", "B/x.bmp", "B/10.jpg", "B/9.jpg",
+        "B/Z/1.jpg", "B/a/1.jpg",
         "a/readme.txt", "a/x.webp", "a/x.jpg.txt", "B/jpg", "readme.jpg",
         ".hidden/1.jpg", ".git/objects/2.png", "a/.thumbnails/3.jpg", "a/.4.jpg",
     )  # fmt: skip
     check_equals_keras(tmp_path, keras_files)
     listed = list_folder(tmp_path)
     assert listed.class_names == ("B", "a", "a b", "a-b", "ä")
-    assert len(listed) == 5 * 3 + 3 * 2 + 7 + 2
+    assert len(listed) == 5 * 3 + 3 * 2 + 7 + 2 + 2
     assert all(path.is_file() for path in listed.paths)
 
 

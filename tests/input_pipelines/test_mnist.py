@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import struct
 from pathlib import Path
 
@@ -117,8 +118,8 @@ def test_a_damaged_npz(shared_data, tmp_path):
     for content in (whole[: len(whole) // 2], whole[:10], b"", b"<html>not found</html>"):
         path.write_bytes(content)
         assert refused(tmp_path).startswith(f"{path}: not a readable MNIST archive: ")
-    for place in (len(whole) // 3, len(whole) // 2, 2 * len(whole) // 3):
-        path.write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
+    for place, fill in itertools.product((len(whole) // 3, len(whole) // 2), (b"\0", b"\xff")):
+        path.write_bytes(whole[:place] + 500 * fill + whole[place + 500 :])
         assert refused(tmp_path).startswith(f"{path}: not a readable MNIST archive: ")
 
 

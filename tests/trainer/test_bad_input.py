@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowrate import options
+from flowrate.errors import ConfigError
 from flowrate.options import described_fields
 from flowrate.records import read_json
 from trainer.config import TrainConfig
@@ -69,7 +72,7 @@ FLAG_MISTAKES = """
 --epochs=2 --steps=30
     --epochs=2 and --steps=30 both say how long to train; give one of them.
 --epochs=0
-    --epochs=0: must be at least 1.
+    --epochs=0: must be between 1 and 1000000.
 --epochs=ten
     --epochs=ten: expected a whole number.
 --epochs=0.5
@@ -77,7 +80,9 @@ FLAG_MISTAKES = """
 --epochs
     Missing value for flag --epochs
 --steps=-5
-    --steps=-5: must be at least 1.
+    --steps=-5: must be between 1 and 1000000000.
+--steps=1000000000000000000000000
+    must be between 1 and 1000000000.
 --steps=1e3
     --steps=1e3: expected a whole number.
 --global_batch_size=0
@@ -238,8 +243,10 @@ DATA_MISTAKES = """
 MISFITS = """
 --model=keras:MobileNetV9
     keras.applications has no such model. Did you mean 'MobileNet
---model=keras:InceptionV3
-    --model=keras:InceptionV3 cannot take [8, 8, 1] images:
+--model=keras:VGG16
+    --model=keras:VGG16 cannot take [8, 8, 1] images:
+--strategy=mirrored --batch_size=30
+    --global_batch_size=30 does not divide among 4 replicas; use 28 or 32.
 --augmentation=mixup --batch_size=31
     --augmentation=mixup blends pairs, but each replica has 31 examples per step; use an even
 --steps=5 --profile_steps=4,9
@@ -396,24 +403,9 @@ def test_a_run_directory_in_use(without_tensorflow, tmp_path):
     assert without_tensorflow("--run_dir=run").returncode == IMPORTED_TENSORFLOW
 
 
-def test_a_run_directory_that_cannot_be_written(without_tensorflow, tmp_path):
-    folder = tmp_path / "unwritable"
-    folder.mkdir()
-    if os.geteuid() == 0:  # whom no permission stops
-        command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
-        mounted = subprocess.run(command, capture_output=True, text=True)
-        if mounted.returncode:
-            pytest.skip(f"cannot mount a read-only file system here: {mounted.stderr.strip()}")
-    else:
-        folder.chmod(0o555)
-    try:
-        done = without_tensorflow("--run_dir=unwritable/run")
-    finally:
-        if os.geteuid() == 0:
-            subprocess.run(["umount", str(folder)], check=True)
-        else:
-            folder.chmod(0o755)
-    assert_refused(done, 2, "/unwritable/run: cannot be used: ", "; choose another folder.")
+def test_a_run_directory_that_cannot_be_written(without_tensorflow, unwritable_folder):
+    done = without_tensorflow(f"--run_dir={unwritable_folder}/run")
+    assert_refused(done, 2, f"--run_dir={unwritable_folder}/run: cannot be used: ")
 
 
 def test_a_value_with_a_line_break_stays_on_one_line(without_tensorflow):
@@ -427,9 +419,10 @@ def test_a_run_directory_with_too_long_a_name(without_tensorflow):
     assert_refused(done, 2, "cannot be used: File name too long; choose another folder.")
 
 
-def test_a_flag_of_bytes_that_are_no_text(without_tensorflow, tmp_path):
-    done = without_tensorflow(os.fsdecode(b"--dataset=\xff\xfe"))
-    assert_refused(done, 2, ": no such dataset.")
+@pytest.mark.parametrize("name", ["dataset", "model", "strategy", "run_dir", "data_dir"])
+def test_a_value_of_bytes_that_are_no_text(without_tensorflow, tmp_path, name):
+    done = without_tensorflow("--dataset=mnist", os.fsdecode(f"--{name}=".encode() + b"\xff\xfe"))
+    assert_refused(done, 3 if name == "data_dir" else 2, f"--{name}=", r"\udcff\udcfe")
     assert os.listdir(tmp_path) == []
 
 
@@ -527,12 +520,29 @@ def test_a_run_that_diverges(trainer_main, tmp_path, flags, words):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-@pytest.mark.parametrize(("flags", "words"), table(MISFITS))
-def test_what_does_not_fit_together(trainer_main, tmp_path, flags, words):
-    done = trainer_main("--run_dir=run", *flags.split(" "))
-    assert_last_line(done, 2, words)
+def test_an_image_too_small_for_the_model(trainer_main, tmp_path):
+    done = trainer_main("--run_dir=run", "--model=keras:InceptionV3")
+    assert_last_line(done, 2, "--model=keras:InceptionV3 cannot take [8, 8, 1] images: ")
     result = read_json(tmp_path / "run" / "result.json")
     assert (result["status"], result["exit_code"]) == ("failed", 2)
+
+
+@pytest.mark.parametrize(("flags", "words"), table(MISFITS))
+def test_what_does_not_fit_together(train, flags, words):
+    config = options.parse(TrainConfig, ["trainer", *flags.split(" ")])
+    given = {name: value for name, value in config.to_json().items() if value is not None}
+    given.pop("run_dir", None)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        train(**given)
+
+
+@pytest.mark.parametrize("size", ["40k", "80k"])
+def test_a_full_disk(trainer_main, make_disk, size):
+    """It fills up with the curves, or with a checkpoint."""
+    run_dir = make_disk(f"size={size}") / "run"
+    done = trainer_main("--model=mlp", "--steps=45", f"--run_dir={run_dir}")
+    assert_last_line(done, 8, "error: cannot write", f"{run_dir}/", "No space left on device")
+    assert not [path for path in run_dir.rglob("*") if ".tmp" in path.name]
 
 
 def assert_last_line(done: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrate.errors import ConfigError, DataError, DivergedError, Preempted, RunDirError
+from flowrate.errors import ConfigError, DataError, DiskError, DivergedError, Preempted, RunDirError
 from flowrate.records import read_json, read_json_lines
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
 from trainer.progress import Progress
@@ -186,24 +186,6 @@ def test_a_folder_that_cannot_be_written_is_refused(open_run, unwritable_folder)
     for path in (unwritable_folder, unwritable_folder / "run"):
         with pytest.raises(ConfigError, match=message):
             open_run(run_dir=str(path))
-
-
-@pytest.fixture
-def unwritable_folder(tmp_path):
-    """A folder nobody can write; for root, whom no permission stops, a read-only file system."""
-    folder = tmp_path / "unwritable"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        folder.chmod(0o555)
-        yield folder
-        folder.chmod(0o755)
-        return
-    command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a read-only file system here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 # --- removed where nothing came of it ---------------------------------------------------------
@@ -500,6 +482,24 @@ def test_leftovers_are_swept_on_the_way(interrupted, open_run):
     interrupted.restore("auto")
     assert not leftover.exists()
     assert open_run.lines == ["ignored unfinished checkpoint ckpt-00000030, swept."]
+
+
+def test_a_full_disk_leaves_the_earlier_record_and_no_litter(make_disk, open_run):
+    run_dir = open_run(run_dir=str(make_disk("size=64k") / "run"))
+    run_dir.check_data(FACTS, PLAN)
+    before = (run_dir.path / "plan.json").read_bytes()
+    with pytest.raises(OSError, match="No space left on device"):
+        (run_dir.path / "filler").write_bytes(bytes(2**20))
+    for write, name in (
+        (lambda: run_dir.check_data(FACTS, PLAN), "plan.json"),
+        (lambda: run_dir.write_result({"status": "completed"}), "result.json"),
+        (lambda: run_dir.append_metrics("train", {"step": 1}), "metrics.jsonl"),
+    ):
+        message = rf"^cannot write {run_dir.path}/{name}: No space left on device\.$"
+        with pytest.raises(DiskError, match=message):
+            write()
+    assert (run_dir.path / "plan.json").read_bytes() == before
+    assert not list(run_dir.path.glob("*tmp*"))
 
 
 # --- how it ended -----------------------------------------------------------------------------
