@@ -14,6 +14,8 @@ import dataclasses
 import hashlib
 import math
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +118,7 @@ def _write_cache(
 ) -> None:
     # Unique per process, and published under its name only when whole: a run killed half-way
     # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
+    partial = path.with_name(f"{path.stem}.{os.getpid()}@{platform.node()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _delete_abandoned(path.parent)
@@ -133,11 +135,13 @@ def _write_cache(
 
 
 def _delete_abandoned(folder: Path) -> None:
-    """Deletes what killed processes left half-written."""
+    """Deletes what killed processes of this host left half-written; others may be alive."""
     import psutil  # As in environment.py.
 
+    ours = re.compile(rf"[0-9a-f]+\.(\d+)@{re.escape(platform.node())}\.partial")
     for partial in folder.glob("*.partial"):
-        if not psutil.pid_exists(int(partial.suffixes[-2].removeprefix("."))):
+        match = ours.fullmatch(partial.name)
+        if match and not psutil.pid_exists(int(match.group(1))):
             partial.unlink(missing_ok=True)
 
 

@@ -85,6 +85,8 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):  # get_file would silently write somewhere else
+            raise PermissionError(f"{folder} cannot be written")
         previous_timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_READ_TIMEOUT_SECONDS)
         try:

@@ -88,6 +88,25 @@ def test_a_failed_write_leaves_the_old_text(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "model.keras"
+    with records.written_whole(path) as place:
+        assert place.parent == tmp_path
+        assert place.suffix == ".keras"  # by which some tell the format
+        place.write_bytes(b"old")
+
+    def fail(error: type[BaseException]) -> None:
+        with records.written_whole(path) as place:
+            place.write_bytes(b"new, and only a part")
+            raise error
+
+    for error in (KeyboardInterrupt, ValueError):
+        with pytest.raises(error):
+            fail(error)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_rows_are_appended(tmp_path):
     path = tmp_path / "rows.jsonl"
     rows = [{"step": step, "loss": 1 / step, "text": "a\nb\u2028c"} for step in range(1, 6)]

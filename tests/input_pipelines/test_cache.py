@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -161,7 +162,7 @@ def test_what_a_killed_run_left_is_not_taken_for_a_cache(cache, source, cached_f
     (path,) = cached_files()
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
-    partial = path.with_name(f"{path.stem}.{killed.pid}.partial")
+    partial = path.with_name(f"{path.stem}.{killed.pid}@{platform.node()}.partial")
     path.rename(partial)
     partial.write_bytes(partial.read_bytes()[:5000])
     found = cache.apply_tier(source, "disk", SHAPE).images
@@ -172,7 +173,7 @@ def test_what_a_killed_run_left_is_not_taken_for_a_cache(cache, source, cached_f
 def test_what_another_run_is_writing_is_left_alone(cache, source, cached_files):
     cache.apply_tier(source, "disk", SHAPE)
     (path,) = cached_files()
-    other = path.with_name(f"{path.stem}.{os.getppid()}.partial")
+    other = path.with_name(f"{path.stem}.{os.getppid()}@{platform.node()}.partial")
     path.rename(other)
     cache.apply_tier(source, "disk", SHAPE)
     assert cached_files() == sorted([path, other])
