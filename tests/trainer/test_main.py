@@ -150,7 +150,10 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
 
 @pytest.mark.parametrize(
     ("dataset", "parts", "floor"),
-    [("mnist", ("mnist",), 0.9), ("flowers", ("flower_photos",), 0.3)],
+    [
+        ("mnist", ("mnist",), 0.9),
+        pytest.param("flowers", ("flower_photos",), 0.3, marks=pytest.mark.slow),
+    ],
 )
 def test_real_data(trainer_main, shared_data, tmp_path, dataset, parts, floor):
     steps = {"mnist": 250, "flowers": 40}[dataset]
