@@ -10,7 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 # Rounds of the block cipher. With TensorFlow's default of 4, epochs of 60,000 examples repeat each
-# other: the orders of two epochs correlate by 0.89, and 750 times as many pairs of examples meet
+# other: the orders of two epochs correlate by 0.89, and over 700 times as many pairs meet
 # again in one batch as chance would have it. From 12 on no test told them from random ones; the
 # cost is the same.
 _ROUNDS = 16
