@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -256,3 +258,21 @@ def test_every_optimizer_runs_on_replicas(train, name):
     ]
     assert two.state.strategy.num_replicas_in_sync == 2
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+def test_a_run_goes_on_where_float16_overflows(train, tmp_path):
+    """The step is skipped and the scale halved; the log counts its gradient as nothing."""
+    flags = {
+        "model": "mlp", "precision": "mixed_float16", "steps": 4, "checkpoint_every_steps": 2,
+        "log_every_steps": 1, "run_dir": str(tmp_path / "run"),
+    }  # fmt: skip
+    store = train(**flags).run_dir.checkpoints
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "ckpt-00000004")
+    found = store.read(2)
+    (scale,) = [name for name in found.arrays if name.endswith("dynamic_scale")]
+    store.save(found.arrays | {scale: np.array(2.0**40, np.float32)}, found.progress)
+    run = train(**flags)
+    rows = [r for r in read_json_lines(run.run_dir.metrics_path) if r["kind"] == "train"]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert [row["gradient_norm"] > 0 for row in rows] == [True, True, False, False]
+    assert run.state.optimizer.dynamic_scale.numpy() == 2.0**38
