@@ -9,6 +9,8 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +22,51 @@ _PACKAGES = (
 _CPU_FLAGS = re.compile(r"^(avx2|fma|avx512\w*|amx\w*|avx_vnni|sve\w*|asimd\w*|bf16)$")
 
 
-def describe_environment(argv: list[str]) -> dict[str, Any]:
-    """Returns JSON-able facts: host, CPU, memory in bytes, versions, commit and command."""
+def describe_environment(argv: list[str], packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns JSON-able facts: host, CPU, memory in bytes, versions, commit and command.
+
+    Args:
+        argv: the command line, program name first.
+        packages: whose versions matter besides the usual ones.
+    """
     return {
         "hostname": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "cpu": _cpu(),
+        "cpu": describe_cpu(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in (*_PACKAGES, *packages)},
         "commit": _commit(),
         "command": shlex.join([sys.executable, "-m", "trainer.main", *argv[1:]]),
         "working_directory": os.getcwd(),
     }
+
+
+def process_seconds() -> float:
+    """Returns the seconds since this process was started, to a hundredth."""
+    import psutil  # As below.
+
+    return time.time() - psutil.Process().create_time()
+
+
+def num_cpus() -> int:
+    """Returns the CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def num_gpus() -> int:
+    """Returns the NVIDIA GPUs whose driver answers and that this process may see."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = len(done.stdout.splitlines()) if done.returncode == 0 else 0
+    return found if visible is None else min(found, len(visible.split(",")) if visible else 0)
 
 
 def available_memory_bytes() -> int:
@@ -52,7 +86,8 @@ def available_memory_bytes() -> int:
     return max(0, available)
 
 
-def _cpu() -> dict[str, Any]:
+def describe_cpu() -> dict[str, Any]:
+    """Returns JSON-able: model, number of CPUs this process may use, and instruction sets."""
     text = ""
     if Path("/proc/cpuinfo").exists():
         text = _read("/proc/cpuinfo")
@@ -60,9 +95,7 @@ def _cpu() -> dict[str, Any]:
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     return {
         "model": model.group(1) if model else platform.processor() or platform.machine(),
-        "count": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "count": num_cpus(),
         "flags": [f for f in (flags.group(1).split() if flags else []) if _CPU_FLAGS.match(f)],
     }
 

@@ -3,6 +3,7 @@
     FlowrateError
     ├── ConfigError        2  a flag, or a combination of flags, that cannot work
     ├── DataError          3  a data set that is missing, damaged or not what it should be
+    ├── BusyMachineError   4  something else uses the machine that is to be measured
     ├── RunDirError        5  a run directory or checkpoint that cannot be used as asked
     ├── DivergedError      6  the loss or a weight is no longer a finite number
     ├── DiskError          8  no room, or no right, to write what must be written
@@ -38,6 +39,12 @@ class DataError(FlowrateError):
     """A data set that is missing, damaged or not what it should be."""
 
     exit_code = 3
+
+
+class BusyMachineError(FlowrateError):
+    """Something else uses the machine, so that a measurement would say nothing."""
+
+    exit_code = 4
 
 
 class RunDirError(FlowrateError):

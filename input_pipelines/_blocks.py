@@ -8,11 +8,13 @@ there. A replica's share of a block is a slice of its rows.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from flowrate.environment import num_cpus
 from flowrate.errors import DataError
 from input_pipelines import _decode
 from input_pipelines._order import example_indices
@@ -26,7 +28,7 @@ _AUGMENTATION_SALT = 0x5EED
 
 def training_blocks(
     source: Source,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, int, int] | None,
     *,
     seed: int,
     first_step: int,
@@ -42,7 +44,8 @@ def training_blocks(
 
     Args:
         source: N examples.
-        image_shape: (height, width, channels) of the images in `source`, or to decode to.
+        image_shape: (height, width, channels) of the images in `source`, or to decode to; None to
+            leave the images out and give their indices, for whoever holds them already.
         seed: of the run.
         first_step: where to start.
         last_step: where to end.
@@ -51,8 +54,9 @@ def training_blocks(
         num_draws: random numbers that augmentation needs for each example.
 
     Yields:
-        images uint8 [steps, rows, height, width, channels], labels int32 [steps, rows], and, where
-        asked for, draws float32 [steps, rows, num_draws], uniform in [0, 1).
+        images uint8 [steps, rows, height, width, channels] or indices int64 [steps, rows], labels
+        int32 [steps, rows], and, where asked for, draws float32 [steps, rows, num_draws], uniform
+        in [0, 1).
 
     Raises:
         DataError: a file that cannot be decoded, named.
@@ -65,12 +69,11 @@ def training_blocks(
         positions = first + tf.range(rows_per_block, dtype=tf.int64)
         return example_indices(positions, len(source), seed)
 
-    def finish(block: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    name, shape = ("indices", ()) if image_shape is None else ("images", image_shape)
+
+    def finish(block: tf.Tensor, examples: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         lead = [steps_per_block, global_batch_size]
-        result = {
-            "images": tf.reshape(images, [*lead, *image_shape]),
-            "labels": tf.reshape(labels, lead),
-        }
+        result = {name: tf.reshape(examples, [*lead, *shape]), "labels": tf.reshape(labels, lead)}
         if num_draws:
             steps = first_step + block * steps_per_block + tf.range(steps_per_block, dtype=tf.int64)
             result["draws"] = _draws(steps, seed, global_batch_size, num_draws)
@@ -131,24 +134,38 @@ def _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
     with tf.device("/cpu:0"):
         blocks = tf.data.Dataset.range(num_blocks)
         labels = tf.constant(source.labels)
-        if isinstance(source, ArraySource):
-            dataset = blocks.map(
+        if image_shape is None:
+            dataset = _map(blocks, lambda block: _read_indices(labels, block, indices_of(block)))
+        elif isinstance(source, ArraySource):
+            dataset = _map(
+                blocks,
                 lambda block: _read_arrays(source, labels, block, indices_of(block)),
                 num_parallel_calls=2,
-                deterministic=True,
             )
         else:
-            paths = tf.constant([str(path) for path in source.paths])
-            files = blocks.map(indices_of).unbatch()
-            images = files.map(
+            paths = tf.constant([os.fsencode(path) for path in source.paths])
+            images = _map(
+                _map(blocks, indices_of).unbatch(),
                 lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
+                num_parallel_calls=num_cpus(),
             ).batch(rows_per_block, drop_remainder=True)
-            dataset = tf.data.Dataset.zip(blocks, images).map(
-                lambda block, examples: (block, *examples)
-            )
-        return dataset.map(finish).prefetch(_PREFETCHED_BLOCKS)
+            pairs = tf.data.Dataset.zip(blocks, images)
+            dataset = _map(pairs, lambda block, examples: (block, *examples))
+        dataset = _map(dataset, finish).prefetch(_PREFETCHED_BLOCKS)
+        return dataset.with_options(_decode.decoding_options())
+
+
+def _map(dataset: tf.data.Dataset, function, num_parallel_calls=None) -> tf.data.Dataset:
+    """Returns the dataset with a function applied to each element, in order."""
+    # Nothing here needs its Python rewritten into a graph, which takes longer than tracing it: with
+    # it, the first block of indices takes 0.65 s instead of 0.13 s.
+    as_written = tf.autograph.experimental.do_not_convert(function)
+    options = {"num_parallel_calls": num_parallel_calls, "deterministic": True}
+    return dataset.map(as_written, **(options if num_parallel_calls else {}))
+
+
+def _read_indices(labels, block, indices):
+    return block, indices, tf.gather(labels, indices)
 
 
 def _read_arrays(source, labels, block, indices):

@@ -1,5 +1,6 @@
 """Cache tiers: decode once, keep uint8. Which tier a data set gets, and why.
 
+    device   decoded into RAM and copied to every device (trainer/batches.py, trainer/evaluate.py)
     memory   decoded into RAM before the first step
     disk     decoded into one file in the user's cache, then read through a memory map
     none     decoded anew every time it is read
@@ -23,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.environment import available_memory_bytes
-from flowrate.errors import DataError, DiskError
+from flowrate.errors import ConfigError, DataError, DiskError
 from input_pipelines import _decode
 from input_pipelines._download import cache_folder
 from input_pipelines._source import ArraySource, FileSource, Source
@@ -31,6 +32,7 @@ from input_pipelines._source import ArraySource, FileSource, Source
 # `auto` uses at most this share of what is free now: the rest is for the model and for others.
 MAX_SHARE_OF_FREE_MEMORY = 0.5
 MAX_SHARE_OF_FREE_DISK = 0.5
+MAX_SHARE_OF_FREE_DEVICE_MEMORY = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,22 +43,38 @@ class TierChoice:
     reason: str
 
 
-def choose_tier(asked: str, num_bytes: int, is_decoded: bool) -> TierChoice:
+def choose_tier(
+    asked: str, num_bytes: int, is_decoded: bool, *, device_bytes: int, free_device_bytes: int
+) -> TierChoice:
     """Chooses where decoded images are kept.
 
     Args:
-        asked: auto, none, memory or disk.
+        asked: auto, none, memory, disk or device.
         num_bytes: what all images take when decoded.
         is_decoded: whether the data set came as arrays; it then is in memory already.
+        device_bytes: what all images take on a device, with all copies that share its memory.
+        free_device_bytes: of the device.
+
+    Raises:
+        ConfigError: `--cache=device` and the images do not fit.
     """
+    free_memory = available_memory_bytes()
+    on_device = f"{_mib(device_bytes)} decoded, {_mib(free_device_bytes)} free on the device"
+    if asked == "device":
+        if device_bytes > free_device_bytes:
+            raise ConfigError(f"--cache=device: {on_device}; use --cache=memory or --cache=auto.")
+        return TierChoice("device", "--cache=device")
+    fits_memory = is_decoded or num_bytes <= MAX_SHARE_OF_FREE_MEMORY * free_memory
+    fits_device = device_bytes <= MAX_SHARE_OF_FREE_DEVICE_MEMORY * free_device_bytes
+    if asked == "auto" and fits_memory and fits_device:
+        return TierChoice("device", on_device)
     if is_decoded:
         return TierChoice("memory", "the data set comes decoded")
     if asked != "auto":
         return TierChoice(asked, f"--cache={asked}")
-    free_memory = available_memory_bytes()
-    size = f"{num_bytes / 2**20:,.0f} MiB decoded"
-    if num_bytes <= MAX_SHARE_OF_FREE_MEMORY * free_memory:
-        return TierChoice("memory", f"{size}, {free_memory / 2**20:,.0f} MiB of memory free")
+    size = f"{_mib(num_bytes)} decoded"
+    if fits_memory:
+        return TierChoice("memory", f"{size}, {_mib(free_memory)} of memory free")
     free_disk = shutil.disk_usage(_existing_parent(cache_folder())).free
     if num_bytes <= MAX_SHARE_OF_FREE_DISK * free_disk:
         return TierChoice("disk", f"{size}: too much for memory, not for the disk")
@@ -78,13 +96,17 @@ def apply_tier(
     if isinstance(source, ArraySource):
         same = source.images.shape[1:] == image_shape
         return source if same else _decode.resized(source, image_shape)
-    if tier == "memory":
+    if tier in ("memory", "device"):
         images = np.empty((len(source), *image_shape), np.uint8)
         _decode.decode_into(images, source, report)
         return ArraySource(images, source.labels, source.class_names)
     if tier == "disk":
         return _on_disk(source, image_shape, report)
     return source
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:,.0f} MiB"
 
 
 def _on_disk(
@@ -146,8 +168,8 @@ def _delete_abandoned(folder: Path) -> None:
 
 
 def _fingerprint(source: FileSource, image_shape: tuple[int, int, int]) -> str:
-    """Returns a name that changes with any file's path, size or time, and with the shape."""
-    digest = hashlib.sha256(repr(image_shape).encode())
+    """Returns a name that changes with any file's path, size or time, the shape and the decoder."""
+    digest = hashlib.sha256(repr((_decode.VERSION, image_shape)).encode())
     for path in source.paths:
         try:
             facts = path.stat()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.config import CompareConfig, RunConfig
+from benchmarks.suites import SUITES
 from flowrate import options
 from input_pipelines import DATASETS
 from models import MODELS
@@ -22,6 +24,13 @@ def commands(path: Path) -> list[str]:
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if "trainer.main" in line or "scripts/quickstart" in line]
+
+
+def benchmark_commands(path: Path) -> list[list[str]]:
+    """The words after `benchmarks.main` of each line that runs it."""
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    lines = [line for line in "\n".join(blocks).splitlines() if "benchmarks.main" in line]
+    return [shlex.split(line.partition("benchmarks.main")[2], comments=True) for line in lines]
 
 
 def test_there_are_documents():
@@ -40,6 +49,24 @@ def test_every_command_parses(path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_benchmark_command_parses(path):
+    for command, *words in benchmark_commands(path):
+        assert command in ("run", "compare", "report", "readme", "list")
+        if command == "run":
+            config = options.parse(RunConfig, ["run", *words])
+            suite, _ = SUITES.load(config.suite)
+            assert suite.cases(config.choice()), words
+
+
+def test_the_suites_are_documented():
+    text = (ROOT / "docs" / "benchmarks.md").read_text()
+    for name in SUITES.names():
+        suite, _ = SUITES.load(name)
+        assert f"| `{name}` |" in text
+        assert suite.TITLE
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_link_leads_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith(("http://", "https://")):
@@ -50,7 +77,10 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    known |= {"help", "flagfile", "logdir"}
+    for config in (RunConfig, CompareConfig):
+        known |= {field.name for field, _, _ in options.described_fields(config)}
+    # Of absl, TensorBoard and pytest-benchmark.
+    known |= {"help", "flagfile", "logdir", "benchmark"}
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
         assert flag in known, flag
 

@@ -10,27 +10,35 @@ import tensorflow as tf
 # A block is held several times over (prefetched, placed, augmented), so it is kept small; and
 # beyond this many steps the cost of a call is spread thin enough.
 _MAX_BLOCK_BYTES = 32 * 2**20
-_MAX_BLOCK_STEPS = 256
+MAX_BLOCK_STEPS = 256
+# Where only indices travel, a block may be longer: an epoch of 60,000 examples at batch 32.
+MAX_INDEX_BLOCK_STEPS = 2048
 # Evaluation needs no small batches; these keep its memory near that of a training step.
 _EVALUATION_BATCH_BYTES = 2**18
 _EVALUATION_BATCH_ROWS = 512
 
 
 def training_block_steps(
-    image_shape: tuple[int, int, int], global_batch_size: int, num_steps: int, steps_per_call: int
+    example_bytes: int, global_batch_size: int, num_steps: int, steps_per_call: int, most: int
 ) -> int:
     """Returns how many steps a block holds.
 
     Args:
-        image_shape: (height, width, channels).
+        example_bytes: what an example takes in the block.
         global_batch_size: examples per step.
         num_steps: steps in the whole run; a block is never longer.
         steps_per_call: what the user asked for, or 0.
+        most: steps that are never exceeded, unless the user asks for more.
     """
     if steps_per_call:
         return min(steps_per_call, num_steps)
-    batch_bytes = global_batch_size * int(np.prod(image_shape))
-    return max(1, min(_MAX_BLOCK_BYTES // batch_bytes, _MAX_BLOCK_STEPS, num_steps))
+    batch_bytes = global_batch_size * example_bytes
+    return max(1, min(_MAX_BLOCK_BYTES // batch_bytes, most, num_steps))
+
+
+def index_bytes(num_draws: int) -> int:
+    """Returns the bytes an example takes where its image is on the devices already."""
+    return np.dtype(np.int64).itemsize + np.dtype(np.int32).itemsize * (1 + num_draws)
 
 
 def evaluation_batch_size(image_shape: tuple[int, int, int], global_batch_size: int) -> int:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import keras
 import tensorflow as tf
 
+from flowrate.environment import describe_cpu
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._cache import TierChoice, apply_tier, choose_tier
 from input_pipelines._source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
+from trainer.batches import Batches
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData
 from trainer.evaluate import Evaluator
 from trainer.jit import choose_jit
-from trainer.loop import TrainingRun
+from trainer.loop import Choices, TrainingRun
 from trainer.plan import make_plan
+from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
 from trainer.progress import Progress
 from trainer.run_dir import RunDir
+from trainer.saving import BackgroundSaver
 from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.stop import StopRequest
-from trainer.strategy import build_strategy, is_on_gpu
+from trainer.strategy import build_strategy, free_device_bytes, gpu_capability, is_on_gpu
 from trainer.writers import RunWriter
 
 
@@ -49,26 +54,39 @@ def build_run(
     num_replicas = strategy.num_replicas_in_sync
     check_divides(config.global_batch_size, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
+    precision = choose_precision(config.precision, describe_cpu()["flags"], gpu_capability())
+    config = dataclasses.replace(config, precision=precision.policy)
     plan = make_plan(config, len(data.sources["train"]))
     check_profiled_steps(config, plan.total_steps)
-    run_dir.check_data(data.facts(), plan.to_json())
+    run_dir.check_data({**data.facts(), "precision": precision.policy}, plan.to_json())
     checkpoint = run_dir.restore(config.resume)
 
     with clock.phase("data"):
-        tier, sources = keep_decoded(config, data)
+        tier, sources = keep_decoded(config, data, num_replicas)
     with clock.phase("build"):
         state, schedule = build_state(config, data, strategy, plan.total_steps)
         if checkpoint:
             state.restore(checkpoint)
         jit = choose_jit(config, state.model, num_replicas, is_on_gpu())
         writer = RunWriter(run_dir, plan, console, state.progress.step)
+        batches = Batches(
+            config,
+            sources["train"],
+            strategy,
+            data.image_shape,
+            len(data.class_names),
+            first_step=state.progress.step,
+            total_steps=plan.total_steps,
+            augmentation=Augmentation(data.augmentation, len(data.class_names)),
+            is_resident=tier.tier == "device",
+            augment_in_step=not jit.compile,
+        )
         engine = StepEngine(
             config,
             state,
-            sources["train"],
-            total_steps=plan.total_steps,
-            augmentation=Augmentation(data.augmentation, len(data.class_names)),
+            batches,
             compile_with_xla=jit.compile,
+            total_steps=plan.total_steps,
             profiler=StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
             show_images=lambda images: writer.images(images, state.progress.step),
         )
@@ -77,8 +95,9 @@ def build_run(
     console.say(
         f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {splits}"
     )
+    console.say(f"{config.strategy}, {num_replicas} replica{'s' * (num_replicas > 1)}")
     console.say(
-        f"{config.strategy}, {num_replicas} replica{'s' * (num_replicas > 1)}; {config.precision}; "
+        f"precision {precision.policy} ({precision.reason}); "
         f"XLA {'on' if jit.compile else 'off'} ({jit.reason}); cache {tier.tier} ({tier.reason})"
     )
     console.say(
@@ -90,13 +109,17 @@ def build_run(
     return TrainingRun(
         config=config,
         plan=plan,
+        choices=Choices(cache=tier.tier, jit=jit.compile, precision=precision.policy),
         state=state,
         schedule=schedule,
         engine=engine,
-        evaluator=Evaluator(state, config.global_batch_size, jit.compile),
+        evaluator=Evaluator(
+            state, config.global_batch_size, jit.compile, is_resident=tier.tier == "device"
+        ),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,
         run_dir=run_dir,
+        saver=BackgroundSaver(run_dir.checkpoints),
         writer=writer,
         clock=clock,
         stop=stop,
@@ -104,18 +127,25 @@ def build_run(
     )
 
 
-def keep_decoded(config: TrainConfig, data: TrainingData) -> tuple[TierChoice, dict[str, Source]]:
+def keep_decoded(
+    config: TrainConfig, data: TrainingData, num_replicas: int
+) -> tuple[TierChoice, dict[str, Source]]:
     """Returns the cache tier chosen, and the sources as it keeps them.
 
     Raises:
+        ConfigError: `--cache=device` and the training set does not fit there.
         DataError: images that cannot be decoded, each named.
         DiskError: no room for the disk tier.
     """
     num_examples = sum(len(source) for source in data.sources.values())
+    num_bytes = num_examples * math.prod(data.image_shape)
+    num_copies = 1 if is_on_gpu() else num_replicas  # Virtual devices share the CPU's memory.
     tier = choose_tier(
         config.cache,
-        num_bytes=num_examples * math.prod(data.image_shape),
+        num_bytes=num_bytes,
         is_decoded=isinstance(data.sources["train"], ArraySource),
+        device_bytes=num_bytes * num_copies,
+        free_device_bytes=free_device_bytes(),
     )
     return tier, {
         split: apply_tier(source, tier.tier, data.image_shape)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 
 PHASES = (
-    "import", "data", "build", "compile", "train", "input_wait", "evaluate", "checkpoint",
+    "import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
+    "checkpoint",
 )  # fmt: skip
 
 

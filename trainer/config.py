@@ -49,8 +49,9 @@ class TrainConfig:
         f"{', '.join(_augmentation_names.NAMES)}.",
     )  # fmt: skip
     cache: str = option(
-        "auto", group=_DATA, choices=("auto", "none", "memory", "disk"),
-        help="Where decoded images are kept.",
+        "auto", group=_DATA, choices=("auto", "none", "memory", "disk", "device"),
+        help="Where decoded images are kept; device: on each device, where no input "
+        "pipeline is left.",
     )  # fmt: skip
 
     model: str = option(
@@ -71,8 +72,9 @@ class TrainConfig:
         help="Split the CPU into so many devices, to try --strategy=mirrored anywhere.",
     )  # fmt: skip
     precision: str = option(
-        "float32", group=_DEVICES, choices=("float32", "mixed_bfloat16", "mixed_float16"),
-        help="What layers compute in; mixed_float16 scales the loss.",
+        "float32", group=_DEVICES, choices=("float32", "mixed_bfloat16", "mixed_float16", "auto"),
+        help="What layers compute in; mixed_float16 scales the loss; auto takes the fastest that "
+        "the device is built for.",
     )  # fmt: skip
     jit: str = option(
         "auto", group=_DEVICES, choices=("auto", "on", "off"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,7 @@ class Evaluator:
         state: whose model, and whose averaged weights if it keeps them.
         global_batch_size: of training; evaluation uses a multiple of it.
         compile_with_xla: whether the loop over batches is compiled.
+        is_resident: keep on the devices what was evaluated once.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Evaluator:
         state: TrainState,
         global_batch_size: int,
         compile_with_xla: bool,
+        is_resident: bool = False,
     ):
         self._state = state
         self._strategy = state.strategy
         self._image_shape = state.model.input_shape[1:]
         self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
+        self._kept: dict[int, list[dict]] | None = {} if is_resident else None
         self._evaluate_block = tf.function(
             self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
         )
@@ -55,13 +58,9 @@ class Evaluator:
             DivergedError: the loss is not finite.
         """
         totals = np.zeros(3)
-        steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
         with self._state.weights_to_evaluate():
-            for block in evaluation_blocks(
-                source, self._image_shape,
-                global_batch_size=self._batch_size, steps_per_block=steps,
-            ):  # fmt: skip
-                sums = self._evaluate_block(blocks.place(self._strategy, block)).numpy()
+            for block in self._placed_blocks(source):
+                sums = self._evaluate_block(block).numpy()
                 # In float64, batch after batch: the order of a float32 sum would show.
                 for row in sums:
                     totals += row
@@ -76,6 +75,24 @@ class Evaluator:
                 "finite. Lower --learning_rate, or set --gradient_clip_norm=1."
             )
         return {"accuracy": correct / count, "loss": loss / count, "examples": int(count)}
+
+    def _placed_blocks(self, source: Source) -> Iterator[dict]:
+        """Yields the examples on the devices, in order; from there, where they were kept."""
+        if self._kept and id(source) in self._kept:
+            yield from self._kept[id(source)]
+            return
+        placed = []
+        steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
+        for block in evaluation_blocks(
+            source, self._image_shape,
+            global_batch_size=self._batch_size, steps_per_block=steps,
+        ):  # fmt: skip
+            placed.append(blocks.place(self._strategy, block))
+            yield placed[-1]
+            if self._kept is None:
+                placed.clear()
+        if self._kept is not None:
+            self._kept[id(source)] = placed
 
     def _evaluate_block_fn(self, block: dict) -> tf.Tensor:
         """Returns float32 [steps, 3]: sum of losses, number correct, number of examples."""

@@ -7,8 +7,8 @@ number; the engine trains a segment in compiled calls of many steps.
 from __future__ import annotations
 
 import dataclasses
-import time
 
+from flowrate.environment import process_seconds
 from flowrate.errors import Preempted
 from input_pipelines._source import Source
 from trainer.clock import PhaseClock
@@ -17,10 +17,20 @@ from trainer.evaluate import Evaluator
 from trainer.optimizers import Schedule
 from trainer.plan import Segment, TrainPlan
 from trainer.run_dir import RunDir
+from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
-from trainer.steps import StepEngine
+from trainer.steps import StepEngine, StepResults
 from trainer.stop import StopRequest
 from trainer.writers import RunWriter
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What the `auto` flags came to: the cache tier, whether XLA compiles, the dtype policy."""
+
+    cache: str
+    jit: bool
+    precision: str
 
 
 @dataclasses.dataclass
@@ -29,6 +39,7 @@ class TrainingRun:
 
     config: TrainConfig
     plan: TrainPlan
+    choices: Choices
     state: TrainState
     schedule: Schedule
     engine: StepEngine
@@ -36,11 +47,13 @@ class TrainingRun:
     evaluation_split: str
     sources: dict[str, Source]
     run_dir: RunDir
+    saver: BackgroundSaver
     writer: RunWriter
     clock: PhaseClock
     stop: StopRequest
     saved_step: int | None
     steps_measured: int = 0
+    first_step_seconds: float | None = None
 
 
 def train(run: TrainingRun) -> None:
@@ -52,6 +65,15 @@ def train(run: TrainingRun) -> None:
         DataError: an image cannot be decoded.
         DiskError: a record or a checkpoint cannot be written.
     """
+    try:
+        _train(run)
+        with run.clock.phase("checkpoint"):
+            _report_saved(run, run.saver.wait())
+    finally:
+        run.saver.close()
+
+
+def _train(run: TrainingRun) -> None:
     progress = run.state.progress
     run.stop.arm()
     if progress.evaluation_pending:  # A signal came during this evaluation.
@@ -64,33 +86,45 @@ def train(run: TrainingRun) -> None:
             _finish_segment(run, segment)
         if run.stop:
             _save(run)
+            _report_saved(run, run.saver.wait())
             raise Preempted(f"{run.stop.signal_name}: preempted at step {progress.step}, saved.")
     if _out_of_patience(run):
         _return_to_best(run)
 
 
 def _train_segment(run: TrainingRun, segment: Segment) -> None:
-    progress = run.state.progress
     for results in run.engine.run(segment):
-        progress.add_steps(results.metrics, run.plan.global_batch_size)
-        run.writer.called(results, progress.since_log.means())
         run.clock.add("input_wait", results.input_wait_seconds)
         run.clock.add("compile" if results.is_warmup else "train", results.seconds)
         if not results.is_warmup:
             run.steps_measured += results.num_steps
+        if run.first_step_seconds is None:
+            run.first_step_seconds = process_seconds()
+        with run.clock.phase("log"):
+            _record(run, results)
         if run.stop:
             return
 
 
+def _record(run: TrainingRun, results: StepResults) -> None:
+    """Adds the steps of a call to the sums, and writes the log lines that fall into it."""
+    progress = run.state.progress
+    due = run.plan.logged_steps(results.first, results.last)
+    for part in results.cut(due):
+        progress.add_steps(part.metrics, run.plan.global_batch_size)
+        run.writer.called(part, progress.since_log.means())
+        if part.last in due:
+            rate = float(run.schedule(progress.step - 1))
+            run.writer.log(progress.step, progress.since_log.means(), rate)
+            progress.start_log()
+    run.writer.write_logged()
+
+
 def _finish_segment(run: TrainingRun, segment: Segment) -> None:
-    """Does what is due after a segment: log, evaluate, save; in this order."""
+    """Does what is due after a segment: evaluate, save; in this order."""
     progress = run.state.progress
     if segment.ends_epoch:
         progress.end_epoch()
-    if segment.log:
-        rate = float(run.schedule(progress.step - 1))
-        run.writer.log(progress.step, progress.since_log.means(), rate)
-        progress.start_log()
     is_best = False
     if segment.evaluate:
         progress.evaluation_pending = True
@@ -115,11 +149,14 @@ def _save(run: TrainingRun) -> None:
     progress = run.state.progress
     if run.saved_step == progress.step:
         return
-    started = time.perf_counter()
     with run.clock.phase("checkpoint"):
-        run.run_dir.checkpoints.save(run.state.to_arrays(), progress)
+        _report_saved(run, run.saver.start(run.state.to_arrays(), progress))
     run.saved_step = progress.step
-    run.writer.checkpoint(progress.step, time.perf_counter() - started)
+
+
+def _report_saved(run: TrainingRun, saved: Saved | None) -> None:
+    if saved:
+        run.writer.checkpoint(saved.step, saved.seconds)
 
 
 def _out_of_patience(run: TrainingRun) -> bool:
@@ -129,5 +166,6 @@ def _out_of_patience(run: TrainingRun) -> bool:
 
 def _return_to_best(run: TrainingRun) -> None:
     """Takes back the weights of the best evaluation; the progress stays where it is."""
+    _report_saved(run, run.saver.wait())
     best = run.run_dir.checkpoints.read(run.state.progress.best["step"])
     run.state.restore(dataclasses.replace(best, progress=run.state.progress))

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowrate import options
-from flowrate.environment import describe_environment
 from flowrate.errors import (
     INTERNAL_ERROR_EXIT_CODE,
     DiskError,
@@ -23,7 +22,6 @@ from flowrate.errors import (
     OutOfMemoryError,
     Preempted,
 )
-from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.stop import StopRequest
 
@@ -59,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     except FlowrateError as error:
         return _report(error, run_dir)
     except Exception as error:
-        if out_of_resources := _as_out_of_resources(error):
+        if out_of_resources := as_out_of_resources(error):
             return _report(out_of_resources, run_dir)
         return _report_internal_error(error, run_dir)
     finally:
@@ -68,43 +66,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(config, argv, run_dir, console, stop, started) -> None:
-    from trainer.data import load_data
-    from trainer.native_log import divert_native_stderr
+    from trainer import session
 
-    # Some data sets import TensorFlow, so this comes before them.
-    _set_tensorflow_defaults()
-    divert_native_stderr(run_dir.native_log_path)
-    clock = PhaseClock()
-    with clock.phase("data"):
-        data = load_data(config)
-    run_dir.write_config(config)
-    from trainer import build, loop, result, strategy
+    run, data = session.start(config, argv, run_dir, console, stop, started)
+    from trainer import loop
 
-    strategy.configure_devices(config)
-    devices = strategy.describe_devices()
-    run_dir.write_environment({**describe_environment(argv), "devices": devices})
-    clock.add("import", time.perf_counter() - started - clock.seconds["data"])
-    run = build.build_run(config, data, run_dir, console, clock, stop)
-    with clock.phase("build"):
-        run.writer.describe(config, run.state.model, data.image_shape)
     console.start_bar(run.state.progress.step, run.plan.total_steps)
     try:
         loop.train(run)
     finally:
         run.writer.close()
-    stop.disarm(str(run_dir.path))
-    record = result.evaluate_and_describe(run, data)
-    result.save_model(run)
-    run_dir.write_result(record)
+    record = session.finish(run, data)
     console.show_summary(record, str(run_dir.path))
-
-
-def _set_tensorflow_defaults() -> None:
-    """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, yet its convolutions are faster
-    # there too: on 2 cores of an AMD EPYC 7003, steps/s of cnn x1.3, cnn5x5 x1.6, flowers_cnn x1.9.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _report(error: FlowrateError, run_dir) -> int:
@@ -133,7 +106,8 @@ def _report_internal_error(error: Exception, run_dir) -> int:
     return INTERNAL_ERROR_EXIT_CODE
 
 
-def _as_out_of_resources(error: Exception) -> FlowrateError | None:
+def as_out_of_resources(error: Exception) -> FlowrateError | None:
+    """Returns the error that running out of memory or disk stands for; None where it is neither."""
     # By name: TensorFlow may not be imported yet.
     if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
         return None

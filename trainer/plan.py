@@ -19,7 +19,6 @@ class Segment:
 
     first: int
     last: int
-    log: bool
     evaluate: bool
     checkpoint: bool
     ends_epoch: bool
@@ -38,7 +37,8 @@ class TrainPlan:
         global_batch_size: examples per step.
         total_steps: the smallest number of steps that shows each example `epochs` times. Where the
             last batch does not come out even it runs on into the next epoch: nothing is dropped.
-        log_every_steps, evaluate_every_steps, checkpoint_every_steps: 0 for once an epoch.
+        log_every_steps: at least 1.
+        evaluate_every_steps, checkpoint_every_steps: 0 for once an epoch.
     """
 
     num_train_examples: int
@@ -62,15 +62,15 @@ class TrainPlan:
         return step * self.global_batch_size / self.num_train_examples
 
     def segments(self, start: int = 0) -> Iterator[Segment]:
-        """Yields what is left to do after `start` steps, cut wherever something is due.
+        """Yields what is left to do after `start` steps, cut wherever training has to pause.
 
-        The cuts after a resume are those of an undisturbed run.
+        The cuts after a resume are those of an undisturbed run. A log line is no reason to pause:
+        each step's figures come back from the compiled call (`logged_steps`).
         """
         step = start
         while step < self.total_steps:
             ends = self._next_epoch_end(step)
             due = {
-                "log": _next_multiple(step, self.log_every_steps) or ends,
                 "evaluate": _next_multiple(step, self.evaluate_every_steps) or ends,
                 "checkpoint": _next_multiple(step, self.checkpoint_every_steps) or ends,
                 "ends_epoch": ends,
@@ -78,9 +78,16 @@ class TrainPlan:
             last = min(self.total_steps, *due.values())
             flags = {name: at == last for name, at in due.items()}
             if last == self.total_steps:
-                flags |= {"log": True, "evaluate": True, "checkpoint": True}
+                flags |= {"evaluate": True, "checkpoint": True}
             yield Segment(step + 1, last, **flags)
             step = last
+
+    def logged_steps(self, first: int, last: int) -> list[int]:
+        """Returns the steps from `first` to `last` (inclusive) after which a log line is due."""
+        every = self.log_every_steps
+        steps = list(range(_next_multiple(first - 1, every), last + 1, every))
+        is_end_due = last == self.total_steps and steps[-1:] != [last]
+        return [*steps, last] if is_end_due else steps
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as a JSON-able dictionary, with the epochs they amount to."""

@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclasses.dataclass
 class Totals:
-    """Sums of per-step values, added step by step.
+    """Sums of per-step values, added step by step; of the gradient's norm, the last.
 
     The order of the additions is that of the steps, however they were cut into calls, so the sums
     after a resume are the same to the last bit.
@@ -29,21 +29,20 @@ class Totals:
             metrics: float32 [steps, 3]: mean loss, number correct, norm of the gradient.
             global_batch_size: examples per step.
         """
-        for loss, correct, norm in metrics.tolist():
-            self.num_steps += 1
-            self.num_examples += global_batch_size
-            self.loss += loss
-            self.num_correct += round(correct)
-            self.gradient_norm += norm
+        self.num_steps += len(metrics)
+        self.num_examples += global_batch_size * len(metrics)
+        self.loss = _add_in_order(self.loss, metrics[:, 0])
+        self.num_correct += int(metrics[:, 1].astype(np.int64).sum())
+        self.gradient_norm = float(metrics[-1, 2]) if len(metrics) else self.gradient_norm
 
     def means(self) -> dict[str, float]:
-        """Returns mean loss, accuracy and mean gradient norm; empty where no step was added."""
+        """Returns mean loss, accuracy and the last step's norm; empty where no step was added."""
         if not self.num_steps:
             return {}
         return {
             "loss": self.loss / self.num_steps,
             "accuracy": self.num_correct / self.num_examples,
-            "gradient_norm": self.gradient_norm / self.num_steps,
+            "gradient_norm": self.gradient_norm,
         }
 
 
@@ -104,6 +103,12 @@ class Progress:
         """Reads what `to_json` gave."""
         totals = {name: Totals(**value[name]) for name in ("since_log", "this_epoch", "last_epoch")}
         return cls(**value | totals)
+
+
+def _add_in_order(total: float, values: np.ndarray) -> float:
+    """Returns total + values[0] + values[1] + ..., in float64, one after the other."""
+    # np.sum would add in pairs, which depends on where the calls were cut.
+    return float(np.add.accumulate(np.concatenate([[total], values.astype(np.float64)]))[-1])
 
 
 def _quality(evaluation: dict[str, Any]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
     epochs = (progress.last_epoch, progress.this_epoch)
     trained = max(epochs, key=lambda totals: totals.num_steps).means()
     seconds = run.clock.seconds
-    measured = seconds["train"] + seconds["input_wait"]
+    measured = seconds["train"] + seconds["input_wait"] + seconds["log"]
     speed = run.steps_measured / measured if run.steps_measured and measured else None
     return {
         "status": "completed",
@@ -30,6 +30,9 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "strategy": run.config.strategy,
         "num_replicas": run.state.strategy.num_replicas_in_sync,
         "global_batch_size": plan.global_batch_size,
+        "precision": run.choices.precision,
+        "jit": run.choices.jit,
+        "cache": run.choices.cache,
         "global_step": progress.step,
         "epochs": plan.epochs_at(progress.step),
         "train_accuracy": trained.get("accuracy"),
@@ -41,6 +44,7 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,
+        "first_step_seconds": run.first_step_seconds,
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }
 

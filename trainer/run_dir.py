@@ -147,10 +147,10 @@ class RunDir:
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         return checkpoint
 
-    def append_metrics(self, kind: str, values: dict[str, Any]) -> None:
-        """Appends a row to metrics.jsonl (docs/records.md)."""
-        row = {"schema_version": METRICS_SCHEMA_VERSION, "kind": kind, **values}
-        append_json_lines(self.metrics_path, [row])
+    def append_metrics(self, kind: str, *rows: dict[str, Any]) -> None:
+        """Appends rows of one kind to metrics.jsonl (docs/records.md)."""
+        head = {"schema_version": METRICS_SCHEMA_VERSION, "kind": kind}
+        append_json_lines(self.metrics_path, [{**head, **row} for row in rows])
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json (docs/records.md)."""

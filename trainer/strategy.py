@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 
+from flowrate.environment import available_memory_bytes
 from flowrate.errors import ConfigError
 from trainer.config import TrainConfig
 
@@ -62,6 +64,26 @@ def describe_devices() -> list[dict[str, str]]:
 def is_on_gpu() -> bool:
     """Returns whether there is a GPU that this run uses."""
     return bool(tf.config.list_logical_devices("GPU"))
+
+
+def gpu_capability() -> tuple[int, int] | None:
+    """Returns the lowest compute capability of the GPUs in use; None where there is none."""
+    if not is_on_gpu():
+        return None
+    details = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
+    return min(each.get("compute_capability", (0, 0)) for each in details)
+
+
+def free_device_bytes() -> int:
+    """Returns the memory that TensorFlow may still take on a device, the smallest of its GPUs'."""
+    if not is_on_gpu():
+        return available_memory_bytes()
+    limits = [
+        device.memory_limit
+        for device in device_lib.list_local_devices()
+        if device.device_type == "GPU"
+    ]
+    return min(limits)
 
 
 def _all_devices() -> list[tf.config.LogicalDevice]:

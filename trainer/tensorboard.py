@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.hparams import api as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -55,10 +55,15 @@ class TensorBoardWriter:
 
     def scalars(self, run: str, row: dict[str, Any]) -> None:
         """Writes the figures of a metrics row under `run`: train, validation or test."""
+        values = [
+            summary_pb2.Summary.Value(tag=name, simple_value=row[name])
+            for name in _SCALARS
+            if row.get(name) is not None
+        ]
+        # One record for all: tf.summary.scalar takes ten times as long for each.
+        summary = summary_pb2.Summary(value=values).SerializeToString()
         with self._writer(run).as_default(step=row["step"]):
-            for name in _SCALARS:
-                if row.get(name) is not None:
-                    tf.summary.scalar(name, row[name])
+            tf.summary.experimental.write_raw_pb(summary, step=row["step"])
 
     def flush(self) -> None:
         """Brings to the files what was written."""

@@ -31,6 +31,7 @@ class RunWriter:
         self._console = console
         self._tensorboard = TensorBoardWriter(run_dir.path / "tensorboard", step)
         self._speed = _Speed(plan.global_batch_size)
+        self._logged: list[dict[str, Any]] = []
 
     def describe(
         self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
@@ -50,7 +51,7 @@ class RunWriter:
         )
 
     def log(self, step: int, means: dict[str, float], learning_rate: float) -> None:
-        """Writes a `train` row: means since the last one, and the speed without warm-up."""
+        """Makes a `train` row: means since the last one, and the speed without warm-up."""
         row = {
             "step": step,
             "epoch": self._plan.epochs_at(step),
@@ -60,10 +61,20 @@ class RunWriter:
             "examples_per_second": self._speed.examples_per_second(),
             "warmup": self._speed.holds_warmup,
         }
-        self._run_dir.append_metrics("train", row)
-        self._tensorboard.scalars("train", row)
-        self._console.say(describe_logged_steps(row, self._plan.total_steps))
+        self._logged.append(row)
         self._speed = _Speed(self._plan.global_batch_size)
+
+    def write_logged(self) -> None:
+        """Writes the `train` rows made since the last time: all at once, of which the user sees
+        the last. A fast run makes hundreds a second.
+        """
+        if not self._logged:
+            return
+        self._run_dir.append_metrics("train", *self._logged)
+        for row in self._logged:
+            self._tensorboard.scalars("train", row)
+        self._console.say(describe_logged_steps(self._logged[-1], self._plan.total_steps))
+        self._logged = []
 
     def evaluation(self, evaluation: dict[str, Any]) -> None:
         """Writes an `evaluation` row."""

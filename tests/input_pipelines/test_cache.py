@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrate.errors import DataError, DiskError
+from flowrate.errors import ConfigError, DataError, DiskError
 from input_pipelines._folders import list_folder
 
 SHAPE = (12, 10, 3)
@@ -234,6 +234,13 @@ def test_arrays_stay_as_they_are_or_are_resized(cache, tf):
         assert found.class_names == source.class_names
 
 
+def choose(cache, asked: str, num_bytes: int, *, is_decoded=False, device=1, free_device=0):
+    """What is chosen, where nothing is said of it on a machine whose device is full."""
+    return cache.choose_tier(
+        asked, num_bytes, is_decoded, device_bytes=device, free_device_bytes=free_device
+    )
+
+
 @pytest.fixture
 def free(cache, monkeypatch):
     """Returns a function that sets how many bytes of memory and of the disk are free."""
@@ -257,25 +264,49 @@ def free(cache, monkeypatch):
 )
 def test_auto_takes_half_of_what_is_free(cache, free, num_bytes, tier, reason):
     free(1000 * MIB, 4000 * MIB)
-    assert cache.choose_tier("auto", num_bytes, False) == cache.TierChoice(tier, reason)
+    assert choose(cache, "auto", num_bytes) == cache.TierChoice(tier, reason)
 
 
 @pytest.mark.parametrize("asked", ["none", "memory", "disk"])
 def test_what_is_asked_for_is_taken(cache, free, asked):
     free(1, 1)
-    choice = cache.choose_tier(asked, 10**12, False)
+    choice = choose(cache, asked, 10**12)
     assert choice == cache.TierChoice(asked, f"--cache={asked}")
 
 
 @pytest.mark.parametrize("asked", ["auto", "none", "memory", "disk"])
 def test_arrays_are_in_memory_already(cache, free, asked):
     free(1, 1)
-    choice = cache.choose_tier(asked, 10**12, True)
+    choice = choose(cache, asked, 10**12, is_decoded=True)
     assert choice == cache.TierChoice("memory", "the data set comes decoded")
+
+
+@pytest.mark.parametrize("is_decoded", [False, True])
+@pytest.mark.parametrize(("device", "tier"), [(25 * MIB, "device"), (25 * MIB + 1, "memory")])
+def test_auto_takes_the_device_where_a_quarter_is_enough(cache, free, device, tier, is_decoded):
+    free(1000 * MIB, 0)
+    sizes = {"is_decoded": is_decoded, "device": device, "free_device": 100 * MIB}
+    choice = choose(cache, "auto", 30 * MIB, **sizes)
+    assert choice.tier == tier
+    if tier == "device":
+        assert choice.reason == "25 MiB decoded, 100 MiB free on the device"
+
+
+def test_auto_decodes_nothing_into_memory_that_does_not_fit_there(cache, free):
+    """What is copied to the device is decoded into memory first."""
+    free(1000 * MIB, 4000 * MIB)
+    assert choose(cache, "auto", 501 * MIB, device=1, free_device=10**12).tier == "disk"
+
+
+def test_the_device_is_refused_where_the_set_does_not_fit(cache, free):
+    free(10**12, 10**12)
+    assert choose(cache, "device", 10, device=10, free_device=10).tier == "device"
+    with pytest.raises(ConfigError, match=r"--cache=device: 2 MiB decoded, 1 MiB free .* use"):
+        choose(cache, "device", 2 * MIB, device=2 * MIB, free_device=MIB)
 
 
 def test_a_cache_folder_that_is_not_there_yet_can_be_chosen(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "made" / "yet"))
     monkeypatch.setattr(cache, "available_memory_bytes", lambda: 0)
-    assert cache.choose_tier("auto", 1, False).tier == "disk"
+    assert choose(cache, "auto", 1).tier == "disk"
     assert not Path(tmp_path / "not").exists()

@@ -1,12 +1,15 @@
-"""Decoding: Keras's pixels, rounded; and every file that cannot be decoded by name."""
+"""Decoding: Keras's pixels, rounded (scaled JPEGs: nearly); and undecodable files by name."""
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowrate.errors import DataError
 from input_pipelines._folders import list_folder
@@ -18,6 +21,13 @@ def decoder(tf):
     from input_pipelines import _decode
 
     return _decode
+
+
+@pytest.fixture(scope="module")
+def jpeg(tf):
+    from input_pipelines import _jpeg
+
+    return _jpeg
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +76,137 @@ def gradient(height: int, width: int, channels: int = 3) -> np.ndarray:
     return (np.arange(count) * 255 // (count - 1)).astype(np.uint8).reshape(height, width, channels)
 
 
-def test_real_originals_have_the_pixels_of_keras(decoder, shared_data):
-    folder = shared_data("flower_photos_original")
-    found = decode_all(decoder, list_folder(folder), (180, 180, 3))
-    expected = keras_pixels(folder, (180, 180))
+def unscaled_pixels(tf, path: Path, size: tuple[int, int], antialias: bool = False) -> np.ndarray:
+    """float32: decoded whole by TensorFlow's decode_image, then resized."""
+    image = tf.io.decode_image(path.read_bytes(), 3, expand_animations=False)
+    return tf.image.resize(image, size, antialias=antialias).numpy()
+
+
+def is_scaled(path: Path, size: tuple[int, int]) -> bool:
+    pillow = pytest.importorskip("PIL.Image")
+    width, height = pillow.open(path).size
+    return height >= 2 * size[0] and width >= 2 * size[1]
+
+
+def test_real_originals_have_the_pixels_of_keras_but_for_scaled_ones(decoder, shared_data):
+    folder, size = shared_data("flower_photos_original"), (180, 180)
+    source = list_folder(folder)
+    found = decode_all(decoder, source, (*size, 3))
+    expected = np.rint(keras_pixels(folder, size)).astype(np.uint8)
+    scaled = np.array([is_scaled(path, size) for path in source.paths])
     assert len(found) == 200
-    np.testing.assert_array_equal(found, np.rint(expected).astype(np.uint8))
+    assert scaled.sum() == 14
+    np.testing.assert_array_equal(found[~scaled], expected[~scaled])
+    difference = np.abs(found[scaled].astype(int) - expected[scaled])
+    assert 0 < difference.mean() < 5
+    assert difference.mean(axis=(1, 2, 3)).max() < 9
+
+
+@pytest.mark.parametrize(("size", "limit"), [((120, 120), 5), ((64, 64), 8)])
+def test_scaled_pixels_are_nearer_to_an_antialiased_resize(decoder, tf, shared_data, size, limit):
+    paths = list_folder(shared_data("flower_photos_original")).paths[::10]
+    paths = [path for path in paths if is_scaled(path, size)]
+    source = FileSource(tuple(paths), np.zeros(len(paths), np.int32), ("a", "b"))
+    found = decode_all(decoder, source, (*size, 3)).astype(float)
+    plain = np.stack([unscaled_pixels(tf, path, size) for path in paths])
+    smooth = np.stack([unscaled_pixels(tf, path, size, antialias=True) for path in paths])
+    assert len(paths) >= 10
+    assert np.abs(found - plain).mean() < limit
+    assert np.abs(found - smooth).mean() < 0.75 * np.abs(plain - smooth).mean()
+
+
+@given(
+    whole=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+    size=st.tuples(st.integers(1, 600), st.integers(1, 600)),
+)
+def test_the_largest_ratio_that_leaves_enough_is_chosen(jpeg, tf, whole, size):
+    index = int(jpeg.ratio_index(tf.constant(whole), size))
+    enough = [
+        ratio
+        for ratio in jpeg.RATIOS
+        if ratio == 1 or all(of // ratio >= asked for of, asked in zip(whole, size))
+    ]
+    assert jpeg.RATIOS[index] == max(enough)
+
+
+@pytest.mark.parametrize("whole", [(31, 64), (32, 64), (47, 130), (64, 64), (129, 200)])
+def test_a_scaled_jpeg_is_no_smaller_than_asked_for(jpeg, tf, image_bytes, whole):
+    content = image_bytes(gradient(*whole), "JPEG")
+    found = jpeg.decode_jpeg(tf.constant(content), (16, 16, 3)).shape
+    ratio = jpeg.RATIOS[int(jpeg.ratio_index(tf.constant(whole), (16, 16)))]
+    assert found == (-(-whole[0] // ratio), -(-whole[1] // ratio), 3)
+    assert min(found[:2]) >= 16
+
+
+@pytest.mark.parametrize("size", [(64, 64), (180, 180)])
+def test_every_way_of_reading_gives_the_same_pixels(decoder, tf, shared_data, size):
+    source = list_folder(shared_data("flower_photos_original")).take(np.arange(0, 200, 20))
+    image_shape = (*size, 3)
+    cached = decode_all(decoder, source, image_shape)
+    one_by_one = [decoder.decode(tf.constant(str(p)), image_shape).numpy() for p in source.paths]
+    paths = tf.data.Dataset.from_tensor_slices([str(path) for path in source.paths])
+    streamed = paths.map(lambda path: decoder.decode(path, image_shape)).as_numpy_iterator()
+    np.testing.assert_array_equal(cached, np.stack(one_by_one))
+    np.testing.assert_array_equal(cached, np.stack(list(streamed)))
+
+
+def test_a_cmyk_jpeg_has_the_pixels_that_tensorflow_gives_it(decode_bytes, tf, image_bytes):
+    pixels = np.concatenate([gradient(40, 40), np.full((40, 40, 1), 30, np.uint8)], axis=-1)
+    pillow = pytest.importorskip("PIL.Image")
+    stream = io.BytesIO()
+    pillow.frombytes("CMYK", (40, 40), pixels.tobytes()).save(stream, "JPEG")
+    content = stream.getvalue()
+    expected = tf.io.decode_image(content, 3, expand_animations=False).numpy()
+    np.testing.assert_array_equal(decode_bytes(content, (40, 40, 3)), expected)
+    halved = expected.reshape(20, 2, 20, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(decode_bytes(content, (20, 20, 3)), halved, atol=12)
+
+
+def test_the_orientation_in_exif_is_not_applied(decode_bytes, image_bytes):
+    pillow = pytest.importorskip("PIL.Image")
+    exif = pillow.Exif()
+    exif[0x0112] = 6  # Orientation: to be turned by 90 degrees.
+    pixels = gradient(48, 48)
+    plain, turned = image_bytes(pixels, "JPEG"), image_bytes(pixels, "JPEG", exif=exif)
+    assert len(turned) > len(plain)
+    for size in (48, 20):
+        shape = (size, size, 3)
+        np.testing.assert_array_equal(decode_bytes(turned, shape), decode_bytes(plain, shape))
+
+
+@pytest.mark.parametrize("kept", [3, 4, 20, 200, 0.5, 0.95])
+@pytest.mark.parametrize("size", [16, 64])
+def test_a_jpeg_cut_short_anywhere_is_named(decoder, image_folder, size, kept):
+    source = list_folder(image_folder(size=(64, 64), per_class=2))
+    whole = source.paths[1].read_bytes()
+    num_bytes = kept if kept >= 1 else int(kept * len(whole))
+    source.paths[1].write_bytes(whole[:num_bytes])
+    with pytest.raises(DataError) as caught:
+        decode_all(decoder, source, (size, size, 3))
+    start = f"1 image cannot be used: {source.paths[1]}: damaged or cut short ("
+    assert str(caught.value).startswith(start)
+
+
+def test_a_png_with_a_name_in_jpg_is_decoded(decoder, image_folder, image_bytes):
+    source = list_folder(image_folder())
+    pixels = gradient(24, 24)
+    source.paths[0].write_bytes(image_bytes(pixels, "PNG"))
+    np.testing.assert_array_equal(decode_all(decoder, source, (24, 24, 3))[0], pixels)
+
+
+def test_names_that_are_no_utf8(decoder, image_folder):
+    source = list_folder(image_folder(per_class=2))
+    odd = source.paths[0].with_name(os.fsdecode(b"ros\xe9.jpg"))
+    try:
+        source.paths[0].rename(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    source = FileSource((odd, *source.paths[1:]), source.labels, source.class_names)
+    assert decode_all(decoder, source, (8, 8, 3))[0].any()
+    assert decoder.find_undecodable(source, np.array([0]), (8, 8, 3)) is None
+    odd.write_bytes(b"")
+    with pytest.raises(DataError, match=r"ros\\xe9\.jpg: is empty"):
+        decode_all(decoder, source, (8, 8, 3))
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,11 @@ FLAG_MISTAKES = """
 --schedule=piecewise --schedule_milestones=half
     --schedule_milestones=half: give rising shares
 --precision=mixed_fp16
-    choose from float32, mixed_bfloat16, mixed_float16. Did you mean 'mixed_float16'?
+    choose from float32, mixed_bfloat16, mixed_float16, auto. Did you mean 'mixed_float16'?
 --jit=yes
     --jit=yes: choose from auto, on, off.
---cache=device
-    --cache=device: choose from auto, none, memory, disk.
+--cache=ram
+    --cache=ram: choose from auto, none, memory, disk, device.
 --steps_per_call=-1
     --steps_per_call=-1: must be between 0 and 100000.
 --augmentation=flipp

@@ -25,7 +25,7 @@ def blocks(tf):
 @law
 @given(image_shapes, st.integers(1, 5000), st.integers(1, 10**6))
 def test_a_training_block_is_small_and_no_longer_than_the_run(blocks, shape, batch, num_steps):
-    steps = blocks.training_block_steps(shape, batch, num_steps, 0)
+    steps = blocks.training_block_steps(math.prod(shape), batch, num_steps, 0, most=256)
     assert 1 <= steps <= min(num_steps, 256)
     assert steps == 1 or steps * batch * math.prod(shape) <= MAX_BYTES
     # One step more would break a rule.
@@ -36,7 +36,8 @@ def test_a_training_block_is_small_and_no_longer_than_the_run(blocks, shape, bat
 @law
 @given(image_shapes, st.integers(1, 5000), st.integers(1, 1000), st.integers(1, 1000))
 def test_a_training_block_has_the_steps_asked_for(blocks, shape, batch, num_steps, asked):
-    assert blocks.training_block_steps(shape, batch, num_steps, asked) == min(asked, num_steps)
+    steps = blocks.training_block_steps(math.prod(shape), batch, num_steps, asked, most=256)
+    assert steps == min(asked, num_steps)
 
 
 @law
@@ -63,9 +64,11 @@ def test_evaluation_blocks_cover_all_examples_and_waste_little(blocks, examples,
 
 
 def test_known_sizes(blocks):
-    assert blocks.training_block_steps((8, 8, 1), 32, 450, 0) == 256
-    assert blocks.training_block_steps((180, 180, 3), 32, 1000, 0) == 10
-    assert blocks.training_block_steps((600, 600, 3), 512, 1000, 0) == 1
+    assert blocks.training_block_steps(64, 32, 450, 0, most=256) == 256
+    assert blocks.training_block_steps(180 * 180 * 3, 32, 1000, 0, most=256) == 10
+    assert blocks.training_block_steps(600 * 600 * 3, 512, 1000, 0, most=256) == 1
+    assert blocks.index_bytes(0) == 12
+    assert blocks.index_bytes(5) == 32
     assert blocks.evaluation_batch_size((8, 8, 1), 32) == 512
     assert blocks.evaluation_batch_size((180, 180, 3), 32) == 32
     assert blocks.evaluation_block_steps(10_000, 512, (28, 28, 1)) == 20

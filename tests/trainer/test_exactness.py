@@ -80,11 +80,37 @@ def test_cache_tiers_give_the_same_weights(train, image_folder):
         "dataset": "image_folder", "data_dir": str(folder), "image_size": 20, "steps": 8,
         "global_batch_size": 8, "log_every_steps": 1,
     }  # fmt: skip
+    flags |= {"model": "cnn", "augmentation": "rotation,flip,contrast,mixup"}
     reference = train(**flags, cache="memory")
-    for tier in ("none", "disk"):
+    for tier in ("none", "disk", "device"):
         run = train(**flags, cache=tier)
+        assert run.choices.cache == tier
         for name, array in run.state.to_arrays().items():
             np.testing.assert_array_equal(array, reference.state.to_arrays()[name], err_msg=name)
+
+
+@pytest.mark.parametrize("jit", ["on", "off"])
+@pytest.mark.parametrize("augmentation", ["none", "translation,zoom"])
+def test_data_on_the_device_changes_nothing(train, jit, augmentation):
+    """Two epochs and a half: blocks of indices straddle epochs."""
+    flags = {
+        "steps": 110, "log_every_steps": 1, "model": "mlp", "jit": jit, "steps_per_call": 17,
+        "augmentation": augmentation,
+    }  # fmt: skip
+    run, reference = train(**flags, cache="device"), train(**flags, cache="memory")
+    assert (run.choices.cache, reference.choices.cache) == ("device", "memory")
+    assert_same_training(run, reference)
+    for row, other in zip(rows_of(run, "train"), rows_of(reference, "train"), strict=True):
+        assert row["loss"] == other["loss"]
+
+
+@pytest.mark.parametrize("num_replicas", [2, 4])
+def test_replicas_each_hold_the_data_and_take_their_rows(train, num_replicas):
+    flags = {
+        "steps": 12, "global_batch_size": 48, "log_every_steps": 1, "model": "mlp",
+        "augmentation": "rotation,cutmix", "cache": "device",
+    }  # fmt: skip
+    assert_same_training(train(**flags, **flags_for(num_replicas)), train(**flags))
 
 
 def test_another_seed_trains_otherwise(train):

@@ -21,9 +21,11 @@ RESULT_FIELDS = {
     "num_replicas": int, "global_batch_size": int, "global_step": int, "epochs": float,
     "train_accuracy": float, "train_loss": float, "test_accuracy": float, "test_loss": float,
     "test_examples": int, "steps_per_second": float, "examples_per_second": float,
-    "seconds": dict, "best_evaluation": dict, "num_parameters": int,
+    "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,
+    "jit": bool, "cache": str, "first_step_seconds": float,
 }  # fmt: skip
-PHASES = {"import", "data", "build", "compile", "train", "input_wait", "evaluate", "checkpoint"}
+PHASES = {"import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
+          "checkpoint"}  # fmt: skip
 METRIC_FIELDS = {
     "train": {"schema_version", "kind", "step", "epoch", "loss", "accuracy", "learning_rate",
               "gradient_norm", "steps_per_second", "examples_per_second", "warmup"},

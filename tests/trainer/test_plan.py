@@ -20,7 +20,7 @@ plans = st.builds(
     num_train_examples=st.integers(1, 400),
     global_batch_size=st.integers(1, 120),
     total_steps=st.integers(1, 200),
-    log_every_steps=intervals,
+    log_every_steps=st.integers(1, 40),
     evaluate_every_steps=intervals,
     checkpoint_every_steps=intervals,
 )
@@ -54,7 +54,6 @@ def test_segments_cover_every_step_once_in_order(plan):
 @given(plans)
 def test_every_due_step_is_a_cut_and_flagged(plan):
     due = {
-        "log": due_steps(plan, plan.log_every_steps),
         "evaluate": due_steps(plan, plan.evaluate_every_steps),
         "checkpoint": due_steps(plan, plan.checkpoint_every_steps),
         "ends_epoch": epoch_ends(plan),
@@ -68,13 +67,22 @@ def test_every_due_step_is_a_cut_and_flagged(plan):
 
 @law
 @given(plans)
-def test_the_last_segment_logs_evaluates_and_saves(plan):
+def test_the_last_segment_evaluates_and_saves(plan):
     last = list(plan.segments())[-1]
     assert last.last == plan.total_steps
-    assert last.log
     assert last.evaluate
     assert last.checkpoint
     assert last.ends_epoch == (plan.total_steps in epoch_ends(plan))
+
+
+@law
+@given(plans, st.data())
+def test_logged_steps_are_due_wherever_a_call_begins_and_ends(plan, data):
+    due = due_steps(plan, plan.log_every_steps) | {plan.total_steps}
+    first = data.draw(st.integers(1, plan.total_steps), label="first")
+    last = data.draw(st.integers(first, plan.total_steps), label="last")
+    found = plan.logged_steps(first, last)
+    assert found == sorted(step for step in due if first <= step <= last)
 
 
 @law
@@ -88,7 +96,7 @@ def test_the_cuts_after_a_resume_are_those_of_an_undisturbed_run(plan, data):
         return
     assert resumed[0].first == start + 1
     assert resumed[1:] == beyond[1:]
-    flags = ("last", "log", "evaluate", "checkpoint", "ends_epoch")
+    flags = ("last", "evaluate", "checkpoint", "ends_epoch")
     assert [getattr(resumed[0], f) for f in flags] == [getattr(beyond[0], f) for f in flags]
 
 
@@ -129,14 +137,10 @@ def test_the_plan_of_a_known_case():
     plan = make_plan(TrainConfig(epochs=2, log_every_steps=40), 1437)
     assert plan.total_steps == 90
     assert plan.steps_per_epoch == pytest.approx(44.90625)
-    found = [(s.first, s.last, s.log, s.evaluate, s.checkpoint, s.ends_epoch)
-             for s in plan.segments()]  # fmt: skip
-    assert found == [
-        (1, 40, True, False, False, False),
-        (41, 45, False, True, True, True),
-        (46, 80, True, False, False, False),
-        (81, 90, True, True, True, True),
-    ]
+    found = [(s.first, s.last, s.evaluate, s.checkpoint, s.ends_epoch) for s in plan.segments()]
+    assert found == [(1, 45, True, True, True), (46, 90, True, True, True)]
+    assert plan.logged_steps(1, 45) == [40]
+    assert plan.logged_steps(46, 90) == [80, 90]
 
 
 def test_the_intervals_come_from_the_flags():

@@ -1,0 +1,1 @@
+"""Measures the trainer, and what people use instead: `python -m benchmarks.main --help`."""

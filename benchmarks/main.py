@@ -1,0 +1,136 @@
+"""The benchmark suite: `python -m benchmarks.main run --suite=tutorials --output=DIR`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from flowrate import options
+from flowrate.errors import ConfigError, FlowrateError
+
+USAGE = """Measures the trainer, and what people use instead.
+
+    python -m benchmarks.main run --suite=NAME --output=DIR [--flag=value ...]
+    python -m benchmarks.main compare DIR_A DIR_B     is B faster than A? exit status 0 no case is
+                                                      slower, 1 some case is, 2 cannot compare
+    python -m benchmarks.main report DIR              writes DIR/report.html, report.md, report.csv
+    python -m benchmarks.main readme DIR FILE.md      puts its tables between FILE.md's markers
+    python -m benchmarks.main list                    the suites and their cases"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; returns its exit status."""
+    try:
+        command, *words = argv[1:] or ["--help"]
+        if command in ("--help", "-h", "help"):
+            print(_help())
+            return 0
+        if command not in _COMMANDS:
+            raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
+        return _COMMANDS[command](words)
+    except FlowrateError as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # As with `| head`: nobody reads on.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("stopped; the rows so far are kept, the same command goes on.", file=sys.stderr)
+        return 130
+
+
+def _help() -> str:
+    from benchmarks.config import RunConfig
+
+    return options.render_help(RunConfig, f"{USAGE}\n\nFlags of run:")
+
+
+def _run(words: list[str]) -> int:
+    from benchmarks.config import RunConfig
+    from benchmarks.suites import SUITES
+
+    config = options.parse(RunConfig, ["run", *words])
+    if config is None:
+        print(_help())
+        return 0
+    suite, _ = SUITES.load(config.suite)
+    cases = suite.cases(config.choice())
+    if not cases:
+        raise ConfigError(
+            f"--suite={config.suite} has no case of these --models, --datasets and --contenders; "
+            "see `list`."
+        )
+    from benchmarks.runner import Runner
+
+    runner = Runner(
+        Path(config.output), ["benchmarks.main", "run", *words], config.strict, _say,
+        find_batch=config.find_batch,
+    )  # fmt: skip
+    runner.run(cases, config.repeats)
+    return _report([config.output])
+
+
+def _compare(words: list[str]) -> int:
+    from benchmarks.compare import compare_folders, print_comparison
+    from benchmarks.config import CompareConfig
+
+    folders = [word for word in words if not word.startswith("-")]
+    config = options.parse(CompareConfig, ["compare", *(w for w in words if w.startswith("-"))])
+    if config is None:
+        print(options.render_help(CompareConfig, USAGE))
+        return 0
+    if len(folders) != 2:
+        raise ConfigError(f"compare needs two results folders; {len(folders)} given.")
+    comparison = compare_folders(*folders, same_within=config.same_within)
+    print_comparison(comparison)
+    return comparison.exit_status
+
+
+def _report(words: list[str]) -> int:
+    from benchmarks.report import write_report
+
+    if len(words) != 1:
+        raise ConfigError(f"report needs one results folder; {len(words)} given.")
+    for path in write_report(Path(words[0])):
+        _say(str(path))
+    return 0
+
+
+def _readme(words: list[str]) -> int:
+    from benchmarks.report.markdown import update_file
+
+    if len(words) != 2:
+        raise ConfigError(f"readme needs a results folder and a file; {len(words)} given.")
+    update_file(Path(words[0]), Path(words[1]))
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    from benchmarks.suites import SUITES
+    from benchmarks.suites._choice import Choice
+
+    if words:
+        raise ConfigError(f"list takes nothing; {words[0]!r} given.")
+    for name in SUITES.names():
+        suite, _ = SUITES.load(name)
+        _say(f"{name}: {suite.TITLE}")
+        groups: dict[str, list[str]] = {}
+        for case in suite.cases(Choice()):
+            groups.setdefault(case.name, []).append(case.contender)
+        for case_name, contenders in groups.items():
+            _say(f"    {case_name}  ({', '.join(contenders)})")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": _run, "compare": _compare, "report": _report, "readme": _readme, "list": _list,
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,150 @@
+"""Measures input alone, ours or another loader's, in images per second and per CPU second."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from trainer.config import TrainConfig
+
+# Other loaders give float32 batches of this size; ours gives blocks of it.
+_BATCH_SIZE = 32
+
+
+def measure_input(
+    config: TrainConfig, seconds: float, loader: str | None = None, needs: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Returns metrics and labels of a row: images_per_second and images_per_cpu_second.
+
+    Where nothing is cached, one pass over the files is timed; else later passes, for `seconds`.
+
+    Args:
+        config: data set, image size, cache and augmentation.
+        seconds: how long to read.
+        loader: another loader's name, or None for ours.
+        needs: packages it needs.
+    """
+    from trainer.data import load_data
+
+    data = load_data(config)
+    source = data.sources["train"]
+    read = _LOADERS[loader](config, data)
+    cpu, started = _cpu_seconds(), time.perf_counter()
+    count = 0
+    for num_images in read:
+        count += num_images
+        elapsed = time.perf_counter() - started
+        if elapsed > seconds and (config.cache != "none" or count >= len(source)):
+            break
+    elapsed, cpu = time.perf_counter() - started, _cpu_seconds() - cpu
+    height, width, _ = data.image_shape
+    return {
+        "metrics": {
+            "images_per_second": count / elapsed,
+            "images_per_cpu_second": count / cpu if cpu else count / elapsed,
+            "cpu_seconds": cpu,
+        },
+        "labels": {
+            "dataset": config.dataset,
+            "cache": config.cache,
+            "augmentation": config.augmentation,
+            "image_size": height if height == width else f"{height}x{width}",
+        },
+        "samples": {"segments": [[count, elapsed]]},
+    }
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _ours(config: TrainConfig, data) -> Iterator[int]:
+    """Reads as the trainer does; augmentation included where asked for."""
+    import tensorflow as tf
+
+    from input_pipelines._augmentation import Augmentation
+    from input_pipelines._cache import apply_tier
+    from trainer import strategy
+    from trainer.batches import Batches
+
+    strategy.configure_devices(config)
+    source = apply_tier(data.sources["train"], config.cache, data.image_shape)
+    batches = Batches(
+        config, source, tf.distribute.get_strategy(), data.image_shape, len(data.class_names),
+        first_step=0, total_steps=10_000_000,
+        augmentation=Augmentation(data.augmentation, len(data.class_names)),
+        is_resident=config.cache == "device", augment_in_step=True,
+    )  # fmt: skip
+    batch = tf.function(batches.batch, autograph=False)
+
+    def images() -> Iterator[int]:
+        while True:
+            batches.wait()
+            inputs = batches.inputs()
+            for position in range(batches.steps_per_block):
+                batch(inputs, tf.constant(position))
+                batches.position += 1
+                yield config.global_batch_size
+
+    reading = images()
+    if config.cache != "none":  # The first block holds the cost of starting up.
+        for _ in range(batches.steps_per_block):
+            next(reading)
+    return reading
+
+
+def _image_dataset_from_directory(config: TrainConfig, data) -> Iterator[int]:
+    """Keras's loader as its tutorial uses it."""
+    import keras
+
+    source, size = data.sources["train"], data.image_shape[:2]
+    dataset, _ = keras.utils.image_dataset_from_directory(
+        source.paths[0].parent.parent, validation_split=0.2, subset="both", seed=123,
+        image_size=size, batch_size=_BATCH_SIZE, verbose=False,
+    )  # fmt: skip
+    if config.cache == "memory":
+        dataset = dataset.cache().shuffle(1000).prefetch(-1)
+        for _ in dataset:  # The pass that fills the cache.
+            pass
+    while True:
+        for images, _ in dataset:
+            yield int(images.shape[0])
+
+
+def _torch_dataloader(config: TrainConfig, data) -> Iterator[int]:
+    """PyTorch's loader, a worker for each core, decoding with Pillow."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from flowrate.environment import num_cpus
+
+    source, (height, width, _) = data.sources["train"], data.image_shape
+
+    class Photos(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(source)
+
+        def __getitem__(self, index):
+            with Image.open(source.paths[index]) as image:
+                # Scaled decoding, which Pillow offers for exactly this.
+                image.draft("RGB", (width, height))
+                image = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+            return torch.from_numpy(np.array(image)), int(source.labels[index])
+
+    loader = torch.utils.data.DataLoader(
+        Photos(), batch_size=_BATCH_SIZE, shuffle=True, num_workers=num_cpus()
+    )
+    while True:
+        for images, _ in loader:
+            yield int(images.shape[0])
+
+
+_LOADERS = {
+    None: _ours,
+    "image_dataset_from_directory": _image_dataset_from_directory,
+    "torch_dataloader": _torch_dataloader,
+}

@@ -1,0 +1,169 @@
+"""Measures training by the trainer's own engine, in this process: a whole run, or its rate."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from benchmarks import verdict
+from benchmarks.flops import flops_per_step, matmul_peak_flops_per_second
+from benchmarks.input_rate import images_per_second
+from benchmarks.limit import Limit, measure_limit
+from benchmarks.recorder import Recorder
+from benchmarks.statistics import step_percentiles
+from flowrate.environment import describe_cpu, process_seconds
+from trainer import loop, session, strategy
+from trainer.config import TrainConfig
+from trainer.console import Console
+from trainer.loop import TrainingRun
+from trainer.plan import Segment
+from trainer.precision import choose_precision
+from trainer.run_dir import RunDir
+from trainer.stop import StopRequest
+
+_INPUT_SECONDS = 1.0
+# Far enough for any measurement; the engine is left long before.
+_ENDLESS = 1_000_000
+
+
+def measure_run(config: TrainConfig, argv: list[str]) -> dict[str, Any]:
+    """Trains as the command does, from start to result.json; see `_measure`."""
+
+    def work(run: TrainingRun, data) -> dict[str, float]:
+        loop.train(run)
+        run.writer.close()
+        result = session.finish(run, data)
+        return {
+            "test_accuracy": result["test_accuracy"],
+            "train_accuracy": result["train_accuracy"],
+            "steps": result["global_step"],
+        }
+
+    return _measure(config, argv, work, wait_until_stable=False)
+
+
+def measure_rate(config: TrainConfig, argv: list[str], seconds: float) -> dict[str, Any]:
+    """Trains until the rate is stable and for so many seconds more; see `_measure`."""
+
+    def work(run: TrainingRun, data) -> dict[str, float]:
+        # Nothing pauses this: no evaluation, no checkpoint.
+        segment = Segment(1, _ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
+        for results in run.engine.run(segment):
+            run.state.progress.add_steps(results.metrics, config.global_batch_size)
+            if sum(sample[1] for sample in run.engine.samples) > seconds:
+                break
+        run.writer.close()
+        return {}
+
+    return _measure(config, argv, work, wait_until_stable=True)
+
+
+def endless(flags: dict[str, Any]) -> dict[str, Any]:
+    """Returns the flags for `measure_rate`: as many steps as anybody could want."""
+    return {**flags, "steps": _ENDLESS, "epochs": None}
+
+
+def _measure(config: TrainConfig, argv: list[str], work, wait_until_stable: bool) -> dict[str, Any]:
+    """Returns metrics, samples, phases, labels and verdict of a row (docs/benchmarks.md).
+
+    wall_seconds is that of the process so far, less what the measuring itself took.
+    """
+    console = Console()
+    run_dir = RunDir.open(config, console.say)
+    started = time.perf_counter()
+    run, data = session.start(config, argv, run_dir, console, StopRequest(), started)
+    run.engine = Recorder(run.engine, wait_until_stable)
+    before = measure_limit(run)
+    metrics = work(run, data)
+    wall_seconds = process_seconds() - before.seconds
+    after = measure_limit(run)
+    metrics |= _metrics(run, before, after)
+    labels = _labels(run, data)
+    if "steps_per_second" in metrics:
+        metrics["efficiency"] = metrics["steps_per_second"] / min(
+            metrics["limit_steps_per_second"],
+            metrics.get("input_images_per_second", float("inf")) / config.global_batch_size,
+        )
+    return {
+        "wall_seconds": wall_seconds,
+        "labels": labels,
+        "metrics": metrics,
+        "samples": {
+            "warmup": run.engine.warmup,
+            "segments": run.engine.samples,
+            "limit_before": before.samples,
+            "limit_after": after.samples,
+        },
+        "phases": {**run.clock.seconds, "compile": before.compile_seconds},
+        "verdict": _verdict(metrics, labels),
+    }
+
+
+def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
+    batch_size = run.config.global_batch_size
+    limits = [before.steps_per_second, after.steps_per_second]
+    metrics = {
+        "limit_before_steps_per_second": limits[0],
+        "limit_after_steps_per_second": limits[1],
+        "limit_steps_per_second": sum(limits) / 2,
+        "peak_memory_bytes": _peak_memory_bytes(),
+        # Without what the limit took between the compiled step and the run's own first call.
+        "first_step_seconds": run.engine.first_call_seconds - before.seconds,
+    }
+    if rate := run.engine.steps_per_second():
+        percentiles = step_percentiles(run.engine.samples)
+        metrics |= {
+            "steps_per_second": rate,
+            "images_per_second": rate * batch_size,
+            "epoch_seconds": run.plan.steps_per_epoch / rate,
+            "step_p50_ms": percentiles.p50,
+            "step_p90_ms": percentiles.p90,
+            "step_p99_ms": percentiles.p99,
+        }
+    block = run.engine.batches.steps_per_block * batch_size
+    supply = images_per_second(run.engine.batches.host_blocks(), block, _INPUT_SECONDS)
+    if supply:
+        metrics["input_images_per_second"] = supply
+    if flops := flops_per_step(run):
+        peak = matmul_peak_flops_per_second(run.choices.precision)
+        metrics |= {"flops_per_step": flops, "matmul_peak_flops_per_second": peak}
+        if rate:
+            metrics |= {"flops_per_second": rate * flops, "peak_share": rate * flops / peak}
+    return metrics
+
+
+def _labels(run: TrainingRun, data) -> dict[str, Any]:
+    config = run.config
+    height, width, _ = data.image_shape
+    return {
+        "dataset": config.dataset,
+        "model": data.model,
+        "global_batch_size": config.global_batch_size,
+        "epochs": config.epochs,
+        "precision": run.choices.precision,
+        "jit": "on" if run.choices.jit else "off",
+        "cache": run.choices.cache,
+        "strategy": config.strategy,
+        "num_replicas": run.state.strategy.num_replicas_in_sync,
+        "augmentation": config.augmentation,
+        "image_size": height if height == width else f"{height}x{width}",
+        "optimizer": config.optimizer,
+        "steps_per_call": config.steps_per_call,
+    }
+
+
+def _verdict(metrics: dict[str, float], labels: dict[str, Any]) -> dict[str, Any] | None:
+    if "steps_per_second" not in metrics:
+        return None
+    fastest = choose_precision("auto", describe_cpu()["flags"], strategy.gpu_capability())
+    return verdict.judge(metrics, labels, fastest.policy != "float32")
+
+
+def _peak_memory_bytes() -> float:
+    """Returns the largest memory in use so far: of the GPU where there is one, else resident."""
+    if tf.config.list_logical_devices("GPU"):
+        return float(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

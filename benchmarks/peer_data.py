@@ -1,0 +1,63 @@
+"""Writes a data set as the trainer has it into one file for the peers.
+
+    python -m benchmarks.peer_data PLACE.json --dataset=flowers [trainer flags]
+
+PLACE.json then says where: {"arrays": an .npz file of train_images uint8 [N, height, width,
+channels], train_labels int32 [N], test_images, test_labels, class_names; "folder": the folder of
+class folders, where the data set is one, else ""}.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from flowrate import options
+from flowrate.errors import FlowrateError
+from flowrate.records import write_json, written_whole
+from input_pipelines._source import ArraySource, FileSource
+from trainer.config import TrainConfig
+from trainer.data import TrainingData, load_data
+
+
+def main(argv: list[str]) -> int:
+    """Writes the two files; returns the exit status."""
+    place = Path(argv[1])
+    try:
+        data = load_data(options.parse(TrainConfig, [argv[0], *argv[2:]]))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(place.with_suffix(".npz")) as path:
+            np.savez(path, **_arrays(data))
+        write_json(place, {"arrays": str(place.with_suffix(".npz")), "folder": _folder(data)})
+    except FlowrateError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _arrays(data: TrainingData) -> dict[str, np.ndarray]:
+    arrays = {"class_names": np.array(data.class_names)}
+    for split in ("train", "test"):
+        source = _decoded(data, split)
+        arrays |= {f"{split}_images": source.images, f"{split}_labels": source.labels}
+    return arrays
+
+
+def _decoded(data: TrainingData, split: str) -> ArraySource:
+    source = data.sources[split]
+    if isinstance(source, ArraySource) and source.images.shape[1:] == data.image_shape:
+        return source
+    from input_pipelines._cache import apply_tier
+
+    return apply_tier(source, "memory", data.image_shape)
+
+
+def _folder(data: TrainingData) -> str:
+    source = data.sources["train"]
+    return str(source.paths[0].parent.parent) if isinstance(source, FileSource) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

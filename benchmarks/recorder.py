@@ -1,0 +1,63 @@
+"""Times an engine from outside: what a step costs with everything around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from benchmarks.statistics import warmup_is_over
+from flowrate.environment import process_seconds
+from trainer.plan import Segment
+from trainer.steps import StepEngine, StepResults
+
+
+class Recorder:
+    """Stands in for a run's engine and times its calls.
+
+    A sample reaches from one call's return to the next one's: with the wait for examples and the
+    loop's own work (sums, log lines), without evaluation and saving.
+
+    Args:
+        engine: what is timed.
+        wait_until_stable: count as warm-up all calls until the rate is stable (statistics.py), as
+            for a measurement of the rate; else the first alone, in which TensorFlow compiles or
+            sets up its threads, as for a run taken as a whole.
+
+    Attributes:
+        warmup: (steps, seconds) of the calls that are not counted.
+        samples: the same of those after.
+        first_call_seconds: from the start of the process to the end of the first call.
+    """
+
+    def __init__(self, engine: StepEngine, wait_until_stable: bool):
+        self._engine = engine
+        self._wait_until_stable = wait_until_stable
+        self.warmup: list[tuple[int, float]] = []
+        self.samples: list[tuple[int, float]] = []
+        self.first_call_seconds: float | None = None
+        self._is_warm = False
+
+    def run(self, segment: Segment) -> Iterator[StepResults]:
+        """Does what StepEngine.run does."""
+        started = time.perf_counter()
+        for results in self._engine.run(segment):
+            self.first_call_seconds = self.first_call_seconds or process_seconds()
+            yield results
+            now = time.perf_counter()
+            self._add(results.num_steps, now - started)
+            started = now
+
+    def steps_per_second(self) -> float | None:
+        """Returns all steps over all seconds since the warm-up; None where it never ended."""
+        seconds = sum(sample[1] for sample in self.samples)
+        return sum(sample[0] for sample in self.samples) / seconds if seconds else None
+
+    def __getattr__(self, name: str):
+        return getattr(self._engine, name)
+
+    def _add(self, num_steps: int, seconds: float) -> None:
+        if self._is_warm:
+            self.samples.append((num_steps, seconds))
+            return
+        self.warmup.append((num_steps, seconds))
+        self._is_warm = not self._wait_until_stable or warmup_is_over(self.warmup)

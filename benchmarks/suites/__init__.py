@@ -1,0 +1,11 @@
+"""The suites, one public file each, which defines
+
+    TITLE                                     what it measures, in a line
+    cases(choice: Choice) -> list             of BenchmarkCase
+
+No TensorFlow here: a list of cases is only data.
+"""
+
+from flowrate.catalog import Catalog
+
+SUITES = Catalog(package=__name__, kind="suite", contract=("TITLE", "cases"))

@@ -1,0 +1,41 @@
+"""What the user asked of a suite."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which cases of a suite to take.
+
+    Attributes:
+        models: names, or empty for all.
+        datasets: names, or empty for all.
+        contenders: names, or empty for all.
+        full: every combination, and every peer over the whole work.
+        seconds: how long to measure a rate.
+        data_dir: where data sets lie, in a folder of each's name or all together; or None.
+    """
+
+    models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    contenders: tuple[str, ...] = ()
+    full: bool = False
+    seconds: float = 3.0
+    data_dir: str | None = None
+
+    def data_flags(self, flags: dict[str, Any]) -> dict[str, Any]:
+        """Returns the flags with the place of their data set, where one was given."""
+        if self.data_dir is None:
+            return dict(flags)
+        own = Path(self.data_dir) / flags["dataset"]
+        return {**flags, "data_dir": str(own if own.is_dir() else self.data_dir)}
+
+    def takes(self, flags: dict[str, Any]) -> bool:
+        """Returns whether the work of these flags is among the chosen."""
+        return (not self.models or flags.get("model", "auto") in self.models) and (
+            not self.datasets or flags["dataset"] in self.datasets
+        )

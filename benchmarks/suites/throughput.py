@@ -1,0 +1,75 @@
+"""Every model x data set x precision x jit x cache that makes sense on this machine."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from benchmarks.case import BenchmarkCase
+from benchmarks.suites._choice import Choice
+from input_pipelines import DATASETS
+from models import MODELS
+
+TITLE = (
+    "steps/s of every model, data set, precision, jit and cache; small by default, --full for all"
+)
+
+_SUITE = "throughput"
+_AXES = {
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "jit": ("off", "on"),
+    "cache": ("device", "memory", "disk", "none"),
+}
+# Small: what the rules choose, then one thing changed at a time.
+_SMALL_MODELS = (
+    {"dataset": "digits", "model": "mlp"},
+    {"dataset": "fashion_mnist", "model": "mlp"},
+    {"dataset": "mnist", "model": "cnn"},
+    {"dataset": "mnist", "model": "cnn5x5"},
+    {"dataset": "flowers", "model": "flowers_cnn"},
+)
+_SMALL_CHANGES = (
+    {},
+    {"cache": "memory"},
+    {"jit": "other"},
+    {"precision": "mixed_bfloat16"},
+)
+_NOT_ALONE = ("image_folder",)  # It has no images of its own.
+
+
+def cases(choice: Choice) -> list[BenchmarkCase]:
+    """Returns the cases; flags that cannot work together become rows that say so."""
+    flags = _full() if choice.full else _small()
+    return [_case(each, choice) for each in flags if choice.takes(each)]
+
+
+def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
+    changed = [str(value) for name, value in flags.items() if name in _AXES]
+    name = "-".join([flags["dataset"], flags["model"], *changed])
+    if "jit" in flags:
+        name = name.replace(flags["jit"], f"jit_{flags['jit']}")
+    return BenchmarkCase(
+        suite=_SUITE, name=name, kind="rate", flags=choice.data_flags(flags),
+        seconds=choice.seconds,
+    )  # fmt: skip
+
+
+def _small() -> list[dict[str, Any]]:
+    found = []
+    for work, change in itertools.product(_SMALL_MODELS, _SMALL_CHANGES):
+        if change.get("jit") == "other":
+            change = {"jit": "off" if work["model"].startswith("mlp") else "on"}
+        found.append({**work, **change})
+    return found
+
+
+def _full() -> list[dict[str, Any]]:
+    datasets = [name for name in DATASETS.names() if name not in (*DATASETS.families, *_NOT_ALONE)]
+    models = [name for name in MODELS.names() if name not in MODELS.families]
+    works = itertools.product(datasets, [*models, "keras:MobileNetV3Small"])
+    settings = [dict(zip(_AXES, values)) for values in itertools.product(*_AXES.values())]
+    return [
+        {"dataset": dataset, "model": model, **each}
+        for dataset, model in works
+        for each in settings
+    ]

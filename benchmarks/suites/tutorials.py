@@ -1,0 +1,69 @@
+"""The tutorials' workloads, whole commands, beside what a reader would use instead."""
+
+from __future__ import annotations
+
+from benchmarks.case import BenchmarkCase
+from benchmarks.suites._choice import Choice
+from benchmarks.suites._workloads import WORKLOADS, Workload
+
+TITLE = "the tutorials' workloads as whole commands, beside Keras fit, PyTorch and JAX"
+
+_SUITE = "tutorials"
+_PEERS = {
+    "keras_fit": {"module": "benchmarks.peers.keras_fit", "reads_folder": True},
+    "torch_eager": {"module": "benchmarks.peers.torch_loop", "needs": ["torch"]},
+    "torch_compiled": {
+        "module": "benchmarks.peers.torch_loop", "needs": ["torch"], "options": ["--compiled"],
+    },
+    "jax_scan": {
+        "module": "benchmarks.peers.jax_scan", "needs": ["jax", "optax"],
+        "options": ["--mode=scan"],
+    },
+    "jax_step": {
+        "module": "benchmarks.peers.jax_scan", "needs": ["jax", "optax"],
+        "options": ["--mode=step"],
+    },
+}  # fmt: skip
+# What a peer runs of a long workload: enough for its rate, not for an accuracy.
+_PART = {"epochs": 2, "max_steps_per_epoch": 40}
+# JAX's convolutions on CPUs take so long that the whole of any would be a long one.
+_SLOW_AT_CONVOLUTIONS = ("jax_scan", "jax_step")
+_TIMEOUT_SECONDS = 4 * 3600
+
+
+def cases(choice: Choice) -> list[BenchmarkCase]:
+    """Returns the cases, contenders of one workload next to each other."""
+    return [
+        case
+        for workload in WORKLOADS
+        if choice.takes(workload.flags)
+        for case in (_ours(workload, choice), *_peers(workload, choice))
+        if not choice.contenders or case.contender in choice.contenders
+    ]
+
+
+def _ours(workload: Workload, choice: Choice) -> BenchmarkCase:
+    return BenchmarkCase(
+        suite=_SUITE, name=workload.name, kind="run",
+        flags=choice.data_flags(workload.flags), timeout_seconds=_TIMEOUT_SECONDS,
+    )  # fmt: skip
+
+
+def _peers(workload: Workload, choice: Choice) -> list[BenchmarkCase]:
+    return [
+        BenchmarkCase(
+            suite=_SUITE,
+            name=workload.name,
+            contender=name,
+            kind="peer",
+            flags=choice.data_flags(workload.flags),
+            arguments={**arguments, **_part(workload, name, choice.full)},
+            timeout_seconds=_TIMEOUT_SECONDS,
+        )
+        for name, arguments in _PEERS.items()
+    ]
+
+
+def _part(workload: Workload, peer: str, full: bool) -> dict:
+    is_slow = peer in _SLOW_AT_CONVOLUTIONS and not workload.flags["model"].startswith("mlp")
+    return {"values": _PART} if (workload.is_long or is_slow) and not full else {}

@@ -1,0 +1,76 @@
+"""One measurement in a fresh process: `python -m benchmarks.worker REQUEST.json ANSWER.json`.
+
+The request is a case and a seed, the answer what goes into its row. The runner starts this; peers
+are started directly.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flowrate.errors import FlowrateError, OutOfMemoryError
+from flowrate.records import read_json, write_json
+from trainer.config import TrainConfig
+from trainer.main import as_out_of_resources
+
+
+def main(argv: list[str]) -> int:
+    """Measures what the request asks for; writes the answer, also of a failure."""
+    request = read_json(Path(argv[1]))
+    try:
+        answer = {"status": "ok", "error": None, **_measure(request)}
+    except Exception as error:
+        answer = _failure(error)
+    write_json(Path(argv[2]), answer)
+    return 0
+
+
+def _measure(request: dict[str, Any]) -> dict[str, Any]:
+    case = request["case"]
+    with tempfile.TemporaryDirectory(prefix="flowrate-benchmark-") as folder:
+        flags = {**case["flags"], "seed": request["seed"], "run_dir": str(Path(folder) / "run")}
+        return _KINDS[case["kind"]](flags, case)
+
+
+def _run(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_training import measure_run
+
+    return measure_run(TrainConfig(**flags), ["trainer.main"])
+
+
+def _rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_training import endless, measure_rate
+
+    return measure_rate(TrainConfig(**endless(flags)), ["trainer.main"], case["seconds"])
+
+
+def _input(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_input import measure_input
+
+    return measure_input(TrainConfig(**flags), case["seconds"], **case["arguments"])
+
+
+def _time_to_target(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_accuracy import measure_time_to_target
+
+    return measure_time_to_target(TrainConfig(**flags), **case["arguments"])
+
+
+_KINDS = {"run": _run, "rate": _rate, "input": _input, "time_to_target": _time_to_target}
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Returns the answer for what went wrong: out of memory is a result, not an accident."""
+    error = as_out_of_resources(error) or error
+    text = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, FlowrateError):
+        text = f"{type(error).__name__}: {text}"
+    is_memory = isinstance(error, OutOfMemoryError)
+    return {"status": "out_of_memory" if is_memory else "failed", "error": text[:500]}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,30 @@
+"""Starts benchmarks/worker.py, which measures ours and what runs in its process."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.case import BenchmarkCase
+from flowrate.records import write_json
+
+
+def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
+    """Returns the command that measures the case, or, in words, why there is none."""
+    needs = case.arguments.get("needs", ())
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"{' and '.join(missing)} not installed: pip install -e .[peers]"
+    request_path = answer_path.with_name("request.json")
+    write_json(request_path, {"case": case.to_json(), "seed": seed})
+    return [sys.executable, "-m", "benchmarks.worker", str(request_path), str(answer_path)]
+
+
+def as_row(
+    case: BenchmarkCase, seed: int, answer: dict[str, Any], wall_seconds: float
+) -> dict[str, Any]:
+    """Returns a row's part for what the worker wrote."""
+    labels = {**answer.get("labels", case.flags), **case.arguments.get("labels", {})}
+    return {**answer, "labels": labels}

@@ -1,0 +1,81 @@
+"""The lists of cases: each is a config that the trainer takes, under a name of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.records import PRIMARY_METRIC
+from benchmarks.suites import SUITES
+from benchmarks.suites._choice import Choice
+from trainer.config import TrainConfig
+
+
+def cases_of(name: str, **choice):
+    suite, _ = SUITES.load(name)
+    return suite.cases(Choice(**choice))
+
+
+def test_every_suite_has_a_primary_metric():
+    assert set(SUITES.names()) == set(PRIMARY_METRIC)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("name", SUITES.names())
+def test_cases_have_names_of_their_own_and_flags_that_work(name, full):
+    cases = cases_of(name, full=full)
+    assert cases
+    assert len({(case.name, case.contender) for case in cases}) == len(cases)
+    for case in cases:
+        assert case.suite == name
+        TrainConfig(**case.flags)
+    if full:
+        assert len(cases) >= len(cases_of(name))
+
+
+@pytest.mark.parametrize("name", SUITES.names())
+def test_models_datasets_and_contenders_choose(name):
+    every = cases_of(name)
+    for field in ("dataset", "model"):
+        for value in {case.flags.get(field) for case in every} - {None}:
+            chosen = cases_of(name, **{f"{field}s": (value,)})
+            assert {case.flags.get(field) for case in chosen} == {value}
+            assert chosen == [case for case in every if case.flags.get(field) == value]
+    assert cases_of(name, models=("resnet18",), datasets=("digits",)) == []
+
+
+def test_contenders_of_a_workload_do_the_same_work():
+    groups: dict[str, list] = {}
+    for case in cases_of("tutorials", full=True):
+        groups.setdefault(case.name, []).append(case)
+    assert len(groups) == 7
+    for cases in groups.values():
+        assert len({str(case.flags) for case in cases}) == 1
+        assert cases[0].contender == "flowrate"
+        assert len(cases) == 6
+        assert not any("values" in case.arguments for case in cases)
+
+
+def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
+    parts = {
+        (case.name, case.contender)
+        for case in cases_of("tutorials")
+        if case.arguments.get("values")
+    }
+    assert ("flowers-flowers_cnn", "keras_fit") in parts
+    assert ("mnist-cnn", "jax_scan") in parts
+    assert not any("mlp" in name or contender == "flowrate" for name, contender in parts)
+
+
+def test_a_data_folder_is_taken_by_name_or_as_it_is(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    for case in cases_of("tutorials", data_dir=str(tmp_path)):
+        own = case.flags["dataset"] == "mnist"
+        assert case.flags["data_dir"] == str(tmp_path / "mnist" if own else tmp_path)
+
+
+def test_weak_scaling_grows_the_batch_and_strong_does_not():
+    for case in cases_of("scaling"):
+        replicas = case.flags.get("virtual_devices", 1)
+        weak = case.arguments["labels"]["scaling"] == "weak"
+        assert case.flags["global_batch_size"] == 256 * (replicas if weak else 1)
+        assert case.name.endswith(f"-{replicas}")
