@@ -7,9 +7,12 @@ there. A replica's share of a block is a slice of its rows.
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
+import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -79,8 +82,7 @@ def training_blocks(
             result["draws"] = _draws(steps, seed, global_batch_size, num_draws)
         return result
 
-    dataset = _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
-    yield from _named_errors(dataset, source, image_shape, indices_of)
+    yield from _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
 
 
 def evaluation_blocks(
@@ -124,57 +126,80 @@ def evaluation_blocks(
             "weights": tf.reshape(weights, lead),
         }
 
-    dataset = _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
-    yield from _named_errors(dataset, source, image_shape, indices_of)
+    yield from _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
 
 
 def _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish):
-    """Returns a tf.data.Dataset of finished blocks, in order whatever runs in parallel."""
+    """Yields finished blocks, in order whatever runs in parallel."""
     # Input runs on the host, also where an accelerator is the default device.
-    with tf.device("/cpu:0"):
-        blocks = tf.data.Dataset.range(num_blocks)
-        labels = tf.constant(source.labels)
-        if image_shape is None:
-            dataset = _map(blocks, lambda block: _read_indices(labels, block, indices_of(block)))
-        elif isinstance(source, ArraySource):
-            dataset = _map(
-                blocks,
-                lambda block: _read_arrays(source, labels, block, indices_of(block)),
-                num_parallel_calls=2,
+    if image_shape is None or isinstance(source, ArraySource):
+        make = _array_block_maker(source, image_shape, indices_of, finish)
+        yield from _made_ahead(make, num_blocks)
+    else:
+        with tf.device("/cpu:0"):
+            dataset = _file_blocks(
+                source, image_shape, num_blocks, rows_per_block, indices_of, finish
             )
-        else:
-            paths = tf.constant([os.fsencode(path) for path in source.paths])
-            images = _map(
-                _map(blocks, indices_of).unbatch(),
-                lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
-                num_parallel_calls=num_cpus(),
-            ).batch(rows_per_block, drop_remainder=True)
-            pairs = tf.data.Dataset.zip(blocks, images)
-            dataset = _map(pairs, lambda block, examples: (block, *examples))
-        dataset = _map(dataset, finish).prefetch(_PREFETCHED_BLOCKS)
-        return dataset.with_options(_decode.decoding_options())
+        yield from _named_errors(dataset, source, image_shape, indices_of)
+
+
+def _array_block_maker(source, image_shape, indices_of, finish):
+    """Returns the function: number of a block -> the block, gathered from arrays.
+
+    By numpy: a tf.constant of the images would be a second copy of the data set, and a memory map
+    cannot be one. And not inside tf.data: its thread would need Python's lock, which whoever drops
+    the iterator holds while waiting for that thread; the process then hangs for ever.
+    """
+    indices_of = tf.function(indices_of, autograph=False)
+    finish = tf.function(finish, autograph=False)
+
+    def make(number: int) -> dict[str, tf.Tensor]:
+        with tf.device("/cpu:0"):
+            block = tf.constant(number, tf.int64)
+            indices = indices_of(block).numpy()
+            examples = indices if image_shape is None else source.images[indices]
+            return finish(block, tf.constant(examples), tf.constant(source.labels[indices]))
+
+    return make
+
+
+def _made_ahead(make: Callable[[int], dict], count: int) -> Iterator[dict[str, tf.Tensor]]:
+    """Yields make(0) to make(count - 1); a thread makes the next ones meanwhile."""
+    thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="blocks")
+    try:
+        numbers = iter(range(count))
+        pending = collections.deque(
+            thread.submit(make, number) for number in itertools.islice(numbers, _PREFETCHED_BLOCKS)
+        )
+        while pending:
+            block = pending.popleft().result()
+            pending.extend(thread.submit(make, number) for number in itertools.islice(numbers, 1))
+            yield block
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _file_blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish):
+    """Returns a tf.data.Dataset of finished blocks, decoded from files."""
+    blocks = tf.data.Dataset.range(num_blocks)
+    labels = tf.constant(source.labels)
+    paths = tf.constant([os.fsencode(path) for path in source.paths])
+    images = _map(
+        _map(blocks, indices_of).unbatch(),
+        lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
+        num_parallel_calls=num_cpus(),
+    ).batch(rows_per_block, drop_remainder=True)
+    pairs = tf.data.Dataset.zip(blocks, images)
+    dataset = _map(pairs, lambda block, examples: finish(block, *examples))
+    return dataset.prefetch(_PREFETCHED_BLOCKS).with_options(_decode.decoding_options())
 
 
 def _map(dataset: tf.data.Dataset, function, num_parallel_calls=None) -> tf.data.Dataset:
     """Returns the dataset with a function applied to each element, in order."""
-    # Nothing here needs its Python rewritten into a graph, which takes longer than tracing it: with
-    # it, the first block of indices takes 0.65 s instead of 0.13 s.
+    # Nothing here needs its Python rewritten into a graph, which takes longer than tracing it.
     as_written = tf.autograph.experimental.do_not_convert(function)
     options = {"num_parallel_calls": num_parallel_calls, "deterministic": True}
     return dataset.map(as_written, **(options if num_parallel_calls else {}))
-
-
-def _read_indices(labels, block, indices):
-    return block, indices, tf.gather(labels, indices)
-
-
-def _read_arrays(source, labels, block, indices):
-    # Gathered by numpy: a tf.constant of the images would be a second copy of the data set, and a
-    # memory map cannot be one.
-    images = tf.numpy_function(
-        lambda chosen: source.images[chosen], [indices], tf.uint8, stateful=False
-    )
-    return block, images, tf.gather(labels, indices)
 
 
 def _draws(steps: tf.Tensor, seed: int, rows: int, num_draws: int) -> tf.Tensor:
@@ -199,8 +224,6 @@ def _named_errors(dataset, source, image_shape, indices_of):
         try:
             yield next(iterator)
         except tf.errors.OpError as error:
-            if isinstance(source, ArraySource):
-                raise
             # Decoding runs ahead of what is delivered, but errors come in their place in the order.
             indices = np.asarray(indices_of(tf.constant(block, tf.int64)))
             message = _decode.find_undecodable(source, indices, image_shape)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmarks.config import CompareConfig, RunConfig
+from benchmarks.report import write_report
+from benchmarks.report.markdown import readme_table, replace_between_markers
 from benchmarks.suites import SUITES
 from flowrate import options
 from input_pipelines import DATASETS
@@ -56,6 +59,21 @@ def test_every_benchmark_command_parses(path):
             config = options.parse(RunConfig, ["run", *words])
             suite, _ = SUITES.load(config.suite)
             assert suite.cases(config.choice()), words
+
+
+def test_the_readme_table_is_made_from_the_results():
+    """`python -m benchmarks.main readme results/cpu-2-cores README.md` changes nothing."""
+    text = (ROOT / "README.md").read_text()
+    table = readme_table(ROOT / "results" / "cpu-2-cores", "tutorials")
+    assert replace_between_markers(text, "tutorials", table) == text
+    assert "fashion_mnist-mlp" in table
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "results").glob("*/")), ids=lambda p: p.name)
+def test_the_reports_in_the_repository_are_made_from_their_records(folder, tmp_path):
+    shutil.copy(folder / "records.jsonl", tmp_path)
+    for path in write_report(tmp_path):
+        assert path.read_text() == (folder / path.name).read_text(), path.name
 
 
 def test_the_suites_are_documented():

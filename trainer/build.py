@@ -84,6 +84,7 @@ def build_run(
         engine = StepEngine(
             config,
             state,
+            schedule,
             batches,
             compile_with_xla=jit.compile,
             total_steps=plan.total_steps,
@@ -111,7 +112,6 @@ def build_run(
         plan=plan,
         choices=Choices(cache=tier.tier, jit=jit.compile, precision=precision.policy),
         state=state,
-        schedule=schedule,
         engine=engine,
         evaluator=Evaluator(
             state, config.global_batch_size, jit.compile, is_resident=tier.tier == "device"

@@ -35,7 +35,8 @@ class Evaluator:
         self._strategy = state.strategy
         self._image_shape = state.model.input_shape[1:]
         self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
-        self._kept: dict[int, list[dict]] | None = {} if is_resident else None
+        # By the source's id; the source itself keeps the id from being used again.
+        self._kept: dict[int, tuple[Source, list[dict]]] | None = {} if is_resident else None
         self._evaluate_block = tf.function(
             self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
         )
@@ -79,7 +80,7 @@ class Evaluator:
     def _placed_blocks(self, source: Source) -> Iterator[dict]:
         """Yields the examples on the devices, in order; from there, where they were kept."""
         if self._kept and id(source) in self._kept:
-            yield from self._kept[id(source)]
+            yield from self._kept[id(source)][1]
             return
         placed = []
         steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
@@ -92,7 +93,7 @@ class Evaluator:
             if self._kept is None:
                 placed.clear()
         if self._kept is not None:
-            self._kept[id(source)] = placed
+            self._kept[id(source)] = (source, placed)
 
     def _evaluate_block_fn(self, block: dict) -> tf.Tensor:
         """Returns float32 [steps, 3]: sum of losses, number correct, number of examples."""

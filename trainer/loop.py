@@ -14,7 +14,6 @@ from input_pipelines._source import Source
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluate import Evaluator
-from trainer.optimizers import Schedule
 from trainer.plan import Segment, TrainPlan
 from trainer.run_dir import RunDir
 from trainer.saving import BackgroundSaver, Saved
@@ -41,7 +40,6 @@ class TrainingRun:
     plan: TrainPlan
     choices: Choices
     state: TrainState
-    schedule: Schedule
     engine: StepEngine
     evaluator: Evaluator
     evaluation_split: str
@@ -114,8 +112,8 @@ def _record(run: TrainingRun, results: StepResults) -> None:
         progress.add_steps(part.metrics, run.plan.global_batch_size)
         run.writer.called(part, progress.since_log.means())
         if part.last in due:
-            rate = float(run.schedule(progress.step - 1))
-            run.writer.log(progress.step, progress.since_log.means(), rate)
+            learning_rate = float(part.metrics[-1, 3])
+            run.writer.log(progress.step, progress.since_log.means(), learning_rate)
             progress.start_log()
     run.writer.write_logged()
 

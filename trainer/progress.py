@@ -26,7 +26,7 @@ class Totals:
         """Adds steps.
 
         Args:
-            metrics: float32 [steps, 3]: mean loss, number correct, norm of the gradient.
+            metrics: float32 [steps, 3 or more]: mean loss, number correct, norm of the gradient.
             global_batch_size: examples per step.
         """
         self.num_steps += len(metrics)

@@ -17,6 +17,7 @@ from flowrate.errors import DivergedError
 from trainer import randomness
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
+from trainer.optimizers import Schedule
 from trainer.plan import Segment
 from trainer.profiling import StepProfiler
 from trainer.state import TrainState
@@ -33,8 +34,8 @@ class StepResults:
 
     Attributes:
         first: the first of its steps, 1-based.
-        metrics: float32 [steps, 3]: mean loss, number correct, and, of steps that are logged, the
-            norm of the gradient, else 0.
+        metrics: float32 [steps, 4]: mean loss, number correct, and, of steps that are logged, the
+            norm of the gradient and the learning rate, else 0.
         seconds: wall time of the call.
         input_wait_seconds: time spent waiting for its examples, before the call.
         is_warmup: tracing and compiling fell into this call.
@@ -78,6 +79,7 @@ class StepEngine:
     Args:
         config: what was asked for.
         state: what is trained.
+        schedule: the learning rate that its optimizer follows.
         batches: where its examples come from.
         compile_with_xla: whether the whole loop over steps is compiled.
         total_steps: where the run ends.
@@ -90,6 +92,7 @@ class StepEngine:
         self,
         config: TrainConfig,
         state: TrainState,
+        schedule: Schedule,
         batches: Batches,
         *,
         compile_with_xla: bool,
@@ -100,6 +103,7 @@ class StepEngine:
         self._config = config
         self._state = state
         self._strategy = state.strategy
+        self._schedule = schedule
         self.batches = batches
         self._total_steps = total_steps
         self._profiler = profiler
@@ -187,9 +191,9 @@ class StepEngine:
         return max(1, min(most, int(_SECONDS_PER_CALL / self._seconds_per_step)))
 
     def _train_steps_fn(self, inputs: Inputs, start, num_steps, first_step_of_block) -> tf.Tensor:
-        """Returns float32 [steps of the block, 3]; rows outside the call's steps are 0."""
+        """Returns float32 [steps of the block, 4]; rows outside the call's steps are 0."""
         size = self.batches.steps_per_block
-        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[3])
+        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[4])
 
         def one_step(position, metrics):
             step = first_step_of_block + tf.cast(position, tf.int64)
@@ -227,11 +231,13 @@ class StepEngine:
         *gradients, loss, correct = self._sum_over_replicas(
             [*gradients, loss, tf.cast(correct, tf.float32)]
         )
-        norm = tf.cond(
-            self._is_logged(step), lambda: self._global_norm(gradients), lambda: tf.constant(0.0)
+        logged = tf.cond(
+            self._is_logged(step),
+            lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
+            lambda: tf.zeros([2]),
         )
         optimizer.apply(gradients, self._weights)
-        return tf.stack([loss, correct, norm])
+        return tf.concat([[loss, correct], logged], axis=0)
 
     def _is_logged(self, step: tf.Tensor) -> tf.Tensor:
         """Returns whether a log line is due after a step (0-based); see TrainPlan.logged_steps."""

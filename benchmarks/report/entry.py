@@ -86,7 +86,12 @@ class Entry:
     def values(self, metric: str) -> tuple[float, ...]:
         """Returns what the good repeats measured; a repeat that did not measure it is left out."""
         if metric == "wall_seconds":
-            return tuple(row["wall_seconds"] for row in self.good_rows)
+            # A peer that ran a part of the work (peer_runs.py) has no time for the whole.
+            return tuple(
+                row["wall_seconds"]
+                for row in self.good_rows
+                if "max_steps_per_epoch" not in row["labels"]
+            )
         return tuple(row["metrics"][metric] for row in self.good_rows if metric in row["metrics"])
 
     def median(self, metric: str) -> MedianInterval | None:

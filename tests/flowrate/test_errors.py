@@ -19,7 +19,8 @@ def test_each_error_ends_with_the_status_that_is_documented():
     statuses = {error.__name__: error.exit_code for error in FlowrateError.__subclasses__()}
     assert statuses == documented_statuses()
     assert statuses == {
-        "ConfigError": 2, "DataError": 3, "BusyMachineError": 4, "RunDirError": 5, "DivergedError": 6, "DiskError": 8,
+        "ConfigError": 2, "DataError": 3, "BusyMachineError": 4, "RunDirError": 5,
+        "DivergedError": 6, "DiskError": 8,
         "OutOfMemoryError": 9, "Preempted": 143,
     }  # fmt: skip
 

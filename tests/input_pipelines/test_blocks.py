@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from flowrate.errors import DataError
 from input_pipelines._source import ArraySource, FileSource
 
+ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (3, 2, 1)
 SEED = 11
 
@@ -256,3 +259,33 @@ def test_a_file_that_vanished_is_named(blocks, files):
         f"1 image cannot be used: {source.paths[2]}: cannot be read (missing, or no permission). "
         "Repair or remove, and start again."
     )
+
+
+def test_a_pipeline_left_unfinished_lets_its_process_end(tmp_path):
+    """Dropping an iterator of tf.data whose thread waits for Python's lock would hang for ever."""
+    code = """
+import numpy as np
+from input_pipelines._blocks import training_blocks
+from input_pipelines._source import ArraySource
+
+source = ArraySource(
+    np.zeros((3000, 100, 100, 3), np.uint8), np.zeros(3000, np.int32), ("a", "b")
+)
+for _ in range(20):
+    blocks = training_blocks(
+        source, (100, 100, 3), seed=0, first_step=0, last_step=1000, global_batch_size=32,
+        steps_per_block=20,
+    )
+    next(blocks)
+    del blocks
+blocks = training_blocks(
+    source, (100, 100, 3), seed=0, first_step=0, last_step=1000, global_batch_size=32,
+    steps_per_block=20,
+)
+next(blocks)
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

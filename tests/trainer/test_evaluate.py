@@ -37,3 +37,23 @@ def test_any_number_of_examples(tf, trained):
 def test_interrupted_evaluation_gives_nothing(tf, trained):
     evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
     assert evaluator(trained.sources["test"], interrupted=lambda: True) is None
+
+
+def test_examples_kept_on_the_devices_give_the_same_figures(tf, trained):
+    """Several sources, one of them again, and again after the weights have changed."""
+    plain = Evaluator(trained.state, 8, compile_with_xla=False)
+    keeping = Evaluator(trained.state, 8, compile_with_xla=False, is_resident=True)
+    whole = trained.sources["test"]
+    sources = [whole, *(whole.take(np.arange(first, first + 9)) for first in range(5)), whole]
+    for source in sources:
+        assert keeping(source) == plain(source)
+    before = keeping(whole)
+    for variable in trained.state.model.trainable_variables:
+        variable.assign(variable.numpy()[..., ::-1])
+    assert keeping(whole) == plain(whole) != before
+
+
+def test_what_an_interrupted_evaluation_left_is_not_taken_for_all(tf, trained):
+    evaluator = Evaluator(trained.state, 8, compile_with_xla=False, is_resident=True)
+    assert evaluator(trained.sources["test"], interrupted=lambda: True) is None
+    assert evaluator(trained.sources["test"])["examples"] == 360

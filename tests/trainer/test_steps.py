@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowrate.errors import DataError, DivergedError
 from flowrate.records import read_json_lines
@@ -63,7 +65,8 @@ def test_one_step_of_gradient_descent(tf, engine, smoothing):
 
     (segment,) = run.plan.segments()
     (results,) = run.engine.run(segment)
-    found_loss, found_correct, found_norm = results.metrics[0]
+    found_loss, found_correct, found_norm, found_rate = results.metrics[0]
+    assert found_rate == pytest.approx(0.1)
     assert found_loss == pytest.approx(float(loss), rel=1e-5)
     assert found_correct == np.sum(np.argmax(logits, axis=1) == labels.numpy())
     norm = np.sqrt(sum(np.sum(g.numpy() ** 2) for g in gradients))
@@ -144,3 +147,34 @@ def test_warm_up_is_marked_and_speed_leaves_it_out(train):
     seconds = run.clock.seconds
     assert seconds["compile"] > 0
     assert seconds["train"] > 0
+
+
+@pytest.mark.parametrize("jit", ["on", "off"])
+def test_one_trace_serves_every_length_and_log_lines_end_no_call(tf, train, jit):
+    """Segments of 7 steps within epochs of 44.9, calls of at most 30, a log line every 3 steps."""
+    run = train(
+        model="mlp16", steps=100, steps_per_call=30, log_every_steps=3, evaluate_every_steps=28,
+        jit=jit,
+    )  # fmt: skip
+    assert run.engine._train_steps.experimental_get_tracing_count() == 1
+    rows = [r for r in read_json_lines(run.run_dir.metrics_path) if r["kind"] == "train"]
+    assert [row["step"] for row in rows] == [*range(3, 100, 3), 100]
+    # Rows of one call share its speed, so there are far fewer speeds than rows.
+    assert len({row["steps_per_second"] for row in rows}) < len(rows) / 2
+
+
+@settings(deadline=None, max_examples=100)
+@given(first=st.integers(1, 50), count=st.integers(1, 40), at=st.sets(st.integers(1, 90)))
+def test_results_cut_in_pieces_are_the_results(tf, first, count, at):
+    from trainer.steps import StepResults
+
+    whole = StepResults(
+        first, np.arange(4.0 * count, dtype=np.float32).reshape(count, 4), 2.0, 0.5, False
+    )
+    cuts = sorted(step for step in at if first <= step <= whole.last)
+    pieces = list(whole.cut(cuts))
+    assert [piece.last for piece in pieces] == sorted({*cuts, whole.last})
+    assert [piece.first for piece in pieces] == [first, *(p.last + 1 for p in pieces[:-1])]
+    np.testing.assert_array_equal(np.concatenate([p.metrics for p in pieces]), whole.metrics)
+    assert sum(piece.seconds for piece in pieces) == pytest.approx(2.0)
+    assert sum(piece.input_wait_seconds for piece in pieces) == pytest.approx(0.5)
