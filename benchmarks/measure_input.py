@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainer.config import TrainConfig
@@ -120,9 +120,7 @@ def _image_dataset_from_directory(config: TrainConfig, data) -> Iterator[int]:
         dataset = dataset.cache().shuffle(1000).prefetch(-1)
         for _ in dataset:  # The pass that fills the cache.
             pass
-    while True:
-        for images, _ in dataset:
-            yield int(images.shape[0])
+    return _sizes_of_batches(dataset)
 
 
 def _torch_dataloader(config: TrainConfig, data) -> Iterator[int]:
@@ -149,8 +147,16 @@ def _torch_dataloader(config: TrainConfig, data) -> Iterator[int]:
     loader = torch.utils.data.DataLoader(
         Photos(), batch_size=_BATCH_SIZE, shuffle=True, num_workers=num_cpus()
     )
+    return _sizes_of_batches(loader)
+
+
+def _sizes_of_batches(batches: Iterable) -> Iterator[int]:
+    """Yields the number of images of each batch, pass after pass.
+
+    Apart from the loaders, so that what they import and list is done before the clock starts.
+    """
     while True:
-        for images, _ in loader:
+        for images, _ in batches:
             yield int(images.shape[0])
 
 
