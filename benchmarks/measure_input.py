@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import psutil
+
 from trainer.config import TrainConfig
 
 # Other loaders give float32 batches of this size; ours gives blocks of it.
@@ -57,8 +59,11 @@ def measure_input(
 
 
 def _cpu_seconds() -> float:
+    """Returns the CPU time of this process and of those it started, ended or not."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    ours = times.user + times.system + times.children_user + times.children_system
+    running = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return ours + sum(each.user + each.system for each in running)
 
 
 def _ours(config: TrainConfig, data) -> Iterator[int]:
