@@ -24,6 +24,23 @@ def _private_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def _devices_are_split_first(request):
+    """Fails the test that starts TensorFlow's devices before the fixture `tf` could split them.
+
+    Every later test that needs four devices would fail in its place.
+    """
+    yield
+    context = sys.modules.get("tensorflow.python.eager.context")
+    is_started = context is not None and context.context()._context_handle is not None
+    if is_started and not _is_split(context):
+        pytest.exit(f"{request.node.nodeid} uses TensorFlow without the fixture `tf`", 1)
+
+
+def _is_split(context) -> bool:
+    return len(context.context().list_logical_devices("CPU")) == NUM_LOGICAL_DEVICES
+
+
 @pytest.fixture(scope="session")
 def tf():
     """TensorFlow, with the CPU split into four logical devices."""

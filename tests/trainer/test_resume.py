@@ -104,6 +104,16 @@ def wait_for_training(run_dir: Path, process: subprocess.Popen, after_step: int)
         time.sleep(0.01)
 
 
+def wait_for_checkpoints(run_dir: Path, process: subprocess.Popen, count: int) -> list[Path]:
+    """Waits until so many whole checkpoints are on the disk; returns them, oldest first."""
+    while process.poll() is None:
+        found = sorted((run_dir / "checkpoints").glob("ckpt-????????"))
+        if len(found) >= count:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[0])
+
+
 def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
     """Starts the run again and again and kills it; returns how many kills hit a living process."""
     generator = random.Random(seed)
@@ -171,10 +181,10 @@ def test_a_complete_run_is_not_trained_again(undisturbed):
 def test_the_newest_checkpoint_damaged(tmp_path, undisturbed):
     run_dir = tmp_path / "run"
     process = start(run_dir, *FLAGS)
-    wait_for_training(run_dir, process, 70)
+    wait_for_checkpoints(run_dir, process, 2)
     process.kill()
     process.communicate()
-    newest = sorted((run_dir / "checkpoints").glob("ckpt-*"))[-1]
+    newest = sorted((run_dir / "checkpoints").glob("ckpt-????????"))[-1]
     arrays = newest / "arrays.npz"
     content = bytearray(arrays.read_bytes())
     content[len(content) // 2] ^= 1

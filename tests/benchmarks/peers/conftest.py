@@ -97,7 +97,7 @@ def network(request):
 
 
 @pytest.fixture
-def digits_parameters():
+def digits_parameters(tf):
     """How many parameters Flowrate's own model has at 8 x 8 x 1 and ten classes."""
 
     def count(name: str) -> int:

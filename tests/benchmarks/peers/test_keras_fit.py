@@ -6,10 +6,12 @@ import random
 
 import keras
 import numpy as np
-import tensorflow as tf
+import pytest
 from PIL import Image
 
 from benchmarks.peers._keras_models import build_model
+
+pytestmark = pytest.mark.usefixtures("tf")
 
 
 def test_trains_in_a_process(run_peer, digits_file, check_record, digits_parameters):
@@ -34,7 +36,7 @@ def test_the_flowers_tutorials_second_network_has_augmentation_and_dropout():
     assert first.count_params() == second.count_params()
 
 
-def test_the_seed_gives_the_weights_but_not_one_order_for_all_epochs():
+def test_the_seed_gives_the_weights_but_not_one_order_for_all_epochs(tf):
     # Other tests of this process may have set TensorFlow's global seed; the script never does.
     tf.random.set_seed(None)
     orders, weights = [], []
