@@ -46,3 +46,9 @@ class BenchmarkCase:
         flags.pop("data_dir", None)
         words = [f"--{name}={value}" for name, value in flags.items()]
         return shlex.join(["python", "-m", "trainer.main", *words])
+
+
+def image_size_label(image_shape: tuple[int, int, int]) -> int | str:
+    """Returns the side of square images, else HEIGHTxWIDTH."""
+    height, width, _ = image_shape
+    return height if height == width else f"{height}x{width}"

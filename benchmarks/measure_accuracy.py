@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from benchmarks import measured_run
 from flowrate.environment import process_seconds
-from trainer import loop, session
+from trainer import loop
 from trainer.config import TrainConfig
-from trainer.console import Console
 from trainer.evaluate import Evaluator
-from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 
 class _Reached(Exception):  # noqa: N818 (an outcome, not an error)
@@ -41,11 +38,7 @@ def measure_time_to_target(config: TrainConfig, target: float) -> dict[str, Any]
         metrics and labels of a row: reached_target (0 or 1), seconds_to_target from the start of
         the process, only where it was reached; and the best test_accuracy.
     """
-    console = Console()
-    run_dir = RunDir.open(config, console.say)
-    run, data = session.start(
-        config, ["trainer.main"], run_dir, console, StopRequest(), time.perf_counter()
-    )
+    run, data = measured_run.begin(config)
     run.evaluator = watch = _Watch(run.evaluator, target)
     metrics: dict[str, float] = {"reached_target": 0}
     try:

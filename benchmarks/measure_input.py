@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.case import image_size_label
 from trainer.config import TrainConfig
 
 # Other loaders give float32 batches of this size; ours gives blocks of it.
@@ -41,7 +42,6 @@ def measure_input(
         if elapsed > seconds and (config.cache != "none" or count >= len(source)):
             break
     elapsed, cpu = time.perf_counter() - started, _cpu_seconds() - cpu
-    height, width, _ = data.image_shape
     return {
         "metrics": {
             "images_per_second": count / elapsed,
@@ -52,7 +52,7 @@ def measure_input(
             "dataset": config.dataset,
             "cache": config.cache,
             "augmentation": config.augmentation,
-            "image_size": height if height == width else f"{height}x{width}",
+            "image_size": image_size_label(data.image_shape),
         },
         "samples": {"segments": [[count, elapsed]]},
     }

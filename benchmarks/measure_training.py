@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
-import time
 from typing import Any
 
 import tensorflow as tf
 
-from benchmarks import verdict
+from benchmarks import measured_run, verdict
+from benchmarks.case import image_size_label
 from benchmarks.flops import flops_per_step, matmul_peak_flops_per_second
 from benchmarks.input_rate import images_per_second
 from benchmarks.limit import Limit, measure_limit
@@ -17,19 +18,16 @@ from benchmarks.statistics import step_percentiles
 from flowrate.environment import describe_cpu, process_seconds
 from trainer import loop, session, strategy
 from trainer.config import TrainConfig
-from trainer.console import Console
 from trainer.loop import TrainingRun
 from trainer.plan import Segment
 from trainer.precision import choose_precision
-from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 _INPUT_SECONDS = 1.0
 # Far enough for any measurement; the engine is left long before.
 _ENDLESS = 1_000_000
 
 
-def measure_run(config: TrainConfig, argv: list[str]) -> dict[str, Any]:
+def measure_run(config: TrainConfig) -> dict[str, Any]:
     """Trains as the command does, from start to result.json; see `_measure`."""
 
     def work(run: TrainingRun, data) -> dict[str, float]:
@@ -42,39 +40,32 @@ def measure_run(config: TrainConfig, argv: list[str]) -> dict[str, Any]:
             "steps": result["global_step"],
         }
 
-    return _measure(config, argv, work, wait_until_stable=False)
+    return _measure(config, work, wait_until_stable=False)
 
 
-def measure_rate(config: TrainConfig, argv: list[str], seconds: float) -> dict[str, Any]:
+def measure_rate(config: TrainConfig, seconds: float) -> dict[str, Any]:
     """Trains until the rate is stable and for so many seconds more; see `_measure`."""
+    config = dataclasses.replace(config, steps=_ENDLESS, epochs=None)
 
     def work(run: TrainingRun, data) -> dict[str, float]:
         # Nothing pauses this: no evaluation, no checkpoint.
         segment = Segment(1, _ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
         for results in run.engine.run(segment):
             run.state.progress.add_steps(results.metrics, config.global_batch_size)
-            if sum(sample[1] for sample in run.engine.samples) > seconds:
+            if run.engine.seconds > seconds:
                 break
         run.writer.close()
         return {}
 
-    return _measure(config, argv, work, wait_until_stable=True)
+    return _measure(config, work, wait_until_stable=True)
 
 
-def endless(flags: dict[str, Any]) -> dict[str, Any]:
-    """Returns the flags for `measure_rate`: as many steps as anybody could want."""
-    return {**flags, "steps": _ENDLESS, "epochs": None}
-
-
-def _measure(config: TrainConfig, argv: list[str], work, wait_until_stable: bool) -> dict[str, Any]:
+def _measure(config: TrainConfig, work, wait_until_stable: bool) -> dict[str, Any]:
     """Returns metrics, samples, phases, labels and verdict of a row (docs/benchmarks.md).
 
     wall_seconds is that of the process so far, less what the measuring itself took.
     """
-    console = Console()
-    run_dir = RunDir.open(config, console.say)
-    started = time.perf_counter()
-    run, data = session.start(config, argv, run_dir, console, StopRequest(), started)
+    run, data = measured_run.begin(config)
     run.engine = Recorder(run.engine, wait_until_stable)
     before = measure_limit(run)
     metrics = work(run, data)
@@ -137,7 +128,6 @@ def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
 
 def _labels(run: TrainingRun, data) -> dict[str, Any]:
     config = run.config
-    height, width, _ = data.image_shape
     return {
         "dataset": config.dataset,
         "model": data.model,
@@ -149,7 +139,7 @@ def _labels(run: TrainingRun, data) -> dict[str, Any]:
         "strategy": config.strategy,
         "num_replicas": run.state.strategy.num_replicas_in_sync,
         "augmentation": config.augmentation,
-        "image_size": height if height == width else f"{height}x{width}",
+        "image_size": image_size_label(data.image_shape),
         "optimizer": config.optimizer,
         "steps_per_call": config.steps_per_call,
     }

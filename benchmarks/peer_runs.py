@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 import subprocess
 import sys
@@ -19,12 +18,7 @@ _EXPORT_TIMEOUT_SECONDS = 600
 
 
 def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
-    """Returns the command that measures a peer, or, in words, why there is none."""
-    missing = [
-        name for name in case.arguments.get("needs", ()) if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        return f"{' and '.join(missing)} not installed: pip install -e .[peers]"
+    """Returns the command that measures a peer, or, in words, why its data cannot be had."""
     data = _export_data(case, seed)
     if "error" in data:
         return data["error"]

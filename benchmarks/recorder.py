@@ -26,6 +26,7 @@ class Recorder:
     Attributes:
         warmup: (steps, seconds) of the calls that are not counted.
         samples: the same of those after.
+        seconds: of the samples, in all.
         first_call_seconds: from the start of the process to the end of the first call.
     """
 
@@ -34,6 +35,7 @@ class Recorder:
         self._wait_until_stable = wait_until_stable
         self.warmup: list[tuple[int, float]] = []
         self.samples: list[tuple[int, float]] = []
+        self.seconds = 0.0
         self.first_call_seconds: float | None = None
         self._is_warm = False
 
@@ -49,8 +51,8 @@ class Recorder:
 
     def steps_per_second(self) -> float | None:
         """Returns all steps over all seconds since the warm-up; None where it never ended."""
-        seconds = sum(sample[1] for sample in self.samples)
-        return sum(sample[0] for sample in self.samples) / seconds if seconds else None
+        steps = sum(sample[0] for sample in self.samples)
+        return steps / self.seconds if self.samples else None
 
     def __getattr__(self, name: str):
         return getattr(self._engine, name)
@@ -58,6 +60,7 @@ class Recorder:
     def _add(self, num_steps: int, seconds: float) -> None:
         if self._is_warm:
             self.samples.append((num_steps, seconds))
+            self.seconds += seconds
             return
         self.warmup.append((num_steps, seconds))
         self._is_warm = not self._wait_until_stable or warmup_is_over(self.warmup)

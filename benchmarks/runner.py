@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import importlib.util
 import json
 import os
 import shlex
@@ -23,7 +24,7 @@ from typing import Any
 from benchmarks import batch_search, health, peer_runs, startup_runs, worker_runs
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
 from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
-from flowrate.environment import describe_environment
+from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, disk_errors, read_json, read_json_lines
 
@@ -76,7 +77,7 @@ class Runner:
         for repeat in range(repeats):
             for number, case in enumerate(cases, start=1):
                 key = (case.suite, case.name, case.contender, repeat)
-                if key in self._done or repeat >= case.arguments.get("max_repeats", repeats):
+                if key in self._done:
                     continue
                 place = f"repeat {repeat + 1}/{repeats}, case {number}/{len(cases)}"
                 row = self._run_and_write(case, repeat, place)
@@ -136,7 +137,7 @@ class Runner:
 
     def _write_environment(self, argv: list[str]) -> str:
         facts = describe_environment(argv, packages=peer_runs.PACKAGES)
-        facts["devices"] = list_gpus()
+        facts["devices"] = [{"name": name} for name in list_gpus()]
         # What anybody can type; where this checkout and its Python lie says nothing.
         facts["command"] = shlex.join(["python", "-m", *argv])
         del facts["working_directory"]
@@ -161,7 +162,7 @@ def measure(case: BenchmarkCase, seed: int) -> dict[str, Any]:
         # The name under which a run leaves its own result.
         answer_path = Path(folder) / "result.json"
         kind = _KINDS.get(case.kind, worker_runs)
-        command = kind.command(case, seed, answer_path)
+        command = _missing_packages(case) or kind.command(case, seed, answer_path)
         if isinstance(command, str):  # Why there is none.
             return {"status": "skipped", "error": command}
         started = time.perf_counter()
@@ -196,16 +197,11 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
-def list_gpus() -> list[dict[str, str]]:
-    """Returns the GPUs as the driver names them; empty where there is none."""
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [{"name": line.strip()} for line in done.stdout.splitlines() if done.returncode == 0]
+def _missing_packages(case: BenchmarkCase) -> str | None:
+    """Returns, in words, which packages the case needs and has not; None where it has all."""
+    needs = case.arguments.get("needs", ())
+    missing = [name for name in needs if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(missing)} not installed: pip install -e .[peers]" if missing else None
 
 
 def _wait_for(command: list[str], timeout_seconds: float) -> str | None:

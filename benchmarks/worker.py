@@ -38,13 +38,13 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
 def _run(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.measure_training import measure_run
 
-    return measure_run(TrainConfig(**flags), ["trainer.main"])
+    return measure_run(TrainConfig(**flags))
 
 
 def _rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_training import endless, measure_rate
+    from benchmarks.measure_training import measure_rate
 
-    return measure_rate(TrainConfig(**endless(flags)), ["trainer.main"], case["seconds"])
+    return measure_rate(TrainConfig(**flags), case["seconds"])
 
 
 def _input(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,8 @@ from benchmarks.case import BenchmarkCase
 from flowrate.records import write_json
 
 
-def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
-    """Returns the command that measures the case, or, in words, why there is none."""
-    needs = case.arguments.get("needs", ())
-    missing = [name for name in needs if importlib.util.find_spec(name) is None]
-    if missing:
-        return f"{' and '.join(missing)} not installed: pip install -e .[peers]"
+def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str]:
+    """Returns the command that measures the case."""
     request_path = answer_path.with_name("request.json")
     write_json(request_path, {"case": case.to_json(), "seed": seed})
     return [sys.executable, "-m", "benchmarks.worker", str(request_path), str(answer_path)]

@@ -56,16 +56,20 @@ def num_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def list_gpus() -> list[str]:
+    """Returns the NVIDIA GPUs as their driver names them; empty where none answers."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
 def num_gpus() -> int:
     """Returns the NVIDIA GPUs whose driver answers and that this process may see."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = len(done.stdout.splitlines()) if done.returncode == 0 else 0
+    found = len(list_gpus())
     return found if visible is None else min(found, len(visible.split(",")) if visible else 0)
 
 

@@ -184,22 +184,14 @@ def _file_blocks(source, image_shape, num_blocks, rows_per_block, indices_of, fi
     blocks = tf.data.Dataset.range(num_blocks)
     labels = tf.constant(source.labels)
     paths = tf.constant([os.fsencode(path) for path in source.paths])
-    images = _map(
-        _map(blocks, indices_of).unbatch(),
+    images = _decode.map_in_order(
+        _decode.map_in_order(blocks, indices_of).unbatch(),
         lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
         num_parallel_calls=num_cpus(),
     ).batch(rows_per_block, drop_remainder=True)
     pairs = tf.data.Dataset.zip(blocks, images)
-    dataset = _map(pairs, lambda block, examples: finish(block, *examples))
+    dataset = _decode.map_in_order(pairs, lambda block, examples: finish(block, *examples))
     return dataset.prefetch(_PREFETCHED_BLOCKS).with_options(_decode.decoding_options())
-
-
-def _map(dataset: tf.data.Dataset, function, num_parallel_calls=None) -> tf.data.Dataset:
-    """Returns the dataset with a function applied to each element, in order."""
-    # Nothing here needs its Python rewritten into a graph, which takes longer than tracing it.
-    as_written = tf.autograph.experimental.do_not_convert(function)
-    options = {"num_parallel_calls": num_parallel_calls, "deterministic": True}
-    return dataset.map(as_written, **(options if num_parallel_calls else {}))
 
 
 def _draws(steps: tf.Tensor, seed: int, rows: int, num_draws: int) -> tf.Tensor:

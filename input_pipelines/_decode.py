@@ -85,6 +85,16 @@ def decoding_options() -> tf.data.Options:
     return options
 
 
+def map_in_order(
+    dataset: tf.data.Dataset, function: Callable, num_parallel_calls: int | None = None
+) -> tf.data.Dataset:
+    """Returns the dataset with a function applied to each element, in order."""
+    # Nothing here needs its Python rewritten into a graph, which takes longer than tracing it.
+    as_written = tf.autograph.experimental.do_not_convert(function)
+    options = {"num_parallel_calls": num_parallel_calls, "deterministic": True}
+    return dataset.map(as_written, **(options if num_parallel_calls else {}))
+
+
 def decode_into(
     images: np.ndarray, source: FileSource, report: Callable[[int], None] | None = None
 ) -> None:
@@ -121,10 +131,10 @@ def _decoded_batches(source: FileSource, image_shape: tuple[int, int, int]):
     # tf.data, not Python threads with a call per file: a call costs as much as half a decoding.
     with tf.device("/cpu:0"):
         paths = tf.constant([os.fsencode(path) for path in source.paths])
-        dataset = tf.data.Dataset.range(len(source)).map(
+        dataset = map_in_order(
+            tf.data.Dataset.range(len(source)),
             lambda index: (index, decode(paths[index], image_shape)),
             num_parallel_calls=num_cpus(),
-            deterministic=True,
         )
         dataset = dataset.ignore_errors().batch(_FILES_PER_BATCH).prefetch(1)
         yield from dataset.with_options(decoding_options()).as_numpy_iterator()

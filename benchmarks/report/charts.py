@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -36,59 +36,85 @@ def bar_panel(name: str, panel: Panel, unit: str, contenders: list[str]) -> Mark
     Where the largest is more than LOG_FROM times the smallest, points on a logarithmic axis take
     the place of bars, whose length would mean nothing there.
     """
-    labels, places, height = _rows(panel.bars)
-    with drawing(name):
-        figure = new_figure(height)
-        axes = _axes(figure, height)
-        ends = [end for bar in panel.bars for end in _ends(bar)]
-        is_log = is_logarithmic(panel)
-        for bar, label, place in zip(panel.bars, labels, places):
-            _draw_bar(axes, bar, label, place, contender_color(bar.contender, contenders), is_log)
-        _finish(axes, places, "seconds" if unit == "s" else unit)
-        _rate_axis(axes, ends, is_log)
-        return to_svg(figure, _describe(panel, unit))
+    is_log = is_logarithmic(panel)
+
+    def draw(axes: Axes, bar: Bar, label: str, place: float) -> None:
+        _draw_bar(axes, bar, label, place, contender_color(bar.contender, contenders), is_log)
+
+    def scale(axes: Axes) -> None:
+        _rate_axis(axes, _all_ends(panel), is_log)
+
+    title = "seconds" if unit == "s" else unit
+    return _panel(name, panel, title, _describe(panel, unit), draw, scale)
 
 
 def accuracy_panel(name: str, panel: Panel, contenders: list[str]) -> Markup:
     """Draws points with their standard deviation; the axis does not begin at zero."""
-    labels, places, height = _rows(panel.bars)
-    with drawing(name):
-        figure = new_figure(height)
-        axes = _axes(figure, height)
-        for bar, label, place in zip(panel.bars, labels, places):
-            _draw_bar(axes, bar, label, place, contender_color(bar.contender, contenders), True)
-        _finish(axes, places, "test accuracy")
-        ends = [end for bar in panel.bars for end in _ends(bar)]
+
+    def draw(axes: Axes, bar: Bar, label: str, place: float) -> None:
+        _draw_bar(axes, bar, label, place, contender_color(bar.contender, contenders), True)
+
+    def scale(axes: Axes) -> None:
+        ends = _all_ends(panel)
         width = max(max(ends) - min(ends), 0.004)
         axes.set_xlim(min(ends) - 0.1 * width, max(ends) + 0.1 * width)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        return to_svg(figure, _describe(panel, "test accuracy"))
+
+    title = "test accuracy"
+    return _panel(name, panel, title, _describe(panel, title), draw, scale)
 
 
 def phases_panel(name: str, panel: Panel, phases: list[str]) -> Markup:
     """Draws where the wall time of each bar went, one part per phase, in seconds."""
+
+    def draw(axes: Axes, bar: Bar, label: str, place: float) -> None:
+        left = 0.0
+        for phase, seconds in bar.parts:
+            axes.barh(
+                place, seconds, 12, left=left, color=phase_color(phase, phases),
+                edgecolor=PAPER, linewidth=0.5,
+            )  # fmt: skip
+            left += seconds
+        _label(axes, label, f"{formats.number(left)} s", place)
+
+    def scale(axes: Axes) -> None:
+        _rate_axis(axes, [sum(seconds for _, seconds in bar.parts) for bar in panel.bars], False)
+
+    title = "seconds"
+    return _panel(name, panel, title, _describe(panel, title), draw, scale)
+
+
+def is_logarithmic(panel: Panel) -> bool:
+    """Tells whether the figures of a panel need a logarithmic axis."""
+    ends = _all_ends(panel)
+    return min(ends) > 0 and max(ends) > LOG_FROM * min(ends)
+
+
+def _panel(
+    name: str,
+    panel: Panel,
+    title: str,
+    description: str,
+    draw: Callable[[Axes, Bar, str, float], None],
+    scale: Callable[[Axes], None],
+) -> Markup:
+    """Draws a row per bar over one axis.
+
+    Args:
+        title: of the axis.
+        description: for who cannot see it.
+        draw: draws a bar, with its label, at a place from the top.
+        scale: sets the axis.
+    """
     labels, places, height = _rows(panel.bars)
     with drawing(name):
         figure = new_figure(height)
         axes = _axes(figure, height)
         for bar, label, place in zip(panel.bars, labels, places):
-            left = 0.0
-            for phase, seconds in bar.parts:
-                axes.barh(
-                    place, seconds, 12, left=left, color=phase_color(phase, phases),
-                    edgecolor=PAPER, linewidth=0.5,
-                )  # fmt: skip
-                left += seconds
-            _label(axes, label, f"{formats.number(left)} s", place)
-        _finish(axes, places, "seconds")
-        _rate_axis(axes, [sum(seconds for _, seconds in bar.parts) for bar in panel.bars], False)
-        return to_svg(figure, _describe(panel, "seconds"))
-
-
-def is_logarithmic(panel: Panel) -> bool:
-    """Tells whether the figures of a panel need a logarithmic axis."""
-    ends = [end for bar in panel.bars for end in _ends(bar)]
-    return min(ends) > 0 and max(ends) > LOG_FROM * min(ends)
+            draw(axes, bar, label, place)
+        _finish(axes, title)
+        scale(axes)
+        return to_svg(figure, description)
 
 
 def _rows(bars: Sequence[Bar]) -> tuple[list[str], list[float], float]:
@@ -134,11 +160,16 @@ def _label(axes: Axes, label: str, figure: str, place: float) -> None:
     axes.text(1, place - 8.5, figure, ha="right", bbox=paper, **common)
 
 
-def _ends(bar: Bar) -> list[float]:
-    return [end for end in (bar.value, bar.low, bar.high, bar.limit) if end is not None]
+def _all_ends(panel: Panel) -> list[float]:
+    return [
+        end
+        for bar in panel.bars
+        for end in (bar.value, bar.low, bar.high, bar.limit)
+        if end is not None
+    ]
 
 
-def _finish(axes: Axes, places: Sequence[float], unit: str) -> None:
+def _finish(axes: Axes, unit: str) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", linewidth=0.5, color=FAINT)

@@ -12,7 +12,7 @@ from benchmarks.report import charts, formats
 from benchmarks.report.cells import STATUS_WORDS
 from benchmarks.report.columns import PRIMARY_HEADER
 from benchmarks.report.entry import OURS, Entry
-from benchmarks.report.panels import Bar, panels_of
+from benchmarks.report.panels import Bar, Panel, panels_of
 from benchmarks.report.scaling import scaling_series
 from benchmarks.report.scaling_chart import scaling_panel
 from benchmarks.report.svg import phase_color
@@ -66,10 +66,7 @@ def rates(suite: str, entries: Sequence[Entry]) -> Picture:
     return Picture(
         PRIMARY_HEADER[metric][0],
         f"{note} Points in place of bars mark a logarithmic axis." if _any_log(panels) else note,
-        tuple(
-            (panel.title, charts.bar_panel(f"{suite}-rate-{number}", panel, unit, names))
-            for number, panel in enumerate(panels)
-        ),
+        _drawn(f"{suite}-rate", panels, charts.bar_panel, unit, names),
     )
 
 
@@ -86,11 +83,10 @@ def efficiencies(suite: str, entries: Sequence[Entry]) -> Picture:
         "Efficiency against the limit",
         "Rate over the lower of the limit and the input-only rate, with its 95 % interval. "
         "At the upright line nothing is lost.",
-        tuple(
-            (panel.title, charts.bar_panel(f"{suite}-efficiency-{i}", panel, "of the limit", names))
-            for i, panel in enumerate(panels_of(entries, make))
+        _drawn(
+            f"{suite}-efficiency", panels_of(entries, make), charts.bar_panel, "of the limit", names
         ),
-    )  # fmt: skip
+    )
 
 
 def accuracies(suite: str, entries: Sequence[Entry]) -> Picture:
@@ -109,10 +105,7 @@ def accuracies(suite: str, entries: Sequence[Entry]) -> Picture:
     return Picture(
         "Test accuracy",
         "Mean and standard deviation over seeds. The axes do not begin at zero.",
-        tuple(
-            (panel.title, charts.accuracy_panel(f"{suite}-accuracy-{number}", panel, names))
-            for number, panel in enumerate(panels_of(entries, make))
-        ),
+        _drawn(f"{suite}-accuracy", panels_of(entries, make), charts.accuracy_panel, names),
     )
 
 
@@ -135,10 +128,7 @@ def phases(suite: str, entries: Sequence[Entry]) -> Picture:
     return Picture(
         "Where the time goes",
         "Seconds of the whole process by phase, median over the repeats.",
-        tuple(
-            (panel.title, charts.phases_panel(f"{suite}-phases-{number}", panel, names))
-            for number, panel in enumerate(panels_of(entries, make))
-        ),
+        _drawn(f"{suite}-phases", panels_of(entries, make), charts.phases_panel, names),
         tuple((name.replace("_", " "), phase_color(name, names)) for name in names),
     )
 
@@ -162,6 +152,14 @@ def scaling(entries: Sequence[Entry]) -> Picture:
         "95 % interval. Dashed: as many times one replica as there are replicas."
     )
     return Picture("Scaling", note, tuple(drawn))
+
+
+def _drawn(name: str, panels: Sequence[Panel], draw, *details) -> tuple[tuple[str, Markup], ...]:
+    """Returns each panel's title and drawing; `draw` takes a name of its own, panel and details."""
+    return tuple(
+        (panel.title, draw(f"{name}-{number}", panel, *details))
+        for number, panel in enumerate(panels)
+    )
 
 
 def _bar(entry: Entry, label: str, found) -> Bar | None:

@@ -1,7 +1,7 @@
 """The suites, one public file each, which defines
 
     TITLE                                     what it measures, in a line
-    cases(choice: Choice) -> list             of BenchmarkCase
+    cases(choice: Choice) -> list             of BenchmarkCase, the choice's `select`ed ones
 
 No TensorFlow here: a list of cases is only data.
 """

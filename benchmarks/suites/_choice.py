@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.case import BenchmarkCase
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,12 @@ class Choice:
         own = Path(self.data_dir) / flags["dataset"]
         return {**flags, "data_dir": str(own if own.is_dir() else self.data_dir)}
 
-    def takes(self, flags: dict[str, Any]) -> bool:
-        """Returns whether the work of these flags is among the chosen."""
-        return (not self.models or flags.get("model", "auto") in self.models) and (
-            not self.datasets or flags["dataset"] in self.datasets
-        )
+    def select(self, cases: Iterable[BenchmarkCase]) -> list[BenchmarkCase]:
+        """Returns those of the cases whose model, data set and contender are among the chosen."""
+        return [
+            case
+            for case in cases
+            if (not self.models or case.flags.get("model", "auto") in self.models)
+            and (not self.datasets or case.flags["dataset"] in self.datasets)
+            and (not self.contenders or case.contender in self.contenders)
+        ]

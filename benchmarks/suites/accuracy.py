@@ -23,11 +23,10 @@ _TARGETS = (
 
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns a case for each target."""
-    return [
+    return choice.select(
         BenchmarkCase(
             suite=_SUITE, name=f"{flags['dataset']}-{flags['model']}-{target:g}",
             kind="time_to_target", flags=choice.data_flags(flags), arguments={"target": target},
         )
         for flags, target in _TARGETS
-        if choice.takes(flags)
-    ]  # fmt: skip
+    )  # fmt: skip

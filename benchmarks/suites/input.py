@@ -16,7 +16,7 @@ _ARRAYS = ({"dataset": "mnist"}, {"dataset": "fashion_mnist"})
 _FILES = ({"dataset": "flowers", "image_size": 180}, {"dataset": "flowers", "image_size": 96})
 _OWN_FILES = ({"dataset": "image_folder", "image_size": 180},)
 _TIERS = ("none", "disk", "memory", "device")
-# Other loaders, for data sets of files: how each is asked for a first pass and for later ones.
+# Other loaders, for data sets of files, and the packages each needs.
 _OTHERS = {
     "image_dataset_from_directory": (),
     "torch_dataloader": ("torch", "PIL"),
@@ -35,12 +35,7 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
             found.append(_ours(flags, tier, choice))
             found += _others(flags, tier, choice)
         found.append(_ours({**flags, "augmentation": "preset"}, "memory", choice))
-    return [
-        case
-        for case in found
-        if choice.takes(case.flags)
-        and (not choice.contenders or case.contender in choice.contenders)
-    ]
+    return choice.select(found)
 
 
 def _ours(flags: dict[str, Any], tier: str, choice: Choice) -> BenchmarkCase:

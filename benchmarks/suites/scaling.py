@@ -22,13 +22,12 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases, by work, kind of scaling and number of replicas."""
     most = num_gpus() or max(4 if choice.full else 2, num_cpus())
     counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count <= most]
-    return [
+    return choice.select(
         _case(work, scaling, count, choice)
         for work in _WORKS
-        if choice.takes(work)
         for scaling in ("strong", "weak")
         for count in counts
-    ]
+    )
 
 
 def _case(work: dict[str, Any], scaling: str, count: int, choice: Choice) -> BenchmarkCase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.case import BenchmarkCase
+from benchmarks.case import OURS, BenchmarkCase
 from benchmarks.suites._choice import Choice
 
 TITLE = "seconds from process start to the first step, beside importing TensorFlow and one trace"
@@ -13,16 +13,14 @@ _WORKS = ({"dataset": "digits", "model": "mlp"}, {"dataset": "digits", "model": 
 
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases; `import_and_trace` does no more than it says."""
-    found = []
-    for flags in _WORKS:
-        if choice.takes(flags):
-            name = f"{flags['dataset']}-{flags['model']}"
-            flags = {**flags, "steps": 1}
-            found += [
-                BenchmarkCase(suite=_SUITE, name=name, kind="startup", flags=flags),
-                BenchmarkCase(
-                    suite=_SUITE, name=name, contender="import_and_trace", kind="import_and_trace",
-                    flags=flags,
-                ),
-            ]  # fmt: skip
-    return found
+    return choice.select(
+        BenchmarkCase(
+            suite=_SUITE,
+            name=f"{work['dataset']}-{work['model']}",
+            contender=contender,
+            kind=kind,
+            flags={**work, "steps": 1},
+        )
+        for work in _WORKS
+        for contender, kind in ((OURS, "startup"), ("import_and_trace", "import_and_trace"))
+    )

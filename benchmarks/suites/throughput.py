@@ -40,7 +40,7 @@ _NOT_ALONE = ("image_folder",)  # It has no images of its own.
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases; flags that cannot work together become rows that say so."""
     flags = _full() if choice.full else _small()
-    return [_case(each, choice) for each in flags if choice.takes(each)]
+    return choice.select(_case(each, choice) for each in flags)
 
 
 def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:

@@ -33,13 +33,11 @@ _TIMEOUT_SECONDS = 4 * 3600
 
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases, contenders of one workload next to each other."""
-    return [
+    return choice.select(
         case
         for workload in WORKLOADS
-        if choice.takes(workload.flags)
         for case in (_ours(workload, choice), *_peers(workload, choice))
-        if not choice.contenders or case.contender in choice.contenders
-    ]
+    )
 
 
 def _ours(workload: Workload, choice: Choice) -> BenchmarkCase:
