@@ -34,7 +34,7 @@ def _devices_are_split_first(request):
     context = sys.modules.get("tensorflow.python.eager.context")
     is_started = context is not None and context.context()._context_handle is not None
     if is_started and not _is_split(context):
-        pytest.exit(f"{request.node.nodeid} uses TensorFlow without the fixture `tf`", 1)
+        pytest.fail(f"{request.node.nodeid} uses TensorFlow without the fixture `tf`")
 
 
 def _is_split(context) -> bool:

@@ -82,10 +82,10 @@ class Batches:
             global_batch_size=config.global_batch_size, steps_per_block=self.steps_per_block,
             num_draws=augmentation.num_draws,
         )  # fmt: skip
-        self._blocks = self.host_blocks()
+        self._blocks = blocks.placed_ahead(strategy, self.host_blocks())
         self._resident = _put_on_devices(strategy, source) if is_resident else None
         self._augment_block = tf.function(self._augment_block_fn, autograph=False)
-        self._fetched: dict[str, tf.Tensor] | None = None
+        self._fetched: Inputs | None = None
         self._inputs: Inputs = {}
 
     @property
@@ -112,9 +112,9 @@ class Batches:
         return time.perf_counter() - started
 
     def inputs(self) -> Inputs:
-        """Returns the block for the compiled steps, brought to the devices on first use."""
+        """Returns the block for the compiled steps."""
         if self._fetched is not None:
-            self._inputs = blocks.place(self._strategy, self._fetched)
+            self._inputs = self._fetched
             self._fetched = None
             if self._resident is not None:
                 self._inputs["set_images"] = self._resident

@@ -54,7 +54,8 @@ def build_run(
     num_replicas = strategy.num_replicas_in_sync
     check_divides(config.global_batch_size, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
-    precision = choose_precision(config.precision, describe_cpu()["flags"], gpu_capability())
+    cpu_flags = describe_cpu()["flags"]
+    precision = choose_precision(config.precision, cpu_flags, gpu_capability())
     config = dataclasses.replace(config, precision=precision.policy)
     plan = make_plan(config, len(data.sources["train"]))
     check_profiled_steps(config, plan.total_steps)
@@ -67,7 +68,9 @@ def build_run(
         state, schedule = build_state(config, data, strategy, plan.total_steps)
         if checkpoint:
             state.restore(checkpoint)
-        jit = choose_jit(config, state.model, num_replicas, is_on_gpu())
+        jit = choose_jit(
+            config, state.model, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
+        )
         writer = RunWriter(run_dir, plan, console, state.progress.step)
         batches = Batches(
             config,
@@ -86,7 +89,7 @@ def build_run(
             state,
             schedule,
             batches,
-            compile_with_xla=jit.compile,
+            jit=jit,
             total_steps=plan.total_steps,
             profiler=StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
             show_images=lambda images: writer.images(images, state.progress.step),
@@ -114,7 +117,10 @@ def build_run(
         state=state,
         engine=engine,
         evaluator=Evaluator(
-            state, config.global_batch_size, jit.compile, is_resident=tier.tier == "device"
+            state,
+            config.global_batch_size,
+            jit.compile_evaluation,
+            is_resident=tier.tier == "device",
         ),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,

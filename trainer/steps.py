@@ -6,7 +6,9 @@ the mean loss, all sum gradients and metrics in one collective, and all apply th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -17,6 +19,8 @@ from flowrate.errors import DivergedError
 from trainer import randomness
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
+from trainer.jit import JitChoice
+from trainer.matrix_convolutions import matrix_convolutions
 from trainer.optimizers import Schedule
 from trainer.plan import Segment
 from trainer.profiling import StepProfiler
@@ -81,7 +85,7 @@ class StepEngine:
         state: what is trained.
         schedule: the learning rate that its optimizer follows.
         batches: where its examples come from.
-        compile_with_xla: whether the whole loop over steps is compiled.
+        jit: whether XLA compiles the whole loop over steps, and how.
         total_steps: where the run ends.
         profiler: is told of every call.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
@@ -95,7 +99,7 @@ class StepEngine:
         schedule: Schedule,
         batches: Batches,
         *,
-        compile_with_xla: bool,
+        jit: JitChoice,
         total_steps: int,
         profiler: StepProfiler,
         show_images: Callable[[np.ndarray], None],
@@ -112,7 +116,12 @@ class StepEngine:
         self._seconds_per_step: float | None = None
         randomness.use_stateless_seeds(state.model)
         self._train_steps = tf.function(
-            self._train_steps_fn, jit_compile=compile_with_xla or None, autograph=False
+            self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
+        )
+        self._layers_as_compiled = (
+            functools.partial(matrix_convolutions, state.model)
+            if jit.matrix_convolutions
+            else contextlib.nullcontext
         )
         self._show_images: Callable[[np.ndarray], None] | None = show_images
 
@@ -211,7 +220,8 @@ class StepEngine:
         targets = self._smooth(targets)
         model, optimizer = self._state.model, self._state.optimizer
         with tf.GradientTape() as tape, randomness.step_seed(self._config.seed, step):
-            logits = model(images, training=True)
+            with self._layers_as_compiled():
+                logits = model(images, training=True)
             # A share of the global mean: summed over replicas, it is the mean over the batch.
             loss = (
                 tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(targets, logits))

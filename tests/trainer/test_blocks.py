@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from flowrate.errors import DataError
 
 law = settings(deadline=None, max_examples=200)
 
@@ -92,3 +95,40 @@ def test_each_replica_gets_its_rows_on_its_device(tf, blocks, num_replicas):
         assert {part.shape[1] for part in parts} == {8 // num_replicas}
         together = np.concatenate([part.numpy() for part in parts], axis=1)
         np.testing.assert_array_equal(together, tensor.numpy())
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_the_next_block_is_on_the_devices_before_it_is_asked_for(tf, blocks, num_replicas):
+    from trainer.config import TrainConfig
+    from trainer.strategy import build_strategy
+
+    replicas = {"strategy": "mirrored", "virtual_devices": num_replicas}
+    strategy = build_strategy(TrainConfig(**(replicas if num_replicas > 1 else {})))
+    taken = [threading.Event() for _ in range(4)]
+
+    def host_blocks():
+        for number, event in enumerate(taken):
+            event.set()
+            yield {"labels": tf.fill([2, 4], number)}
+
+    ahead = blocks.placed_ahead(strategy, host_blocks())
+    for number in range(4):
+        placed = next(ahead)["labels"]
+        for part in strategy.experimental_local_results(placed):
+            np.testing.assert_array_equal(part.numpy(), np.full((2, 4 // num_replicas), number))
+        if number + 1 < len(taken):
+            assert taken[number + 1].wait(timeout=60)
+        # One ahead and no more: each takes memory of the devices.
+        assert not any(event.is_set() for event in taken[number + 2 :])
+    assert next(ahead, None) is None
+
+
+def test_an_error_comes_at_its_own_block(tf, blocks):
+    def host_blocks():
+        yield {"labels": tf.zeros([1, 1])}
+        raise DataError("photo.jpg cannot be decoded")
+
+    ahead = blocks.placed_ahead(tf.distribute.get_strategy(), host_blocks())
+    next(ahead)
+    with pytest.raises(DataError, match="photo"):
+        next(ahead)

@@ -10,7 +10,7 @@ from trainer.config import TrainConfig
 
 @pytest.fixture(scope="module")
 def models(tf):
-    """One dense model, and one with a convolution."""
+    """A dense model, one with a convolution, and one with a convolution of another kind."""
     import keras
 
     def sequence(*layers):
@@ -21,36 +21,66 @@ def models(tf):
             keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.BatchNormalization()
         ),
         "convolution": sequence(keras.layers.Conv2D(2, 3), keras.layers.GlobalAveragePooling2D()),
+        "unusual": sequence(
+            keras.layers.Conv2D(2, 3),
+            keras.layers.DepthwiseConv2D(3),
+            keras.layers.GlobalAveragePooling2D(),
+        ),
     }
+
+
+def choose(model, num_replicas=1, on_gpu=False, cpu_flags=("avx2",), total_steps=2000, **flags):
+    from trainer.jit import choose_jit
+
+    return choose_jit(TrainConfig(**flags), model, num_replicas, on_gpu, cpu_flags, total_steps)
 
 
 @pytest.mark.parametrize(
     ("jit", "model", "num_replicas", "on_gpu", "compile", "reason"),
     [
         ("auto", "dense", 1, False, True, "a dense model on one CPU device"),
-        ("auto", "convolution", 1, False, False, "XLA is slow at convolutions on CPUs"),
+        ("auto", "unusual", 1, False, False, "XLA is slow at convolutions on CPUs"),
         ("auto", "dense", 1, True, True, "one GPU"),
         ("auto", "convolution", 1, True, True, "one GPU"),
         ("auto", "dense", 2, False, False, "XLA cannot compile collectives between replicas"),
         ("auto", "dense", 2, True, False, "XLA cannot compile collectives between replicas"),
-        ("on", "convolution", 1, False, True, "--jit=on"),
+        ("on", "dense", 1, False, True, "--jit=on"),
+        ("on", "convolution", 1, True, True, "--jit=on"),
         ("off", "dense", 1, True, False, "--jit=off"),
         ("off", "dense", 4, False, False, "--jit=off"),
     ],
 )
 def test_the_choice_and_its_reason(models, jit, model, num_replicas, on_gpu, compile, reason):
-    from trainer.jit import JitChoice, choose_jit
+    from trainer.jit import JitChoice
 
-    choice = choose_jit(TrainConfig(jit=jit), models[model], num_replicas, on_gpu)
+    choice = choose(models[model], num_replicas, on_gpu, jit=jit)
     assert choice == JitChoice(compile, reason)
+    assert choice.compile_evaluation == compile
+
+
+@pytest.mark.parametrize(
+    ("change", "compile", "reason"),
+    [
+        ({}, True, "small convolutions on one CPU device"),
+        ({"cpu_flags": ("avx2", "avx512f")}, False, "XLA is slow at convolutions on CPUs"),
+        # 6 x 6 outputs of 3 x 3 pixels in float32: 1,296 bytes an example.
+        ({"global_batch_size": 4854}, True, "small convolutions on one CPU device"),
+        ({"global_batch_size": 4855}, False, "XLA is slow at convolutions on CPUs"),
+        ({"total_steps": 1999}, False, "fewer than 2,000 steps do not repay the compiling"),
+        ({"jit": "on", "total_steps": 1, "cpu_flags": ("avx512f",)}, True, "--jit=on"),
+    ],
+)
+def test_when_convolutions_become_products_of_matrices(models, change, compile, reason):
+    choice = choose(models["convolution"], **change)
+    assert (choice.compile, choice.reason) == (compile, reason)
+    assert choice.matrix_convolutions == compile
+    assert not choice.compile_evaluation
 
 
 def test_it_cannot_be_demanded_where_it_cannot_be(models):
-    from trainer.jit import choose_jit
-
     message = r"^--jit=on: XLA cannot compile a loop over 2 replicas .*; use --jit=auto\.$"
     with pytest.raises(ConfigError, match=message):
-        choose_jit(TrainConfig(jit="on"), models["dense"], 2, False)
+        choose(models["dense"], num_replicas=2, jit="on")
 
 
 def test_what_counts_as_dense(models):

@@ -231,6 +231,23 @@ def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "flags", [{"model": "mlp"}, {"model": "cnn"}, {"model": "cnn", "jit": "off"}], ids=str
+)
+def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, flags):
+    flags = {
+        "steps": 40, "steps_per_call": 6, "log_every_steps": 1, "jit": "on", "deterministic": True,
+        **flags,
+    }  # fmt: skip
+    reference = train(**flags)
+    run = stopped_and_resumed(train, tmp_path / "run", at=17, first={}, then={}, **flags)
+    assert curve(run.run_dir.path) == curve(reference.run_dir.path)
+    ours, theirs = final_arrays(run.run_dir.path), final_arrays(reference.run_dir.path)
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], name)
+
+
 def test_stopped_during_an_evaluation(train, tmp_path):
     """The evaluation that was broken off is made up for: the curve has every row."""
     from trainer import loop
