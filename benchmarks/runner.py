@@ -11,10 +11,7 @@ import datetime
 import hashlib
 import importlib.util
 import json
-import os
 import shlex
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -23,12 +20,12 @@ from typing import Any
 
 from benchmarks import batch_search, health, peer_runs, startup_runs, worker_runs
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
+from benchmarks.processes import Failure, run_to_end
 from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
 from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, disk_errors, read_json, read_json_lines
 
-ROOT = Path(__file__).resolve().parent.parent
 # How a case's process is started and what it writes is read, where it is not the worker.
 _KINDS = {"peer": peer_runs, "startup": startup_runs, "import_and_trace": startup_runs}
 _SKIP_AGAIN = ("ok", "skipped", "out_of_memory")
@@ -166,10 +163,11 @@ def measure(case: BenchmarkCase, seed: int) -> dict[str, Any]:
         if isinstance(command, str):  # Why there is none.
             return {"status": "skipped", "error": command}
         started = time.perf_counter()
-        failure = _wait_for(command, case.timeout_seconds)
+        failure = run_to_end(command, case.timeout_seconds)
         wall_seconds = time.perf_counter() - started
         if not answer_path.exists():
-            return {"status": "failed", "error": failure or "the process wrote no answer"}
+            failure = failure or Failure("failed", "the process wrote no answer")
+            return {"status": failure.status, "error": failure.error}
         return kind.as_row(case, seed, read_json(answer_path), wall_seconds)
 
 
@@ -202,32 +200,3 @@ def _missing_packages(case: BenchmarkCase) -> str | None:
     needs = case.arguments.get("needs", ())
     missing = [name for name in needs if importlib.util.find_spec(name) is None]
     return f"{' and '.join(missing)} not installed: pip install -e .[peers]" if missing else None
-
-
-def _wait_for(command: list[str], timeout_seconds: float) -> str | None:
-    """Runs a process to its end; returns the last line it wrote to standard error if it failed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    # A session of its own: what it started goes with it.
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-    )  # fmt: skip
-    try:
-        _, errors = process.communicate(timeout=timeout_seconds)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return f"killed after {timeout_seconds:.0f} s: {shlex.join(command[:4])}"
-    except BaseException:  # Ctrl-C: nothing is left running.
-        _kill(process)
-        raise
-    if process.returncode == 0:
-        return None
-    if process.returncode == -signal.SIGKILL:
-        return "killed by signal 9 (the system may be out of memory)"
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return f"exit status {process.returncode}: {lines[-1] if lines else 'nothing was said'}"[:500]
-
-
-def _kill(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()

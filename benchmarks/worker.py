@@ -13,6 +13,7 @@ from typing import Any
 
 from flowrate.errors import FlowrateError, OutOfMemoryError
 from flowrate.records import read_json, write_json
+from trainer import session
 from trainer.config import TrainConfig
 from trainer.main import as_out_of_resources
 
@@ -21,6 +22,7 @@ def main(argv: list[str]) -> int:
     """Measures what the request asks for; writes the answer, also of a failure."""
     request = read_json(Path(argv[1]))
     try:
+        session.import_tensorflow()
         answer = {"status": "ok", "error": None, **_measure(request)}
     except Exception as error:
         answer = _failure(error)

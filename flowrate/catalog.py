@@ -14,6 +14,7 @@ import pkgutil
 from types import ModuleType
 
 from flowrate.errors import ConfigError, nearest_name
+from flowrate.lean_imports import without_optional_packages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Catalog:
         """
         self.check(name)
         entry, _, argument = name.partition(":")
-        module = importlib.import_module(f"{self.package}.{entry}")
+        with without_optional_packages():
+            module = importlib.import_module(f"{self.package}.{entry}")
         missing = [item for item in self.contract if not hasattr(module, item)]
         if missing:
             raise ConfigError(

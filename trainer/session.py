@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
+from flowrate.lean_imports import without_optional_packages
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.console import Console
@@ -54,6 +55,7 @@ def start(
     with clock.phase("data"):
         data = load_data(config)
     run_dir.write_config(config)
+    import_tensorflow()
     from trainer import build, strategy
 
     strategy.configure_devices(config)
@@ -75,6 +77,13 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     result.save_model(run)
     run.run_dir.write_result(record)
     return record
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and Keras as a run does, so that later imports find them."""
+    _set_tensorflow_defaults()
+    with without_optional_packages():
+        import keras  # noqa: F401 (TensorFlow comes with it)
 
 
 def _set_tensorflow_defaults() -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from benchmarks import runner, worker_runs
+from benchmarks import processes, runner, worker_runs
 from benchmarks.case import BenchmarkCase
 from benchmarks.records import check_row, read_environments, read_results
 from benchmarks.runner import Runner
+from flowrate.environment import available_memory_bytes
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, read_json_lines
 
@@ -151,6 +154,20 @@ def test_a_process_that_ends_badly_gives_its_reason(process):
     assert process("pass") == {"status": "failed", "error": "the process wrote no answer"}
 
 
+def test_a_process_that_uses_up_the_memory_is_stopped(process, monkeypatch):
+    memory = psutil.virtual_memory()
+    # As if all but one GiB of what is free now were in use.
+    monkeypatch.setattr(
+        processes, "_MEMORY_RESERVE", (available_memory_bytes() - 2**30) / memory.total
+    )
+    grow = "import time; held = []\nwhile True: held.append(b'x' * 2**26); time.sleep(0.05)"
+    row = process(grow)
+    assert row["status"] == "out_of_memory"
+    assert re.fullmatch(
+        r"stopped with [0-4]\.\d GiB held and none left on the machine", row["error"]
+    )
+
+
 def test_a_process_that_hangs_is_killed_with_what_it_started(process, tmp_path):
     note = tmp_path / "pid"
     code = (
@@ -183,7 +200,11 @@ def test_ctrl_c_leaves_nothing_running_and_keeps_the_rows(tmp_path):
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not (worker := _children(process.pid)) and time.monotonic() < deadline:
+    # Not the children that describe the environment: its row is written after them.
+    while time.monotonic() < deadline:
+        worker = _children(process.pid) if read_json_lines(folder / "records.jsonl") else []
+        if worker:
+            break
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -38,7 +38,7 @@ def assert_same_training(run, reference):
         np.testing.assert_allclose(arrays[name], expected[name], atol=TOLERANCE, err_msg=name)
 
 
-@pytest.mark.parametrize("num_replicas", [2, 4])
+@pytest.mark.parametrize("num_replicas", [pytest.param(2, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(
     "flags",
     [
@@ -104,7 +104,7 @@ def test_data_on_the_device_changes_nothing(train, jit, augmentation):
         assert row["loss"] == other["loss"]
 
 
-@pytest.mark.parametrize("num_replicas", [2, 4])
+@pytest.mark.parametrize("num_replicas", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_replicas_each_hold_the_data_and_take_their_rows(train, num_replicas):
     flags = {
         "steps": 12, "global_batch_size": 48, "log_every_steps": 1, "model": "mlp",

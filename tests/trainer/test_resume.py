@@ -151,7 +151,7 @@ def test_killed_25_times(tmp_path, undisturbed):
     assert hits >= 15
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_a_signal_saves_and_loses_no_step(tmp_path, undisturbed, name):
     run_dir = tmp_path / "run"
     process = start(run_dir, *FLAGS)
@@ -215,7 +215,14 @@ def stopped_and_resumed(train, run_dir: Path, at: int, first: dict, then: dict, 
     return train(run_dir=str(run_dir), **flags, **then)
 
 
-@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 4), (4, 1)])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(1, 2, marks=pytest.mark.slow),
+        (2, 4),
+        pytest.param(4, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
     def replicas(number: int) -> dict:
         return {"strategy": "mirrored", "virtual_devices": number} if number > 1 else {}
@@ -231,13 +238,11 @@ def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "flags", [{"model": "mlp"}, {"model": "cnn"}, {"model": "cnn", "jit": "off"}], ids=str
-)
-def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, flags):
+@pytest.mark.parametrize("jit", ["on", "off"])
+def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
     flags = {
-        "steps": 40, "steps_per_call": 6, "log_every_steps": 1, "jit": "on", "deterministic": True,
-        **flags,
+        "model": "cnn", "steps": 40, "steps_per_call": 6, "log_every_steps": 1, "jit": jit,
+        "deterministic": True,
     }  # fmt: skip
     reference = train(**flags)
     run = stopped_and_resumed(train, tmp_path / "run", at=17, first={}, then={}, **flags)

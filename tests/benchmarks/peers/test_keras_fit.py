@@ -59,6 +59,7 @@ def test_the_seed_gives_the_weights_but_not_one_order_for_all_epochs(tf):
     assert len({tuple(order) for order in orders}) == 4
 
 
+@pytest.mark.slow
 def test_photos_from_a_folder(run_peer, tmp_path):
     generator = np.random.default_rng(0)
     for name, brightness in (("dark", 60), ("light", 255)):

@@ -29,6 +29,7 @@ def test_trains_compiled_in_a_process(run_peer, digits_file, check_record, digit
     assert ended.record["compile_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_no_compiler_is_a_reason_in_one_line(run_peer, digits_file, tmp_path):
     nothing = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     ended = run_peer(

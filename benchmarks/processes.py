@@ -1,0 +1,109 @@
+"""Runs the process of a measurement to its end, whatever that end is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import psutil
+
+from flowrate.environment import available_memory_bytes
+
+ROOT = Path(__file__).resolve().parent.parent
+# When less than this share of the memory is left, the process is stopped: sooner or later the
+# system would kill one, and not always the one that asked for too much.
+_MEMORY_RESERVE = 0.02
+_WATCH_SECONDS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """How a process failed: the `status` and the `error` of its row."""
+
+    status: str
+    error: str
+
+
+def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
+    """Runs a command in the checkout; returns None where it ended with status 0.
+
+    What it started ends with it. It is killed after so many seconds, and where it leaves the
+    machine without memory.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # A session of its own: what it started goes with it.
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
+    )  # fmt: skip
+    watch = _MemoryWatch(process)
+    try:
+        _, errors = process.communicate(timeout=timeout_seconds)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        return Failure("failed", f"killed after {timeout_seconds:.0f} s: {shlex.join(command[:4])}")
+    except BaseException:  # Ctrl-C: nothing is left running.
+        _kill(process)
+        raise
+    finally:
+        watch.end()
+    if process.returncode == 0:
+        return None
+    if watch.largest_bytes:
+        held = f"{watch.largest_bytes / 2**30:.1f} GiB"
+        return Failure("out_of_memory", f"stopped with {held} held and none left on the machine")
+    if process.returncode == -signal.SIGKILL:
+        return Failure("failed", "killed by signal 9, from outside")
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    said = lines[-1] if lines else "nothing was said"
+    return Failure("failed", f"exit status {process.returncode}: {said}"[:500])
+
+
+class _MemoryWatch:
+    """Kills a process when the machine's memory runs out.
+
+    Attributes:
+        largest_bytes: what it and its children held then; 0 where it never came to that.
+    """
+
+    def __init__(self, process: subprocess.Popen):
+        self.largest_bytes = 0
+        self._process = process
+        self._reserve_bytes = _MEMORY_RESERVE * psutil.virtual_memory().total
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory watch", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stops watching."""
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_WATCH_SECONDS):
+            if available_memory_bytes() < self._reserve_bytes:
+                self.largest_bytes = _resident_bytes(self._process.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                return
+
+
+def _resident_bytes(pid: int) -> int:
+    """Returns the memory that a process and its children hold; at least 1."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return max(1, sum(each.memory_info().rss for each in family))
+    except psutil.NoSuchProcess:
+        return 1
+
+
+def _kill(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
