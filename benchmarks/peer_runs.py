@@ -18,7 +18,9 @@ _EXPORT_TIMEOUT_SECONDS = 600
 
 
 def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
-    """Returns the command that measures a peer, or, in words, why its data cannot be had."""
+    """Returns the command that measures a peer, or, in words, why there is none."""
+    if case.flags.get("augmentation", "none") != "none" and not case.arguments.get("augments"):
+        return "this peer has no augmentation"
     data = _export_data(case, seed)
     if "error" in data:
         return data["error"]

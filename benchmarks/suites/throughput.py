@@ -31,7 +31,8 @@ _SMALL_MODELS = (
 _SMALL_CHANGES = (
     {},
     {"cache": "memory"},
-    {"jit": "other"},
+    {"jit": "off"},
+    {"jit": "on"},
     {"precision": "mixed_bfloat16"},
 )
 _NOT_ALONE = ("image_folder",)  # It has no images of its own.
@@ -55,12 +56,9 @@ def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
 
 
 def _small() -> list[dict[str, Any]]:
-    found = []
-    for work, change in itertools.product(_SMALL_MODELS, _SMALL_CHANGES):
-        if change.get("jit") == "other":
-            change = {"jit": "off" if work["model"].startswith("mlp") else "on"}
-        found.append({**work, **change})
-    return found
+    return [
+        {**work, **change} for work, change in itertools.product(_SMALL_MODELS, _SMALL_CHANGES)
+    ]
 
 
 def _full() -> list[dict[str, Any]]:

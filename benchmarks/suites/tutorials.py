@@ -10,7 +10,7 @@ TITLE = "the tutorials' workloads as whole commands, beside Keras fit, PyTorch a
 
 _SUITE = "tutorials"
 _PEERS = {
-    "keras_fit": {"module": "benchmarks.peers.keras_fit", "reads_folder": True},
+    "keras_fit": {"module": "benchmarks.peers.keras_fit", "reads_folder": True, "augments": True},
     "torch_eager": {"module": "benchmarks.peers.torch_loop", "needs": ["torch"]},
     "torch_compiled": {
         "module": "benchmarks.peers.torch_loop", "needs": ["torch"], "options": ["--compiled"],

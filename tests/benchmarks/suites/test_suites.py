@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks import peer_runs
 from benchmarks.records import PRIMARY_METRIC
 from benchmarks.suites import SUITES
 from benchmarks.suites._choice import Choice
@@ -64,6 +65,17 @@ def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
     assert ("flowers-flowers_cnn", "keras_fit") in parts
     assert ("mnist-cnn", "jax_scan") in parts
     assert not any("mlp" in name or contender == "flowrate" for name, contender in parts)
+
+
+def test_peers_without_augmentation_say_so_and_are_not_started(tmp_path):
+    augmented = [case for case in cases_of("tutorials") if "augmentation" in case.flags]
+    peers = {case.contender: case for case in augmented if case.kind == "peer"}
+    keras_fit = peers.pop("keras_fit")
+    assert keras_fit.arguments["augments"]
+    assert len(peers) == 4
+    for case in peers.values():
+        found = peer_runs.command(case, 0, tmp_path / "answer.json")
+        assert found == "this peer has no augmentation"
 
 
 def test_a_data_folder_is_taken_by_name_or_as_it_is(tmp_path):
