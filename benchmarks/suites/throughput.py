@@ -45,10 +45,12 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
 
 
 def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
-    changed = [str(value) for name, value in flags.items() if name in _AXES]
+    changed = [
+        f"jit_{value}" if name == "jit" else value
+        for name, value in flags.items()
+        if name in _AXES
+    ]
     name = "-".join([flags["dataset"], flags["model"], *changed])
-    if "jit" in flags:
-        name = name.replace(flags["jit"], f"jit_{flags['jit']}")
     return BenchmarkCase(
         suite=_SUITE, name=name, kind="rate", flags=choice.data_flags(flags),
         seconds=choice.seconds,
