@@ -46,9 +46,7 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
 
 def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
     changed = [
-        f"jit_{value}" if name == "jit" else value
-        for name, value in flags.items()
-        if name in _AXES
+        f"jit_{value}" if name == "jit" else value for name, value in flags.items() if name in _AXES
     ]
     name = "-".join([flags["dataset"], flags["model"], *changed])
     return BenchmarkCase(
@@ -58,9 +56,7 @@ def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
 
 
 def _small() -> list[dict[str, Any]]:
-    return [
-        {**work, **change} for work, change in itertools.product(_SMALL_MODELS, _SMALL_CHANGES)
-    ]
+    return [{**work, **change} for work, change in itertools.product(_SMALL_MODELS, _SMALL_CHANGES)]
 
 
 def _full() -> list[dict[str, Any]]:
