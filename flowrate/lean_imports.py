@@ -8,23 +8,35 @@ for JAX; each goes on where there is none. Together they were 2.5 of 7 s of `imp
 from __future__ import annotations
 
 import contextlib
+import importlib.abc
 import sys
 from collections.abc import Iterator
 
-_OPTIONAL_PACKAGES = ("jax", "matplotlib", "pandas", "scipy", "sklearn")
+_OPTIONAL_PACKAGES = frozenset({"jax", "matplotlib", "pandas", "scipy", "sklearn"})
 
 
 @contextlib.contextmanager
 def without_optional_packages() -> Iterator[None]:
-    """Makes imports of packages that TensorFlow can do without fail, for the imports inside.
+    """Hides the packages from TensorFlow and Keras while these are being imported inside.
 
-    What is imported already stays; afterwards all can be imported as usual.
+    Whoever else imports them, inside or afterwards, finds them; what is imported already stays.
     """
-    hidden = [name for name in _OPTIONAL_PACKAGES if name not in sys.modules]
-    # None in sys.modules is Python's own way to say that a module is not to be found.
-    sys.modules.update(dict.fromkeys(hidden))
+    finder = _HidingFinder()
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
+        sys.meta_path.remove(finder)
+
+
+class _HidingFinder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, path=None, target=None) -> None:
+        """Raises ModuleNotFoundError for what is to be hidden, else leaves it to other finders."""
+        if name in _OPTIONAL_PACKAGES and (_is_loading("tensorflow") or _is_loading("keras")):
+            raise ModuleNotFoundError(f"{name} is hidden from TensorFlow", name=name)
+
+
+def _is_loading(name: str) -> bool:
+    # The flag by which Python's own import system knows a module that is half imported.
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return getattr(spec, "_initializing", False)

@@ -57,6 +57,15 @@ def test_a_file_more_is_an_entry_more(catalog, folder):
     assert module.COLOUR == "purple"
 
 
+def test_an_entry_may_import_what_tensorflow_does_without(catalog, folder, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    (folder.parent / "pandas.py").write_text("")
+    (folder / "fig.py").write_text("import pandas\nCOLOUR = 'purple'\npeel = str\n")
+    module, _ = catalog.load("fig")
+    assert module.pandas.__name__ == "pandas"
+    del sys.modules["pandas"]
+
+
 def test_loading_a_plain_entry(catalog):
     module, argument = catalog.load("apple")
     assert module.peel() == "apple peel"
