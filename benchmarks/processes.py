@@ -47,9 +47,11 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
         _, errors = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
         _kill(process)
+        process.communicate()
         return Failure("failed", f"killed after {timeout_seconds:.0f} s: {shlex.join(command[:4])}")
     except BaseException:  # Ctrl-C: nothing is left running.
         _kill(process)
+        process.communicate()
         raise
     finally:
         watch.end()
@@ -89,8 +91,7 @@ class _MemoryWatch:
         while not self._is_over.wait(_WATCH_SECONDS):
             if available_memory_bytes() < self._reserve_bytes:
                 self.largest_bytes = _resident_bytes(self._process.pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+                _kill(self._process)
                 return
 
 
@@ -105,5 +106,6 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _kill(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    """Kills the process and what it started; it may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

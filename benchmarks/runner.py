@@ -7,6 +7,7 @@ off goes on where it stopped.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.util
@@ -167,7 +168,7 @@ def measure(case: BenchmarkCase, seed: int) -> dict[str, Any]:
         wall_seconds = time.perf_counter() - started
         if not answer_path.exists():
             failure = failure or Failure("failed", "the process wrote no answer")
-            return {"status": failure.status, "error": failure.error}
+            return dataclasses.asdict(failure)
         return kind.as_row(case, seed, read_json(answer_path), wall_seconds)
 
 

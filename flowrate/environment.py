@@ -73,18 +73,26 @@ def num_gpus() -> int:
     return found if visible is None else min(found, len(visible.split(",")) if visible else 0)
 
 
-def available_memory_bytes() -> int:
+def available_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Returns the memory that can be used now without swapping, within the container's limit."""
     import psutil  # Only the cache's choice needs it; it would slow every usage error.
 
     available = psutil.virtual_memory().available
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes",
-         "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):  # fmt: skip
+    for folder, limit, used, reclaimable in (
+        (cgroup, "memory.max", "memory.current", "inactive_file"),
+        (
+            cgroup / "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
         try:
-            available = min(available, int(_read(limit)) - int(_read(used)))
+            in_use = int(_read(folder / used))
+            # Pages of files count as used, but are dropped when memory is asked for.
+            statistics = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+            in_use -= int(statistics.get(reclaimable, 0))
+            available = min(available, int(_read(folder / limit)) - in_use)
         except (OSError, ValueError):
             continue
     return max(0, available)
@@ -126,5 +134,5 @@ def _commit() -> str | None:
     return output.strip() or None
 
 
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     return Path(path).read_text(encoding="utf-8")

@@ -7,16 +7,14 @@ there. A replica's share of a block is a slice of its rows.
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
-import itertools
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
 from input_pipelines import _decode
@@ -134,7 +132,7 @@ def _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
     # Input runs on the host, also where an accelerator is the default device.
     if image_shape is None or isinstance(source, ArraySource):
         make = _array_block_maker(source, image_shape, indices_of, finish)
-        yield from _made_ahead(make, num_blocks)
+        yield from ahead(map(make, range(num_blocks)), _PREFETCHED_BLOCKS)
     else:
         with tf.device("/cpu:0"):
             dataset = _file_blocks(
@@ -161,22 +159,6 @@ def _array_block_maker(source, image_shape, indices_of, finish):
             return finish(block, tf.constant(examples), tf.constant(source.labels[indices]))
 
     return make
-
-
-def _made_ahead(make: Callable[[int], dict], count: int) -> Iterator[dict[str, tf.Tensor]]:
-    """Yields make(0) to make(count - 1); a thread makes the next ones meanwhile."""
-    thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="blocks")
-    try:
-        numbers = iter(range(count))
-        pending = collections.deque(
-            thread.submit(make, number) for number in itertools.islice(numbers, _PREFETCHED_BLOCKS)
-        )
-        while pending:
-            block = pending.popleft().result()
-            pending.extend(thread.submit(make, number) for number in itertools.islice(numbers, 1))
-            yield block
-    finally:
-        thread.shutdown(wait=False, cancel_futures=True)
 
 
 def _file_blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish):

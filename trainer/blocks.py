@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
+
+from flowrate.ahead import ahead
 
 # A block is held several times over (prefetched, placed, augmented), so it is kept small; and
 # beyond this many steps the cost of a call is spread thin enough.
@@ -62,24 +63,8 @@ def evaluation_block_steps(num_examples: int, batch_size: int, image_shape: tupl
 def placed_ahead(
     strategy: tf.distribute.Strategy, blocks: Iterator[dict[str, tf.Tensor]]
 ) -> Iterator[dict]:
-    """Yields the blocks, placed; a thread brings the next one to the devices meanwhile.
-
-    Raises:
-        Whatever the blocks raise, when it is that block's turn.
-    """
-    thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="placing")
-
-    def place_next() -> dict | None:
-        block = next(blocks, None)
-        return None if block is None else place(strategy, block)
-
-    try:
-        pending = thread.submit(place_next)
-        while (placed := pending.result()) is not None:
-            pending = thread.submit(place_next)
-            yield placed
-    finally:
-        thread.shutdown(wait=False, cancel_futures=True)
+    """Yields the blocks, placed; a thread brings the next one to the devices meanwhile."""
+    return ahead((place(strategy, block) for block in blocks), 1)
 
 
 def place(strategy: tf.distribute.Strategy, block: dict[str, tf.Tensor]) -> dict:

@@ -6,9 +6,7 @@ the mean loss, all sum gradients and metrics in one collective, and all apply th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -118,11 +116,7 @@ class StepEngine:
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
         )
-        self._layers_as_compiled = (
-            functools.partial(matrix_convolutions, state.model)
-            if jit.matrix_convolutions
-            else contextlib.nullcontext
-        )
+        self._uses_matrix_convolutions = jit.matrix_convolutions
         self._show_images: Callable[[np.ndarray], None] | None = show_images
 
     def run(self, segment: Segment) -> Iterator[StepResults]:
@@ -220,8 +214,7 @@ class StepEngine:
         targets = self._smooth(targets)
         model, optimizer = self._state.model, self._state.optimizer
         with tf.GradientTape() as tape, randomness.step_seed(self._config.seed, step):
-            with self._layers_as_compiled():
-                logits = model(images, training=True)
+            logits = self._logits(images)
             # A share of the global mean: summed over replicas, it is the mean over the batch.
             loss = (
                 tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
@@ -248,6 +241,13 @@ class StepEngine:
         )
         optimizer.apply(gradients, self._weights)
         return tf.concat([[loss, correct], logged], axis=0)
+
+    def _logits(self, images: tf.Tensor) -> tf.Tensor:
+        model = self._state.model
+        if not self._uses_matrix_convolutions:
+            return model(images, training=True)
+        with matrix_convolutions(model):
+            return model(images, training=True)
 
     def _is_logged(self, step: tf.Tensor) -> tf.Tensor:
         """Returns whether a log line is due after a step (0-based); see TrainPlan.logged_steps."""

@@ -143,13 +143,18 @@ def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
     """Returns what a table of figures must not be without: n, the machine, versions, dates."""
     counts = sorted({len(entry.good_rows) for entry in entries if entry.good_rows})
     n = " to ".join(str(count) for count in dict.fromkeys((counts or [0])[:1] + counts[-1:]))
-    rows = [row for entry in entries for row in entry.rows]
+    # Of a skipped or failed row, the machine has made no figure.
+    rows = [row for entry in entries for row in entry.good_rows or entry.rows]
     used = dict.fromkeys(row["environment_id"] for row in rows)
     machines = dict.fromkeys(
         _machine(report.environments[name]) for name in used if name in report.environments
     )
+    what = (
+        "One repeat" if counts[-1:] == [1]
+        else f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval"
+    )  # fmt: skip
     return escaped(
-        f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval; "
+        f"{what}; "
         f"Nx is how many times as fast {OURS} is. Measured {measured_between(rows)} on "
         f"{' and '.join(machines) or 'a machine that the records do not name'}."
     )

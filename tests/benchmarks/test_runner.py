@@ -17,7 +17,6 @@ from benchmarks import processes, runner, worker_runs
 from benchmarks.case import BenchmarkCase
 from benchmarks.records import check_row, read_environments, read_results
 from benchmarks.runner import Runner
-from flowrate.environment import available_memory_bytes
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, read_json_lines
 
@@ -135,12 +134,12 @@ def test_find_batch_measures_the_largest_that_fits_beside_the_case(answers, tmp_
 def process(monkeypatch):
     """Lets a test say what a case's process does: Python code, given the answer's path."""
 
-    def run(code: str):
+    def run(code: str, timeout_seconds: float = 3):
         monkeypatch.setattr(
             worker_runs, "command",
             lambda _case, _seed, path: [sys.executable, "-c", code, str(path)],
         )  # fmt: skip
-        return runner.measure(case("a", timeout_seconds=3), seed=0)
+        return runner.measure(case("a", timeout_seconds=timeout_seconds), seed=0)
 
     return run
 
@@ -155,16 +154,19 @@ def test_a_process_that_ends_badly_gives_its_reason(process):
 
 
 def test_a_process_that_uses_up_the_memory_is_stopped(process, monkeypatch):
-    memory = psutil.virtual_memory()
-    # As if all but one GiB of what is free now were in use.
-    monkeypatch.setattr(
-        processes, "_MEMORY_RESERVE", (available_memory_bytes() - 2**30) / memory.total
-    )
+    me = psutil.Process()
+    # A machine of its own: what others take and give back meanwhile is not seen.
+    room = processes._MEMORY_RESERVE * psutil.virtual_memory().total + 2**30
+
+    def left() -> float:
+        return room - sum(child.memory_info().rss for child in me.children(recursive=True))
+
+    monkeypatch.setattr(processes, "available_memory_bytes", left)
     grow = "import time; held = []\nwhile True: held.append(b'x' * 2**26); time.sleep(0.05)"
-    row = process(grow)
+    row = process(grow, timeout_seconds=60)
     assert row["status"] == "out_of_memory"
     assert re.fullmatch(
-        r"stopped with [0-4]\.\d GiB held and none left on the machine", row["error"]
+        r"stopped with [1-4]\.\d GiB held and none left on the machine", row["error"]
     )
 
 

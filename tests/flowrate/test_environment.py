@@ -93,6 +93,27 @@ def test_memory_that_is_free_is_less_than_there_is():
         assert available <= int(limit.read_text())
 
 
+@pytest.mark.parametrize(
+    ("version", "limit", "used", "reclaimable"),
+    [
+        (".", "memory.max", "memory.current", "inactive_file"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_memory_is_what_the_container_may_use(tmp_path, version, limit, used, reclaimable):
+    folder = tmp_path / version
+    folder.mkdir(exist_ok=True)
+    (folder / limit).write_text("1000000\n")
+    (folder / used).write_text("900000\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{reclaimable} 300000\n")
+    # Cached files are given up when memory is asked for.
+    assert environment.available_memory_bytes(tmp_path) == 400_000
+    (folder / used).write_text("1500000\n")
+    assert environment.available_memory_bytes(tmp_path) == 0
+    (folder / limit).write_text("max\n")
+    assert environment.available_memory_bytes(tmp_path) > 2**20
+
+
 def test_the_command_can_be_typed_again(facts):
     words = shlex.split(facts["command"])
     assert words == [sys.executable, "-m", "trainer.main", "--dataset=a b", "--steps=3"]

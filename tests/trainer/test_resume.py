@@ -104,14 +104,11 @@ def wait_for_training(run_dir: Path, process: subprocess.Popen, after_step: int)
         time.sleep(0.01)
 
 
-def wait_for_checkpoints(run_dir: Path, process: subprocess.Popen, count: int) -> list[Path]:
-    """Waits until so many whole checkpoints are on the disk; returns them, oldest first."""
-    while process.poll() is None:
-        found = sorted((run_dir / "checkpoints").glob("ckpt-????????"))
-        if len(found) >= count:
-            return found
+def wait_for_checkpoints(run_dir: Path, process: subprocess.Popen, count: int) -> None:
+    """Waits until so many whole checkpoints are on the disk."""
+    while len(list((run_dir / "checkpoints").glob("ckpt-????????"))) < count:
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
-    raise AssertionError(process.communicate()[0])
 
 
 def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
