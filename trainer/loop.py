@@ -92,7 +92,8 @@ def _train(run: TrainingRun) -> None:
 
 def _train_segment(run: TrainingRun, segment: Segment) -> None:
     for results in run.engine.run(segment):
-        run.clock.add("input_wait", results.input_wait_seconds)
+        # The first wait is for the input to start up.
+        run.clock.add("data" if results.is_warmup else "input_wait", results.input_wait_seconds)
         run.clock.add("compile" if results.is_warmup else "train", results.seconds)
         if not results.is_warmup:
             run.steps_measured += results.num_steps

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ _SCALARS = (
 class TensorBoardWriter:
     """Writes into `folder/train` and a folder for each evaluated split.
 
+    Scalars are written by a thread: at 0.4 ms a row they would cost a model whose steps take
+    0.15 ms 3 % of its speed.
+
     Args:
         folder: the run's tensorboard folder.
         step: where this process starts; what an earlier one wrote beyond is struck out.
@@ -33,6 +38,8 @@ class TensorBoardWriter:
         self._folder = folder
         self._step = step
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="tensorboard")
+        self._pending: list[concurrent.futures.Future] = []
 
     def describe(
         self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
@@ -53,20 +60,20 @@ class TensorBoardWriter:
             with self._writer("train").as_default(step=step):
                 tf.summary.image("examples", images, max_outputs=len(images))
 
-    def scalars(self, run: str, row: dict[str, Any]) -> None:
-        """Writes the figures of a metrics row under `run`: train, validation or test."""
-        values = [
-            summary_pb2.Summary.Value(tag=name, simple_value=row[name])
-            for name in _SCALARS
-            if row.get(name) is not None
-        ]
-        # One record for all: tf.summary.scalar takes ten times as long for each.
-        summary = summary_pb2.Summary(value=values).SerializeToString()
-        with self._writer(run).as_default(step=row["step"]):
-            tf.summary.experimental.write_raw_pb(summary, step=row["step"])
+    def scalars(self, run: str, *rows: dict[str, Any]) -> None:
+        """Writes the figures of metrics rows under `run`: train, validation or test."""
+        writer = self._writer(run)
+        self._pending.append(self._thread.submit(_write_scalars, writer, rows))
 
     def flush(self) -> None:
-        """Brings to the files what was written."""
+        """Brings to the files what was written.
+
+        Raises:
+            tf.errors.OpError: what went wrong in writing, now or since the last time.
+        """
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
         for writer in self._writers.values():
             writer.flush()
 
@@ -76,6 +83,19 @@ class TensorBoardWriter:
             _strike_out_from(self._folder / run, self._step + 1)
             self._writers[run] = tf.summary.create_file_writer(str(self._folder / run))
         return self._writers[run]
+
+
+def _write_scalars(writer: tf.summary.SummaryWriter, rows: Sequence[dict[str, Any]]) -> None:
+    for row in rows:
+        values = [
+            summary_pb2.Summary.Value(tag=name, simple_value=row[name])
+            for name in _SCALARS
+            if row.get(name) is not None
+        ]
+        # One record for all: tf.summary.scalar takes ten times as long for each.
+        summary = summary_pb2.Summary(value=values).SerializeToString()
+        with writer.as_default(step=row["step"]):
+            tf.summary.experimental.write_raw_pb(summary, step=row["step"])
 
 
 def _strike_out_from(folder: Path, step: int) -> None:

@@ -71,8 +71,7 @@ class RunWriter:
         if not self._logged:
             return
         self._run_dir.append_metrics("train", *self._logged)
-        for row in self._logged:
-            self._tensorboard.scalars("train", row)
+        self._tensorboard.scalars("train", *self._logged)
         self._console.say(describe_logged_steps(self._logged[-1], self._plan.total_steps))
         self._logged = []
 
