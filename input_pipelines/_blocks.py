@@ -2,14 +2,15 @@
 
 A block is a dictionary of tensors whose first two dimensions are [steps, rows]: the rows of the
 global batch of each step. Only uint8 images cross to the device; casting and augmentation run
-there. A replica's share of a block is a slice of its rows.
+there. A replica's share of a block is a slice of its rows; a worker of several makes its own only.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,13 +19,33 @@ from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
 from input_pipelines import _decode
-from input_pipelines._order import example_indices
+from input_pipelines._order import example_index_dataset, example_indices
 from input_pipelines._source import ArraySource, Source
 
 # Blocks made ready ahead of the one in use.
 _PREFETCHED_BLOCKS = 2
 # One salt for augmentation, so that its draws have nothing to do with the order's.
 _AUGMENTATION_SALT = 0x5EED
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which rows of every global batch are made: part `index` of `count` equal ones."""
+
+    index: int = 0
+    count: int = 1
+
+    def num_rows(self, global_batch_size: int) -> int:
+        """Returns how many rows of a batch these are."""
+        return global_batch_size // self.count
+
+    def rows(self, global_batch_size: int) -> slice:
+        """Returns which rows of a batch these are."""
+        num_rows = self.num_rows(global_batch_size)
+        return slice(self.index * num_rows, (self.index + 1) * num_rows)
+
+
+WHOLE = Share()
 
 
 def training_blocks(
@@ -37,6 +58,7 @@ def training_blocks(
     global_batch_size: int,
     steps_per_block: int,
     num_draws: int = 0,
+    share: Share = WHOLE,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Yields the blocks that hold steps `first_step` (0-based) to `last_step` (exclusive).
 
@@ -53,6 +75,7 @@ def training_blocks(
         global_batch_size: rows of a step, over all replicas.
         steps_per_block: steps in a block.
         num_draws: random numbers that augmentation needs for each example.
+        share: the part of each batch that is made.
 
     Yields:
         images uint8 [steps, rows, height, width, channels] or indices int64 [steps, rows], labels
@@ -63,24 +86,21 @@ def training_blocks(
         DataError: a file that cannot be decoded, named.
     """
     num_blocks = math.ceil((last_step - first_step) / steps_per_block)
-    rows_per_block = steps_per_block * global_batch_size
-
-    def indices_of(block: tf.Tensor) -> tf.Tensor:
-        first = first_step * global_batch_size + block * rows_per_block
-        positions = first + tf.range(rows_per_block, dtype=tf.int64)
-        return example_indices(positions, len(source), seed)
-
+    wanted = _training_examples(
+        len(source), seed, first_step, steps_per_block, global_batch_size, share
+    )
     name, shape = ("indices", ()) if image_shape is None else ("images", image_shape)
 
     def finish(block: tf.Tensor, examples: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        lead = [steps_per_block, global_batch_size]
+        lead = [steps_per_block, share.num_rows(global_batch_size)]
         result = {name: tf.reshape(examples, [*lead, *shape]), "labels": tf.reshape(labels, lead)}
         if num_draws:
             steps = first_step + block * steps_per_block + tf.range(steps_per_block, dtype=tf.int64)
-            result["draws"] = _draws(steps, seed, global_batch_size, num_draws)
+            draws = _draws(steps, seed, global_batch_size, num_draws)
+            result["draws"] = draws[:, share.rows(global_batch_size)]
         return result
 
-    yield from _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
+    yield from _blocks(source, image_shape, num_blocks, wanted, finish)
 
 
 def evaluation_blocks(
@@ -89,6 +109,7 @@ def evaluation_blocks(
     *,
     global_batch_size: int,
     steps_per_block: int,
+    share: Share = WHOLE,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Yields all examples in order; what fills up the last block has weight 0.
 
@@ -97,6 +118,7 @@ def evaluation_blocks(
         image_shape: (height, width, channels) of the images in `source`, or to decode to.
         global_batch_size: rows of a step, over all replicas.
         steps_per_block: steps in a block.
+        share: the part of each batch that is made.
 
     Yields:
         images uint8 [steps, rows, height, width, channels], labels int32 [steps, rows] and weights
@@ -105,73 +127,114 @@ def evaluation_blocks(
     Raises:
         DataError: a file that cannot be decoded, named.
     """
-    rows_per_block = steps_per_block * global_batch_size
-    num_blocks = math.ceil(len(source) / rows_per_block)
+    num_examples = steps_per_block * global_batch_size
+    num_blocks = math.ceil(len(source) / num_examples)
+    offsets = _share_of(np.arange(num_examples), global_batch_size, share)
 
-    def positions_of(block: tf.Tensor) -> tf.Tensor:
-        return block * rows_per_block + tf.range(rows_per_block, dtype=tf.int64)
-
-    def indices_of(block: tf.Tensor) -> tf.Tensor:
+    def of_block(block: int) -> np.ndarray:
         # Padding repeats the last example: a real image, so that no kernel meets odd values.
-        return tf.minimum(positions_of(block), len(source) - 1)
+        return np.minimum(block * num_examples + offsets, len(source) - 1)
+
+    def dataset() -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(
+            np.concatenate([of_block(block) for block in range(num_blocks)])
+        )
 
     def finish(block: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        lead = [steps_per_block, global_batch_size]
-        weights = tf.cast(positions_of(block) < len(source), tf.float32)
+        lead = [steps_per_block, share.num_rows(global_batch_size)]
+        weights = tf.cast(block * num_examples + offsets < len(source), tf.float32)
         return {
             "images": tf.reshape(images, [*lead, *image_shape]),
             "labels": tf.reshape(labels, lead),
             "weights": tf.reshape(weights, lead),
         }
 
-    yield from _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish)
+    yield from _blocks(source, image_shape, num_blocks, _Examples(of_block, dataset), finish)
 
 
-def _blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish):
+@dataclasses.dataclass(frozen=True)
+class _Examples:
+    """Which examples the blocks hold.
+
+    Attributes:
+        of_block: the number of a block -> its examples' indices, int64 [n].
+        dataset: makes the dataset of the indices of all blocks, one after the other.
+    """
+
+    of_block: Callable[[int], np.ndarray]
+    dataset: Callable[[], tf.data.Dataset]
+
+
+def _training_examples(
+    num_examples: int,
+    seed: int,
+    first_step: int,
+    steps_per_block: int,
+    global_batch_size: int,
+    share: Share,
+) -> _Examples:
+    examples_per_block = steps_per_block * global_batch_size
+    start = first_step * global_batch_size
+
+    def of_block(block: int) -> np.ndarray:
+        first = start + block * examples_per_block
+        indices = example_indices(first, first + examples_per_block, num_examples, seed)
+        return _share_of(indices, global_batch_size, share)
+
+    def dataset() -> tf.data.Dataset:
+        batches = example_index_dataset(start, num_examples, seed).batch(global_batch_size)
+        rows = share.rows(global_batch_size)
+        return _decode.map_in_order(batches, lambda indices: indices[rows]).unbatch()
+
+    return _Examples(of_block, dataset)
+
+
+def _share_of(indices: np.ndarray, global_batch_size: int, share: Share) -> np.ndarray:
+    """Returns the share's rows of whole batches that lie one after the other."""
+    return indices.reshape(-1, global_batch_size)[:, share.rows(global_batch_size)].reshape(-1)
+
+
+def _blocks(source, image_shape, num_blocks, wanted, finish):
     """Yields finished blocks, in order whatever runs in parallel."""
     # Input runs on the host, also where an accelerator is the default device.
     if image_shape is None or isinstance(source, ArraySource):
-        make = _array_block_maker(source, image_shape, indices_of, finish)
+        make = _array_block_maker(source, image_shape, wanted, finish)
         yield from ahead(map(make, range(num_blocks)), _PREFETCHED_BLOCKS)
     else:
         with tf.device("/cpu:0"):
-            dataset = _file_blocks(
-                source, image_shape, num_blocks, rows_per_block, indices_of, finish
-            )
-        yield from _named_errors(dataset, source, image_shape, indices_of)
+            dataset = _file_blocks(source, image_shape, num_blocks, wanted, finish)
+        yield from _named_errors(dataset, source, image_shape, num_blocks, wanted)
 
 
-def _array_block_maker(source, image_shape, indices_of, finish):
+def _array_block_maker(source, image_shape, wanted, finish):
     """Returns the function: number of a block -> the block, gathered from arrays.
 
     By numpy: a tf.constant of the images would be a second copy of the data set, and a memory map
     cannot be one. And not inside tf.data: its thread would need Python's lock, which whoever drops
     the iterator holds while waiting for that thread; the process then hangs for ever.
     """
-    indices_of = tf.function(indices_of, autograph=False)
     finish = tf.function(finish, autograph=False)
 
     def make(number: int) -> dict[str, tf.Tensor]:
         with tf.device("/cpu:0"):
-            block = tf.constant(number, tf.int64)
-            indices = indices_of(block).numpy()
+            indices = wanted.of_block(number)
             examples = indices if image_shape is None else source.images[indices]
-            return finish(block, tf.constant(examples), tf.constant(source.labels[indices]))
+            labels = tf.constant(source.labels[indices])
+            return finish(tf.constant(number, tf.int64), tf.constant(examples), labels)
 
     return make
 
 
-def _file_blocks(source, image_shape, num_blocks, rows_per_block, indices_of, finish):
+def _file_blocks(source, image_shape, num_blocks, wanted, finish):
     """Returns a tf.data.Dataset of finished blocks, decoded from files."""
-    blocks = tf.data.Dataset.range(num_blocks)
     labels = tf.constant(source.labels)
     paths = tf.constant([os.fsencode(path) for path in source.paths])
     images = _decode.map_in_order(
-        _decode.map_in_order(blocks, indices_of).unbatch(),
+        wanted.dataset(),
         lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
         num_parallel_calls=num_cpus(),
-    ).batch(rows_per_block, drop_remainder=True)
-    pairs = tf.data.Dataset.zip(blocks, images)
+    ).batch(len(wanted.of_block(0)), drop_remainder=True)
+    pairs = tf.data.Dataset.zip(tf.data.Dataset.range(num_blocks), images)
     dataset = _decode.map_in_order(pairs, lambda block, examples: finish(block, *examples))
     return dataset.prefetch(_PREFETCHED_BLOCKS).with_options(_decode.decoding_options())
 
@@ -191,14 +254,13 @@ def _draws(steps: tf.Tensor, seed: int, rows: int, num_draws: int) -> tf.Tensor:
     return tf.map_fn(draw, steps, fn_output_signature=spec)
 
 
-def _named_errors(dataset, source, image_shape, indices_of):
+def _named_errors(dataset, source, image_shape, num_blocks, wanted):
     """Yields the dataset's blocks; a file that cannot be decoded becomes a DataError naming it."""
     iterator = iter(dataset)
-    for block in range(len(dataset)):
+    for block in range(num_blocks):
         try:
             yield next(iterator)
         except tf.errors.OpError as error:
             # Decoding runs ahead of what is delivered, but errors come in their place in the order.
-            indices = np.asarray(indices_of(tf.constant(block, tf.int64)))
-            message = _decode.find_undecodable(source, indices, image_shape)
+            message = _decode.find_undecodable(source, wanted.of_block(block), image_shape)
             raise DataError(message or " ".join(str(error.message).split())) from None

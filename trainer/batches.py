@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipelines._augmentation import Augmentation
-from input_pipelines._blocks import training_blocks
+from input_pipelines._blocks import WHOLE, Share, training_blocks
 from input_pipelines._source import ArraySource, Source
 from trainer import blocks
 from trainer.config import TrainConfig
@@ -41,6 +41,7 @@ class Batches:
         is_resident: keep the whole source on every device; it must be an ArraySource.
         augment_in_step: augment each batch within its step, else a whole block ahead of them:
             XLA has no kernel for the resampling.
+        share: the part of each batch that is this worker's.
 
     Attributes:
         steps_per_block: steps in a block; every block has as many.
@@ -61,6 +62,7 @@ class Batches:
         augmentation: Augmentation,
         is_resident: bool,
         augment_in_step: bool,
+        share: Share = WHOLE,
     ):
         self._strategy = strategy
         self._num_classes = num_classes
@@ -80,7 +82,7 @@ class Batches:
             training_blocks, source, None if is_resident else image_shape,
             seed=config.seed, first_step=first_step, last_step=total_steps,
             global_batch_size=config.global_batch_size, steps_per_block=self.steps_per_block,
-            num_draws=augmentation.num_draws,
+            num_draws=augmentation.num_draws, share=share,
         )  # fmt: skip
         self._blocks = blocks.placed_ahead(strategy, self.host_blocks())
         self._resident = _put_on_devices(strategy, source) if is_resident else None
@@ -188,7 +190,7 @@ def _put_on_devices(strategy: tf.distribute.Strategy, source: ArraySource) -> An
     devices = strategy.extended.worker_devices
 
     def copy(context: tf.distribute.ValueContext) -> tf.Tensor:
-        with tf.device(devices[context.replica_id_in_sync_group]):
+        with tf.device(devices[blocks.local_replica(strategy, context)]):
             return tf.constant(source.images)
 
     return strategy.experimental_distribute_values_from_function(copy)

@@ -68,27 +68,26 @@ def placed_ahead(
 
 
 def place(strategy: tf.distribute.Strategy, block: dict[str, tf.Tensor]) -> dict:
-    """Brings each replica its rows of a block.
+    """Brings each replica of this worker its rows of a block.
 
     Args:
-        block: tensors [steps, rows, ...].
+        block: tensors [steps, rows, ...], of this worker's share of each batch.
 
     Returns:
-        The same names; with several replicas each tensor is a PerReplica of [steps, rows / R, ...],
-        on that replica's device.
+        The same names; with several replicas each tensor is a PerReplica of [steps, rows / R, ...]
+        over the R replicas of this worker, each on its device.
     """
-    num_replicas = strategy.num_replicas_in_sync
-    if num_replicas == 1:
+    if strategy.num_replicas_in_sync == 1:
         return {name: tf.identity(tensor) for name, tensor in block.items()}
 
     devices = strategy.extended.worker_devices
 
     def rows_of(name: str):
         tensor = block[name]
-        rows = tensor.shape[1] // num_replicas
+        rows = tensor.shape[1] // len(devices)
 
         def slice_rows(context: tf.distribute.ValueContext) -> tf.Tensor:
-            replica = context.replica_id_in_sync_group
+            replica = local_replica(strategy, context)
             with tf.device("/cpu:0"):  # Only its own rows cross to a device.
                 share = tensor[:, replica * rows : (replica + 1) * rows]
             with tf.device(devices[replica]):
@@ -99,3 +98,8 @@ def place(strategy: tf.distribute.Strategy, block: dict[str, tf.Tensor]) -> dict
     return {
         name: strategy.experimental_distribute_values_from_function(rows_of(name)) for name in block
     }
+
+
+def local_replica(strategy: tf.distribute.Strategy, context: tf.distribute.ValueContext) -> int:
+    """Returns which of this worker's replicas a value is for; workers have as many each."""
+    return context.replica_id_in_sync_group % len(strategy.extended.worker_devices)

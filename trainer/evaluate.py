@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import DataError, DivergedError
-from input_pipelines._blocks import evaluation_blocks
+from input_pipelines._blocks import WHOLE, Share, evaluation_blocks
 from input_pipelines._source import Source
 from trainer import blocks
 from trainer.state import TrainState
@@ -22,6 +22,7 @@ class Evaluator:
         global_batch_size: of training; evaluation uses a multiple of it.
         compile_with_xla: whether the loop over batches is compiled.
         is_resident: keep on the devices what was evaluated once.
+        share: the part of each batch that is this worker's.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class Evaluator:
         global_batch_size: int,
         compile_with_xla: bool,
         is_resident: bool = False,
+        share: Share = WHOLE,
     ):
         self._state = state
         self._strategy = state.strategy
+        self._share = share
         self._image_shape = state.model.input_shape[1:]
         self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
         # By the source's id; the source itself keeps the id from being used again.
@@ -86,7 +89,7 @@ class Evaluator:
         steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
         for block in evaluation_blocks(
             source, self._image_shape,
-            global_batch_size=self._batch_size, steps_per_block=steps,
+            global_batch_size=self._batch_size, steps_per_block=steps, share=self._share,
         ):  # fmt: skip
             placed.append(blocks.place(self._strategy, block))
             yield placed[-1]

@@ -31,7 +31,7 @@ def expected_ids(tf):
     from input_pipelines._order import example_indices
 
     def ids(first: int, last: int, num_examples: int) -> np.ndarray:
-        return example_indices(tf.range(first, last, dtype=tf.int64), num_examples, SEED).numpy()
+        return example_indices(first, last, num_examples, SEED)
 
     return ids
 
@@ -127,6 +127,36 @@ def test_files_and_arrays_give_the_same(train_on, files, first_step, steps_per_b
     from_files = train_on(files(25), **cut, draws=2)
     for name, values in from_arrays.items():
         np.testing.assert_array_equal(from_files[name], values)
+
+
+@pytest.mark.parametrize("from_files", [False, True])
+@pytest.mark.parametrize("count", [2, 4])
+def test_the_shares_of_all_workers_are_the_whole_batch(blocks, files, count, from_files):
+    source = files(25) if from_files else arrays(25)
+
+    def train(share):
+        return list(
+            blocks.training_blocks(
+                source, SHAPE, seed=SEED, first_step=3, last_step=12, global_batch_size=8,
+                steps_per_block=4, num_draws=2, share=share,
+            )
+        )  # fmt: skip
+
+    def evaluate(share):
+        return list(
+            blocks.evaluation_blocks(
+                source, SHAPE, global_batch_size=8, steps_per_block=2, share=share
+            )
+        )
+
+    for read in (train, evaluate):
+        whole = read(blocks.Share())
+        parts = [read(blocks.Share(index, count)) for index in range(count)]
+        for number, block in enumerate(whole):
+            for name, values in block.items():
+                found = [part[number][name] for part in parts]
+                assert {each.shape[1] for each in found} == {8 // count}
+                np.testing.assert_array_equal(np.concatenate(found, axis=1), values)
 
 
 def test_a_memory_map_is_read_like_an_array(train_on, tmp_path, expected_ids):
