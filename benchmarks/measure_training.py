@@ -40,33 +40,35 @@ def measure_run(config: TrainConfig) -> dict[str, Any]:
             "steps": result["global_step"],
         }
 
-    return _measure(config, work, wait_until_stable=False)
+    return _measure(config, work)
 
 
 def measure_rate(config: TrainConfig, seconds: float) -> dict[str, Any]:
-    """Trains until the rate is stable and for so many seconds more; see `_measure`."""
+    """Trains until the rate is stable and for so many seconds more; see `_measure`.
+
+    Each call has one of the bare step beside it, on the run's own weights: what they come to is
+    of no interest here.
+    """
     config = dataclasses.replace(config, steps=_ENDLESS, epochs=None)
 
     def work(run: TrainingRun, data) -> dict[str, float]:
-        # Nothing pauses this: no evaluation, no checkpoint.
-        segment = Segment(1, _ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
-        for results in run.engine.run(segment):
-            run.state.progress.add_steps(results.metrics, config.global_batch_size)
-            if run.engine.seconds > seconds:
-                break
+        # Nothing pauses this: no evaluation, no checkpoint. The recorder ends it.
+        loop.train_segment(
+            run, Segment(1, _ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
+        )
         run.writer.close()
         return {}
 
-    return _measure(config, work, wait_until_stable=True)
+    return _measure(config, work, rate_seconds=seconds)
 
 
-def _measure(config: TrainConfig, work, wait_until_stable: bool) -> dict[str, Any]:
+def _measure(config: TrainConfig, work, rate_seconds: float = 0.0) -> dict[str, Any]:
     """Returns metrics, samples, phases, labels and verdict of a row (docs/benchmarks.md).
 
     wall_seconds is that of the process so far, less what the measuring itself took.
     """
     run, data = measured_run.begin(config)
-    run.engine = Recorder(run.engine, wait_until_stable)
+    run.engine = Recorder(run.engine, rate_seconds)
     before = measure_limit(run)
     metrics = work(run, data)
     wall_seconds = process_seconds() - before.seconds
@@ -87,6 +89,7 @@ def _measure(config: TrainConfig, work, wait_until_stable: bool) -> dict[str, An
             "segments": run.engine.samples,
             "limit_before": before.samples,
             "limit_after": after.samples,
+            "limit_beside": run.engine.bare_samples,
         },
         "phases": {**run.clock.seconds, "compile": before.compile_seconds},
         "verdict": _verdict(metrics, labels),
@@ -99,7 +102,7 @@ def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
     metrics = {
         "limit_before_steps_per_second": limits[0],
         "limit_after_steps_per_second": limits[1],
-        "limit_steps_per_second": sum(limits) / 2,
+        "limit_steps_per_second": _rate_beside(run.engine) or sum(limits) / 2,
         "peak_memory_bytes": _peak_memory_bytes(),
         # Without what the limit took between the compiled step and the run's own first call.
         "first_step_seconds": run.engine.first_call_seconds - before.seconds,
@@ -124,6 +127,12 @@ def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
         if rate:
             metrics |= {"flops_per_second": rate * flops, "peak_share": rate * flops / peak}
     return metrics
+
+
+def _rate_beside(engine: Recorder) -> float | None:
+    """Returns the rate of the bare step between the run's own calls; None where there was none."""
+    steps = sum(steps for steps, _ in engine.bare_samples)
+    return steps and steps / sum(seconds for _, seconds in engine.bare_samples)
 
 
 def _labels(run: TrainingRun, data) -> dict[str, Any]:

@@ -19,22 +19,26 @@ class Recorder:
 
     Args:
         engine: what is timed.
-        wait_until_stable: count as warm-up all calls until the rate is stable (statistics.py), as
-            for a measurement of the rate; else the first alone, in which TensorFlow compiles or
-            sets up its threads, as for a run taken as a whole.
+        rate_seconds: for a measurement of the rate: count as warm-up all calls until the rate is
+            stable (statistics.py), measure for so many seconds, then end the segment. Each call is
+            followed by one of the bare step, as long: on a machine whose speed changes by the
+            second, only neighbours can be compared. 0: for a run taken as a whole; the first call
+            alone is warm-up, in which TensorFlow compiles or sets up its threads.
 
     Attributes:
         warmup: (steps, seconds) of the calls that are not counted.
         samples: the same of those after.
+        bare_samples: the same of the bare step, one for each of the samples; see `rate_seconds`.
         seconds: of the samples, in all.
         first_call_seconds: from the start of the process to the end of the first call.
     """
 
-    def __init__(self, engine: StepEngine, wait_until_stable: bool):
+    def __init__(self, engine: StepEngine, rate_seconds: float = 0.0):
         self._engine = engine
-        self._wait_until_stable = wait_until_stable
+        self._rate_seconds = rate_seconds
         self.warmup: list[tuple[int, float]] = []
         self.samples: list[tuple[int, float]] = []
+        self.bare_samples: list[tuple[int, float]] = []
         self.seconds = 0.0
         self.first_call_seconds: float | None = None
         self._is_warm = False
@@ -47,6 +51,12 @@ class Recorder:
             yield results
             now = time.perf_counter()
             self._add(results.num_steps, now - started)
+            if self._rate_seconds and self.samples:
+                bare_seconds = self._engine.bare_call(results.num_steps)
+                self.bare_samples.append((results.num_steps, bare_seconds))
+                if self.seconds > self._rate_seconds:
+                    return
+                now = time.perf_counter()
             started = now
 
     def steps_per_second(self) -> float | None:
@@ -63,4 +73,4 @@ class Recorder:
             self.seconds += seconds
             return
         self.warmup.append((num_steps, seconds))
-        self._is_warm = not self._wait_until_stable or warmup_is_over(self.warmup)
+        self._is_warm = not self._rate_seconds or warmup_is_over(self.warmup)

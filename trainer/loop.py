@@ -79,7 +79,7 @@ def _train(run: TrainingRun) -> None:
     for segment in run.plan.segments(start=progress.step):
         if _out_of_patience(run):
             break
-        _train_segment(run, segment)
+        train_segment(run, segment)
         if progress.step == segment.last:
             _finish_segment(run, segment)
         if run.stop:
@@ -90,7 +90,8 @@ def _train(run: TrainingRun) -> None:
         _return_to_best(run)
 
 
-def _train_segment(run: TrainingRun, segment: Segment) -> None:
+def train_segment(run: TrainingRun, segment: Segment) -> None:
+    """Trains the steps of a segment, unless a signal comes; counts, times and logs them."""
     for results in run.engine.run(segment):
         # The first wait is for the input to start up.
         run.clock.add("data" if results.is_warmup else "input_wait", results.input_wait_seconds)

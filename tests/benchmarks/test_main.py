@@ -90,6 +90,12 @@ def test_a_small_measurement_from_end_to_end(tmp_path, capsys, monkeypatch):
         assert found["efficiency"] == pytest.approx(found["steps_per_second"] / bound)
         assert row["samples"]["limit_before"]
         assert row["samples"]["limit_after"]
+        beside = row["samples"]["limit_beside"]
+        # One for each call of the run.
+        assert [call[0] for call in beside] == [call[0] for call in row["samples"]["segments"]]
+        assert found["limit_steps_per_second"] == pytest.approx(
+            sum(steps for steps, _ in beside) / sum(seconds for _, seconds in beside)
+        )
         steps = sum(sample[0] for sample in row["samples"]["segments"])
         seconds = sum(sample[1] for sample in row["samples"]["segments"])
         assert seconds >= 0.3

@@ -197,18 +197,18 @@ def stopped_and_resumed(train, run_dir: Path, at: int, first: dict, then: dict, 
     from trainer import loop
 
     stop = StopAt(at)
-    original = loop._train_segment
+    original = loop.train_segment
 
     def watch(run, segment):
         stop.progress = run.state.progress
         original(run, segment)
 
-    loop._train_segment = watch
+    loop.train_segment = watch
     try:
         with pytest.raises(Preempted, match="preempted at step"):
             train(run_dir=str(run_dir), stop=stop, **flags, **first)
     finally:
-        loop._train_segment = original
+        loop.train_segment = original
     return train(run_dir=str(run_dir), **flags, **then)
 
 
