@@ -3,12 +3,14 @@
     FlowrateError
     ├── ConfigError        2  a flag, or a combination of flags, that cannot work
     ├── DataError          3  a data set that is missing, damaged or not what it should be
+    ├── ClusterError       4  the workers, or the way to them, are not what they should be
     ├── BusyMachineError   4  something else uses the machine that is to be measured
     ├── RunDirError        5  a run directory or checkpoint that cannot be used as asked
     ├── DivergedError      6  the loss or a weight is no longer a finite number
     ├── DiskError          8  no room, or no right, to write what must be written
     ├── OutOfMemoryError   9  the batch does not fit
-    └── Preempted        143  asked to stop by a signal; the state is saved
+    ├── Preempted        143  asked to stop by a signal; the state is saved
+    └── PeerLost         144  another worker is gone; all begin again from the last checkpoint
 
 Status 7 is an error of the program itself (its traceback goes to a file). A status of 128 or more
 may be tried again as it is; the others need a person. Messages say, on one line, what was given,
@@ -39,6 +41,12 @@ class DataError(FlowrateError):
     """A data set that is missing, damaged or not what it should be."""
 
     exit_code = 3
+
+
+class ClusterError(FlowrateError):
+    """The workers of a run, or the way to them, are not what they should be."""
+
+    exit_code = 4
 
 
 class BusyMachineError(FlowrateError):
@@ -75,6 +83,12 @@ class Preempted(FlowrateError):  # noqa: N818 (an outcome, not an error)
     """Asked to stop by a signal; what could be saved is saved."""
 
     exit_code = 143
+
+
+class PeerLost(FlowrateError):  # noqa: N818 (an outcome, not an error)
+    """Another worker is gone, and without it no step can be taken."""
+
+    exit_code = 144
 
 
 def nearest_name(name: str, allowed: Iterable[str]) -> str:

@@ -24,6 +24,8 @@ _AXES = {
 _SMALL_MODELS = (
     {"dataset": "digits", "model": "mlp"},
     {"dataset": "fashion_mnist", "model": "mlp"},
+    {"dataset": "mnist", "model": "mlp16"},
+    {"dataset": "mnist", "model": "mlp64"},
     {"dataset": "mnist", "model": "cnn"},
     {"dataset": "mnist", "model": "cnn5x5"},
     {"dataset": "flowers", "model": "flowers_cnn"},
