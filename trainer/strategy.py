@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
 from flowrate.environment import available_memory_bytes
-from flowrate.errors import ConfigError
+from flowrate.errors import ClusterError, ConfigError
+from trainer.bringup import connect
+from trainer.cluster import Cluster
 from trainer.config import TrainConfig
 
 
@@ -33,15 +37,26 @@ def configure_devices(config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
+def build_strategy(
+    config: TrainConfig,
+    cluster: Cluster | None = None,
+    give_up: Callable[[ClusterError], None] | None = None,
+) -> tf.distribute.Strategy:
     """Returns the strategy: one replica per GPU, else one per (virtual) CPU device.
 
     A single replica gets TensorFlow's default strategy whatever was asked for: there is nothing to
     mirror, and the whole loop can then be compiled.
 
+    Args:
+        config: what was asked for.
+        cluster: the workers, where there are several; see bringup.connect, also for `give_up`.
+
     Raises:
         ConfigError: an unknown strategy.
+        ClusterError: the workers could not be connected.
     """
+    if cluster:
+        return connect(cluster, config.bringup_timeout, config.virtual_devices, give_up)
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()
@@ -90,4 +105,9 @@ def _all_devices() -> list[tf.config.LogicalDevice]:
     return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
-_DEVICES = {"one_device": lambda: _all_devices()[:1], "mirrored": _all_devices}
+_DEVICES = {
+    "one_device": lambda: _all_devices()[:1],
+    "mirrored": _all_devices,
+    # Of a single worker: all the rest of the cluster is this process.
+    "multi_worker_mirrored": _all_devices,
+}
