@@ -21,12 +21,12 @@ class Agreement:
     """
 
     def __init__(self, stop: StopRequest, num_workers: int = 1):
+        self.num_workers = num_workers
         self._stop = stop
-        self._num_workers = num_workers
         self._is_agreed = False
 
     def __bool__(self) -> bool:
-        return self._is_agreed if self._num_workers > 1 else bool(self._stop)
+        return self._is_agreed if self.num_workers > 1 else bool(self._stop)
 
     @property
     def reason(self) -> str:
@@ -35,7 +35,7 @@ class Agreement:
 
     def ballot(self, seconds_per_step: float = 0.0) -> np.ndarray:
         """Returns what this worker tells the others, float32 [2]; [0] where there are none."""
-        told = [float(bool(self._stop)), seconds_per_step] if self._num_workers > 1 else []
+        told = [float(bool(self._stop)), seconds_per_step] if self.num_workers > 1 else []
         return np.array(told, np.float32)
 
     def count(self, sums: np.ndarray) -> float | None:
@@ -43,4 +43,4 @@ class Agreement:
         if not sums.size:
             return None
         self._is_agreed = self._is_agreed or bool(sums[0] > 0)
-        return float(sums[1]) / self._num_workers
+        return float(sums[1]) / self.num_workers

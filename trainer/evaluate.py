@@ -141,7 +141,7 @@ class Evaluator:
                 tf.reduce_sum(weights),
             ]
         )
-        ballot = ballot / len(self._strategy.extended.worker_devices)
+        ballot = ballot * self._share.count / self._strategy.num_replicas_in_sync
         sums = tf.concat([sums, ballot], axis=0)
         if self._strategy.num_replicas_in_sync == 1:
             return sums

@@ -247,7 +247,8 @@ class StepEngine:
         correct = tf.math.count_nonzero(
             tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
         )
-        ballot = ballot / len(self._strategy.extended.worker_devices)
+        # Each replica brings its part of what its worker tells.
+        ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
         sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
         *gradients, sums = self._sum_over_replicas([*gradients, sums])
         logged = tf.cond(

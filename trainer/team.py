@@ -115,6 +115,7 @@ class Team:
     def _sum_fn(self, values):
         def sum_replica(value: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+            # identity: an argument of the function has no device, and a sum needs one.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return self.strategy.run(sum_replica, args=(values,))
