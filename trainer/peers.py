@@ -22,6 +22,8 @@ from trainer.cluster import Cluster
 _BEAT_SECONDS = 1.0
 # Of the other's beats: more than a busy machine or a slow network file system holds up.
 _SILENCE_SECONDS = 15.0
+# Who has not looked for so long, held up itself, cannot say that another was silent.
+_BLINK_SECONDS = 5.0
 # For the others to say their last words, once TensorFlow has said that something is wrong.
 _LAST_WORDS_SECONDS = 5.0
 
@@ -140,7 +142,7 @@ class _Peer:
         self._path = path
         # What lies there from an earlier start of the run says nothing.
         self._before = self._read()
-        self._changed = time.monotonic()
+        self._looked = self._changed = time.monotonic()
         self.status: dict[str, Any] = {}
 
     @property
@@ -153,10 +155,14 @@ class _Peer:
 
     def look(self) -> dict[str, Any]:
         """Returns its newest status; empty where it has given none since this worker started."""
+        now = time.monotonic()
+        if now - self._looked > _BLINK_SECONDS:
+            self._changed = now
+        self._looked = now
         status = self._read()
         if status and status not in (self._before, self.status):
             self.status = status
-            self._changed = time.monotonic()
+            self._changed = now
         return self.status
 
     def _read(self) -> dict[str, Any]:

@@ -41,6 +41,24 @@ def is_listening(address: str) -> bool:
         return False
 
 
+def listen(address: str) -> socket.socket:
+    """Returns a socket that listens at the port of an address, on all interfaces as TensorFlow.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("0.0.0.0", _split(address)[1]))
+        server.listen(128)
+        server.setblocking(False)
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
 def _check_resolves(cluster: Cluster, index: int) -> None:
     host, _ = _split(cluster.addresses[index])
     try:
@@ -54,18 +72,16 @@ def _check_resolves(cluster: Cluster, index: int) -> None:
 
 
 def _check_port_is_free(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            server.bind(("0.0.0.0", port))
-        except OSError as error:
-            reason = (
-                f"is in use{_user_of(port)}" if error.errno == errno.EADDRINUSE
-                else f"cannot be used: {error.strerror}"
-            )  # fmt: skip
-            raise ClusterError(
-                f"port {port} on {host} {reason}; stop that, or give this worker another port."
-            ) from None
+    try:
+        listen(f"{host}:{port}").close()
+    except OSError as error:
+        reason = (
+            f"is in use{_user_of(port)}" if error.errno == errno.EADDRINUSE
+            else f"cannot be used: {error.strerror}"
+        )  # fmt: skip
+        raise ClusterError(
+            f"port {port} on {host} {reason}; stop that, or give this worker another port."
+        ) from None
 
 
 def _user_of(port: int) -> str:

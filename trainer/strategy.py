@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
 from flowrate.environment import available_memory_bytes
-from flowrate.errors import ClusterError, ConfigError
+from flowrate.errors import ConfigError
 from trainer.bringup import connect
 from trainer.cluster import Cluster
 from trainer.config import TrainConfig
@@ -37,11 +35,7 @@ def configure_devices(config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_strategy(
-    config: TrainConfig,
-    cluster: Cluster | None = None,
-    give_up: Callable[[ClusterError], None] | None = None,
-) -> tf.distribute.Strategy:
+def build_strategy(config: TrainConfig, cluster: Cluster | None = None) -> tf.distribute.Strategy:
     """Returns the strategy: one replica per GPU, else one per (virtual) CPU device.
 
     A single replica gets TensorFlow's default strategy whatever was asked for: there is nothing to
@@ -49,14 +43,14 @@ def build_strategy(
 
     Args:
         config: what was asked for.
-        cluster: the workers, where there are several; see bringup.connect, also for `give_up`.
+        cluster: the workers, where there are several; they are connected.
 
     Raises:
         ConfigError: an unknown strategy.
-        ClusterError: the workers could not be connected.
+        ClusterError: as bringup.connect does.
     """
     if cluster:
-        return connect(cluster, config.bringup_timeout, config.virtual_devices, give_up)
+        return connect(cluster, config.bringup_timeout, config.virtual_devices)
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()

@@ -44,7 +44,6 @@ class Worker:
 
     def __init__(self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], None]):
         self.cluster = cluster
-        self._give_up = give_up
         self._clock: PhaseClock | None = None
         self._state: TrainState | None = None
         self._watch = PeerWatch(run_dir.path / "status", cluster, self._facts, give_up)
@@ -66,7 +65,7 @@ class Worker:
                 "whoever connects: keep the ports closed to strangers.",
                 file=sys.stderr,
             )
-        return Team(self.cluster, strategy.build_strategy(config, self.cluster, self._give_up))
+        return Team(self.cluster, strategy.build_strategy(config, self.cluster))
 
     def watch_progress(self, state: TrainState) -> None:
         """From now on the others are told of the step."""
