@@ -146,9 +146,14 @@ def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
     # Of a skipped or failed row, the machine has made no figure.
     rows = [row for entry in entries for row in entry.good_rows or entry.rows]
     used = dict.fromkeys(row["environment_id"] for row in rows)
-    machines = dict.fromkeys(
-        _machine(report.environments[name]) for name in used if name in report.environments
-    )
+    machines: dict[str, dict[str, None]] = {}
+    for name in used:
+        if name in report.environments:
+            machine, commit = _machine_and_commit(report.environments[name])
+            machines.setdefault(machine, {})[commit] = None
+    described = [
+        f"{machine}, commit {' and '.join(commits)}" for machine, commits in machines.items()
+    ]
     what = (
         "One repeat" if counts[-1:] == [1]
         else f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval"
@@ -156,16 +161,16 @@ def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
     return escaped(
         f"{what}; "
         f"Nx is how many times as fast {OURS} is. Measured {measured_between(rows)} on "
-        f"{' and '.join(machines) or 'a machine that the records do not name'}."
+        f"{'; '.join(described) or 'a machine that the records do not name'}."
     )
 
 
-def _machine(environment: dict) -> str:
+def _machine_and_commit(environment: dict) -> tuple[str, str]:
     facts = dict(describe_environment(environment))
     commit, _, dirty = facts["Commit"].partition("-")
-    parts = (
-        facts["CPU"], facts["Devices"], f"Python {facts['Python']}", facts["Versions"],
-        # Files that differ from the commit must not go unsaid.
-        f"commit {commit[:12]}{' with changes' if dirty else ''}",
-    )  # fmt: skip
-    return ", ".join(part for part in parts if part != NOTHING)
+    parts = (facts["CPU"], facts["Devices"], f"Python {facts['Python']}", facts["Versions"])
+    # Files that differ from the commit must not go unsaid.
+    return (
+        ", ".join(part for part in parts if part != NOTHING),
+        f"{commit[:12]}{' with changes' if dirty else ''}",
+    )
