@@ -60,12 +60,12 @@ class LaunchConfig:
 def main(argv: Sequence[str]) -> int:
     """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
     try:
-        own, trainers = _split(argv)
+        own, trainers = split(argv)
         config = options.parse(LaunchConfig, own)
         if config is None:
             print(options.render_help(LaunchConfig, USAGE))
             return 0
-        flags, run_dir = _complete(trainers)
+        flags, run_dir = complete(trainers)
     except FlowrateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -201,7 +201,7 @@ class _Launch:
         print(f"[launch] {line}", flush=True)
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns the launcher's words, program name first, and the trainer's."""
     if "--" not in argv:
         stray = [word for word in argv[1:] if word.lstrip("-") not in ("help", "h")]
@@ -212,7 +212,7 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(argv[:place]), list(argv[place + 1 :])
 
 
-def _complete(flags: list[str]) -> tuple[list[str], Path]:
+def complete(flags: list[str]) -> tuple[list[str], Path]:
     """Checks the trainer's flags; returns them with what several workers need, and the run_dir.
 
     Raises:
