@@ -31,6 +31,10 @@ class FollowerDir(RunDir):
     def native_log_path(self) -> Path:
         return self.path / f"tensorflow-worker-{self.index}.log"
 
+    @property
+    def traceback_path(self) -> Path:
+        return self.path / f"traceback-worker-{self.index}.txt"
+
     def write_config(self, config: TrainConfig) -> None: ...
 
     def write_environment(self, environment: dict[str, Any]) -> None: ...

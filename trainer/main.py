@@ -131,8 +131,7 @@ def _report(error: FlowrateError, run_dir) -> int:
 
 
 def _report_internal_error(error: Exception, run_dir) -> int:
-    folder = run_dir.path if run_dir else Path.cwd()
-    path = folder / "traceback.txt"
+    path = run_dir.traceback_path if run_dir else Path.cwd() / "traceback.txt"
     try:
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         where = f"the traceback is in {path}"

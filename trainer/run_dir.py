@@ -202,6 +202,10 @@ class RunDir:
         return self.path / "tensorflow.log"
 
     @property
+    def traceback_path(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 

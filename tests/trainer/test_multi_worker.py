@@ -137,6 +137,38 @@ def test_workers_train_as_one_process_does(alone, tmp_path, num_workers, num_rep
     assert [status["step"] for status in statuses] == [60] * num_workers
 
 
+@pytest.mark.slow
+def test_the_best_weights_are_taken_back_by_all(tmp_path):
+    flags = (
+        "--dataset=digits", "--model=mlp64", "--validation_examples=200", "--steps=400",
+        "--learning_rate=0.01", "--evaluate_every_steps=10", "--early_stopping_patience=2",
+    )  # fmt: skip
+    expected = read_json(train_alone(tmp_path / "alone", *flags) / "result.json")
+    found = read_json(train(tmp_path / "run", 2, *flags) / "result.json")
+    assert expected["global_step"] < 400
+    for name in ("global_step", "test_accuracy", "best_evaluation"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-4), name
+
+
+@pytest.mark.slow
+def test_normalization_is_merged_over_workers_as_over_replicas(tmp_path):
+    """Two workers are two replicas: each normalizes by its own rows, and what they have counted is
+    averaged for evaluation and checkpoint.
+    """
+    flags = ("--dataset=digits", "--model=resnet18", "--steps=4", "--log_every_steps=1",
+             "--optimizer=sgd")  # fmt: skip
+    reference = train_alone(
+        tmp_path / "alone", *flags, "--strategy=mirrored", "--virtual_devices=2"
+    )
+    run_dir = train(tmp_path / "run", 2, *flags)
+    arrays, expected = last_arrays(run_dir), last_arrays(reference)
+    assert any("moving" in name for name in arrays)
+    for name in expected:
+        np.testing.assert_allclose(arrays[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    ours, theirs = (read_json(each / "result.json") for each in (run_dir, reference))
+    assert ours["test_loss"] == pytest.approx(theirs["test_loss"], rel=1e-3)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """A long run of two workers that nothing interrupts."""
