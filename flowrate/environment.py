@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +73,20 @@ def num_gpus() -> int:
     return found if visible is None else min(found, len(visible.split(",")) if visible else 0)
 
 
-def available_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Returns the memory that can be used now without swapping, within the container's limit."""
+def available_memory_bytes(
+    cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Returns the memory that can be used now without swapping, within the limits that a container
+    or a cluster's job has.
+
+    Args:
+        cgroups: where the system shows control groups, of version 1 or 2.
+        membership: the file that says which of them this process is in.
+    """
     import psutil  # Only the cache's choice needs it; it would slow every usage error.
 
     available = psutil.virtual_memory().available
-    for folder, limit, used, reclaimable in (
-        (cgroup, "memory.max", "memory.current", "inactive_file"),
-        (
-            cgroup / "memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_inactive_file",
-        ),
-    ):
+    for folder, (limit, used, reclaimable) in _memory_cgroups(cgroups, membership):
         try:
             in_use = int(_read(folder / used))
             # Pages of files count as used, but are dropped when memory is asked for.
@@ -96,6 +96,28 @@ def available_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         except (OSError, ValueError):
             continue
     return max(0, available)
+
+
+def _memory_cgroups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Yields the memory control groups this process is in, inner ones first: folder and files."""
+    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    version_2 = ("memory.max", "memory.current", "inactive_file")
+    try:
+        lines = _read(membership).splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            base, names = cgroups / "memory", version_1
+        elif not controllers:
+            base, names = cgroups, version_2
+        else:
+            continue
+        # A container may see its own group as the root, and the path from outside.
+        parts = [part for part in Path(path).parts if part not in ("/", "..")]
+        for depth in range(len(parts), -1, -1):
+            yield base.joinpath(*parts[:depth]), names
 
 
 def describe_cpu() -> dict[str, Any]:

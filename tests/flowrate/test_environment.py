@@ -94,24 +94,34 @@ def test_memory_that_is_free_is_less_than_there_is():
 
 
 @pytest.mark.parametrize(
-    ("version", "limit", "used", "reclaimable"),
+    ("controllers", "folder", "limit", "used", "reclaimable"),
     [
-        (".", "memory.max", "memory.current", "inactive_file"),
-        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ("", ".", "memory.max", "memory.current", "inactive_file"),
+        ("cpu,memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+         "total_inactive_file"),
     ],
-)
-def test_memory_is_what_the_container_may_use(tmp_path, version, limit, used, reclaimable):
-    folder = tmp_path / version
-    folder.mkdir(exist_ok=True)
-    (folder / limit).write_text("1000000\n")
-    (folder / used).write_text("900000\n")
-    (folder / "memory.stat").write_text(f"anon 5\n{reclaimable} 300000\n")
+)  # fmt: skip
+@pytest.mark.parametrize("depth", ["", "slurm", "slurm/job_7"])
+def test_memory_is_what_the_job_may_use(
+    tmp_path, controllers, folder, limit, used, reclaimable, depth
+):
+    membership = tmp_path / "membership"
+    membership.write_text(f"5:devices:/other\n3:{controllers}:/slurm/job_7\n")
+    group = tmp_path / folder / depth
+    group.mkdir(parents=True, exist_ok=True)
+    (group / limit).write_text("1000000\n")
+    (group / used).write_text("900000\n")
+    (group / "memory.stat").write_text(f"anon 5\n{reclaimable} 300000\n")
+
+    def available() -> int:
+        return environment.available_memory_bytes(tmp_path, membership)
+
     # Cached files are given up when memory is asked for.
-    assert environment.available_memory_bytes(tmp_path) == 400_000
-    (folder / used).write_text("1500000\n")
-    assert environment.available_memory_bytes(tmp_path) == 0
-    (folder / limit).write_text("max\n")
-    assert environment.available_memory_bytes(tmp_path) > 2**20
+    assert available() == 400_000
+    (group / used).write_text("1500000\n")
+    assert available() == 0
+    (group / limit).write_text("max\n")
+    assert available() > 2**20
 
 
 def test_the_command_can_be_typed_again(facts):
