@@ -21,7 +21,7 @@ from trainer.cluster import Cluster
 
 _BEAT_SECONDS = 1.0
 # Of the other's beats: more than a busy machine or a slow network file system holds up.
-_SILENCE_SECONDS = 15.0
+_SILENCE_SECONDS = 20.0
 # Who has not looked for so long, held up itself, cannot say that another was silent.
 _BLINK_SECONDS = 5.0
 # For the others to say their last words, once TensorFlow has said that something is wrong.

@@ -202,7 +202,7 @@ def _rows_so_far(run_dir: Path) -> list[dict]:
     return read_json_lines(path) if path.exists() else []
 
 
-@pytest.mark.parametrize("signalled", [0, 1])
+@pytest.mark.parametrize("signalled", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_signal_to_one_worker_saves_all_at_one_step(undisturbed, tmp_path, signalled):
     run_dir = tmp_path / "run"
     workers = start_workers(run_dir, 2, *LONG)
@@ -219,7 +219,11 @@ def test_a_signal_to_one_worker_saves_all_at_one_step(undisturbed, tmp_path, sig
 
 @pytest.mark.parametrize(
     ("lost", "number"),
-    [(1, signal.SIGKILL), (0, signal.SIGKILL), pytest.param(1, signal.SIGSTOP)],
+    [
+        (1, signal.SIGKILL),
+        pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow),
+    ],
 )
 def test_a_lost_worker_is_named_and_the_others_leave(tmp_path, lost, number):
     run_dir = tmp_path / "run"
@@ -307,6 +311,7 @@ def processes_of(run_dir: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_launcher_restarts_all_after_a_loss(undisturbed, tmp_path):
     run_dir = tmp_path / "run"
     process = launch(run_dir, *LONG)
