@@ -182,9 +182,11 @@ def _training_examples(
         return _share_of(indices, global_batch_size, share)
 
     def dataset() -> tf.data.Dataset:
-        batches = example_index_dataset(start, num_examples, seed).batch(global_batch_size)
-        rows = share.rows(global_batch_size)
-        return _decode.map_in_order(batches, lambda indices: indices[rows]).unbatch()
+        indices = example_index_dataset(start, num_examples, seed)
+        if share == WHOLE:
+            return indices
+        batches, rows = indices.batch(global_batch_size), share.rows(global_batch_size)
+        return _decode.map_in_order(batches, lambda batch: batch[rows]).unbatch()
 
     return _Examples(of_block, dataset)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.case import BenchmarkCase
+from benchmarks.case import OURS, BenchmarkCase
 from benchmarks.suites._choice import Choice
 from benchmarks.suites._workloads import WORKLOADS, Workload
+from flowrate.environment import describe_cpu, num_gpus
+from trainer.precision import choose_precision
 
 TITLE = "the tutorials' workloads as whole commands, beside Keras fit, PyTorch and JAX"
 
@@ -36,15 +38,31 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
     return choice.select(
         case
         for workload in WORKLOADS
-        for case in (_ours(workload, choice), *_peers(workload, choice))
+        for case in (*_ours(workload, choice), *_peers(workload, choice))
     )
 
 
-def _ours(workload: Workload, choice: Choice) -> BenchmarkCase:
-    return BenchmarkCase(
-        suite=_SUITE, name=workload.name, kind="run",
-        flags=choice.data_flags(workload.flags), timeout_seconds=_TIMEOUT_SECONDS,
-    )  # fmt: skip
+def _ours(workload: Workload, choice: Choice) -> list[BenchmarkCase]:
+    contenders = {OURS: {}}
+    if _is_dense(workload) or _has_bfloat16_units():
+        # Elsewhere convolutions in bfloat16 are emulated, at a tenth of the speed.
+        contenders[f"{OURS}_bfloat16"] = {"precision": "mixed_bfloat16"}
+    return [
+        BenchmarkCase(
+            suite=_SUITE, name=workload.name, contender=name, kind="run",
+            flags=choice.data_flags({**workload.flags, **flags}), timeout_seconds=_TIMEOUT_SECONDS,
+        )
+        for name, flags in contenders.items()
+    ]  # fmt: skip
+
+
+def _is_dense(workload: Workload) -> bool:
+    return workload.flags["model"].startswith("mlp")
+
+
+def _has_bfloat16_units() -> bool:
+    on_cpu = choose_precision("auto", describe_cpu()["flags"], gpu_capability=None)
+    return num_gpus() > 0 or on_cpu.policy == "mixed_bfloat16"
 
 
 def _peers(workload: Workload, choice: Choice) -> list[BenchmarkCase]:
@@ -63,5 +81,5 @@ def _peers(workload: Workload, choice: Choice) -> list[BenchmarkCase]:
 
 
 def _part(workload: Workload, peer: str, full: bool) -> dict:
-    is_slow = peer in _SLOW_AT_CONVOLUTIONS and not workload.flags["model"].startswith("mlp")
+    is_slow = peer in _SLOW_AT_CONVOLUTIONS and not _is_dense(workload)
     return {"values": _PART} if (workload.is_long or is_slow) and not full else {}

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import peer_runs
 from benchmarks.records import PRIMARY_METRIC
-from benchmarks.suites import SUITES
+from benchmarks.suites import SUITES, tutorials
 from benchmarks.suites._choice import Choice
 from trainer.config import TrainConfig
 
@@ -50,10 +50,27 @@ def test_contenders_of_a_workload_do_the_same_work():
         groups.setdefault(case.name, []).append(case)
     assert len(groups) == 7
     for cases in groups.values():
-        assert len({str(case.flags) for case in cases}) == 1
+        flags = [{**case.flags, "precision": "as asked"} for case in cases]
+        assert all(each == flags[0] for each in flags)
         assert cases[0].contender == "flowrate"
-        assert len(cases) == 6
+        assert {case.contender for case in cases} - {"flowrate_bfloat16"} == {
+            "flowrate", "keras_fit", "torch_eager", "torch_compiled", "jax_scan", "jax_step",
+        }  # fmt: skip
         assert not any("values" in case.arguments for case in cases)
+
+
+@pytest.mark.parametrize("flags", [["avx2"], ["avx2", "amx_bf16"]])
+def test_bfloat16_beside_float32_where_it_is_not_emulated_for_hours(monkeypatch, flags):
+    monkeypatch.setattr(tutorials, "describe_cpu", lambda: {"flags": flags})
+    monkeypatch.setattr(tutorials, "num_gpus", lambda: 0)
+    found = {
+        case.name: case.flags["precision"]
+        for case in cases_of("tutorials")
+        if case.contender == "flowrate_bfloat16"
+    }
+    assert set(found.values()) == {"mixed_bfloat16"}
+    dense = {"fashion_mnist-mlp", "mnist-mlp16", "mnist-mlp64"}
+    assert set(found) == dense if "amx_bf16" not in flags else len(found) == 7
 
 
 def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
@@ -64,7 +81,7 @@ def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
     }
     assert ("flowers-flowers_cnn", "keras_fit") in parts
     assert ("mnist-cnn", "jax_scan") in parts
-    assert not any("mlp" in name or contender == "flowrate" for name, contender in parts)
+    assert not any("mlp" in name or "flowrate" in contender for name, contender in parts)
 
 
 def test_peers_without_augmentation_say_so_and_are_not_started(tmp_path):
