@@ -16,7 +16,9 @@ from benchmarks.suites import SUITES
 from flowrate import options
 from input_pipelines import DATASETS
 from models import MODELS
+from trainer import launch
 from trainer.config import TrainConfig
+from trainer.launch import LaunchConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -49,6 +51,16 @@ def test_every_command_parses(path):
         start = max(i for i, w in enumerate(words) if w.endswith(("trainer.main", "quickstart")))
         if "--help" not in words:
             assert isinstance(options.parse(TrainConfig, words[start:]), TrainConfig), line
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_launch_command_parses(path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).splitlines():
+        if line.startswith("scripts/launch"):
+            own, trainers = launch.split(shlex.split(line))
+            assert options.parse(LaunchConfig, own)
+            assert launch.complete(trainers)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

@@ -28,14 +28,14 @@ WITHOUT_TENSORFLOW = (
         ROOT / "benchmarks" / f"{name}.py"
         for name in ("main", "config", "case", "runner", "records", "statistics", "compare")
     ),
-    ROOT / "trainer" / "config.py",
-    ROOT / "trainer" / "plan.py",
-    ROOT / "trainer" / "main.py",
-    ROOT / "trainer" / "data.py",
-    ROOT / "trainer" / "run_dir.py",
-    ROOT / "trainer" / "session.py",
-    ROOT / "trainer" / "stop.py",
-)
+    *(
+        ROOT / "trainer" / f"{name}.py"
+        for name in (
+            "cluster", "config", "data", "follower", "launch", "main", "peers", "plan",
+            "preflight", "run_dir", "session", "stop", "worker",
+        )
+    ),
+)  # fmt: skip
 
 
 def python_files(package: str) -> list[Path]:

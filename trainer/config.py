@@ -11,9 +11,9 @@ from flowrate.options import option
 from input_pipelines import DATASETS, _augmentation_names
 from models import MODELS
 
-STRATEGIES = ("one_device", "mirrored")
+STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored")
 # TensorFlow's other strategies: known by name, so that asking for one gets a plain answer.
-LATER_STRATEGIES = ("multi_worker_mirrored", "parameter_server", "tpu")
+LATER_STRATEGIES = ("parameter_server", "tpu")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
 DEFAULT_EPOCHS = 10
 
@@ -65,7 +65,12 @@ class TrainConfig:
 
     strategy: str = option(
         "one_device", group=_DEVICES,
-        help=f"How replicas are made: {', '.join(STRATEGIES)} (one replica per GPU).",
+        help="How replicas are made: one_device; mirrored, one for each GPU; "
+        "multi_worker_mirrored, the same in each of several processes (scripts/launch, TF_CONFIG).",
+    )  # fmt: skip
+    bringup_timeout: int = option(
+        300, group=_DEVICES, lower_bound=1, upper_bound=86_400,
+        help="Seconds to wait for the other workers of multi_worker_mirrored.",
     )  # fmt: skip
     virtual_devices: int = option(
         0, group=_DEVICES, lower_bound=0, upper_bound=64,
@@ -213,8 +218,8 @@ class TrainConfig:
 # what is computed.
 CHANGEABLE_ON_RESUME = frozenset(
     {
-        "data_dir", "cache", "strategy", "virtual_devices", "steps_per_call", "run_dir", "resume",
-        "keep_checkpoints", "profile_steps",
+        "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "steps_per_call",
+        "run_dir", "resume", "keep_checkpoints", "profile_steps",
     }
 )  # fmt: skip
 
@@ -260,6 +265,10 @@ def _check_strategy(config: TrainConfig) -> None:
     if strategy not in STRATEGIES:
         near = options.nearest_name(strategy, STRATEGIES)
         raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
+    if strategy == "multi_worker_mirrored" and not config.run_dir:
+        raise ConfigError(
+            "--strategy=multi_worker_mirrored needs --run_dir=FOLDER, the same for all workers."
+        )
     if config.virtual_devices > 1:
         if strategy == "one_device":
             raise ConfigError(

@@ -52,14 +52,15 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
 def save_model(run: TrainingRun) -> None:
     """Writes model.keras, whole or not at all, with the weights it was evaluated with.
 
+    Of several workers the chief writes; the others take part in merging what each has counted.
+
     Raises:
         DiskError: it cannot be written.
     """
-    with (
-        written_whole(run.run_dir.path / "model.keras") as temporary,
-        run.state.weights_to_evaluate(),
-    ):
-        run.state.model.save(temporary)
+    with run.state.weights_to_evaluate():
+        if run.is_chief:
+            with written_whole(run.run_dir.path / "model.keras") as temporary:
+                run.state.model.save(temporary)
 
 
 def _evaluate_test(run: TrainingRun) -> dict[str, Any]:

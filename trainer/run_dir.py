@@ -65,7 +65,7 @@ class RunDir:
             ConfigError: the folder cannot be written, or another process uses it.
             RunDirError: it holds another run, or `--resume` forbids what is found.
         """
-        name = config.run_dir or _default_name(config)
+        name = config.run_dir or default_name(config)
         path = Path(os.path.expanduser(name)).absolute()
         self = cls(path, config.keep_checkpoints, tell)
         try:
@@ -147,6 +147,10 @@ class RunDir:
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         return checkpoint
 
+    def read_checkpoint(self, step: int) -> Checkpoint | None:
+        """Reads one checkpoint, as CheckpointStore.read does."""
+        return self.checkpoints.read(step)
+
     def append_metrics(self, kind: str, *rows: dict[str, Any]) -> None:
         """Appends rows of one kind to metrics.jsonl (docs/records.md)."""
         head = {"schema_version": METRICS_SCHEMA_VERSION, "kind": kind}
@@ -196,6 +200,10 @@ class RunDir:
     @property
     def native_log_path(self) -> Path:
         return self.path / "tensorflow.log"
+
+    @property
+    def traceback_path(self) -> Path:
+        return self.path / "traceback.txt"
 
     @property
     def metrics_path(self) -> Path:
@@ -254,7 +262,8 @@ class RunDir:
         raise RunDirError(f"{path} is damaged ({reason}); restore it or choose another --run_dir.")
 
 
-def _default_name(config: TrainConfig) -> str:
+def default_name(config: TrainConfig) -> str:
+    """Returns the folder of a run that names none: runs/DATASET-MODEL-DATE-TIME."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{config.dataset}-{config.model}".replace(":", "_").replace("/", "_")
     return os.path.join("runs", f"{name.removesuffix('-auto')}-{now}")

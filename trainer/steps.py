@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from flowrate.errors import DivergedError
 from trainer import randomness
+from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
 from trainer.jit import JitChoice
@@ -28,6 +29,8 @@ from trainer.state import TrainState
 # short enough that the progress bar moves and a signal is answered soon.
 _SECONDS_PER_CALL = 0.5
 _NUM_SHOWN_IMAGES = 16
+# See StepResults.metrics; what workers tell each other follows.
+_NUM_METRICS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,7 @@ class StepEngine:
         batches: where its examples come from.
         jit: whether XLA compiles the whole loop over steps, and how.
         total_steps: where the run ends.
+        agreement: what the workers act on together.
         profiler: is told of every call.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
             channels], as the model gets them.
@@ -99,6 +103,7 @@ class StepEngine:
         *,
         jit: JitChoice,
         total_steps: int,
+        agreement: Agreement,
         profiler: StepProfiler,
         show_images: Callable[[np.ndarray], None],
     ):
@@ -108,10 +113,12 @@ class StepEngine:
         self._schedule = schedule
         self.batches = batches
         self._total_steps = total_steps
+        self._agreement = agreement
         self._profiler = profiler
         self._weights = state.model.trainable_variables
         self._num_classes = state.model.output_shape[-1]
-        self._seconds_per_step: float | None = None
+        self._seconds_per_step: float | None = None  # as agreed
+        self._own_seconds_per_step = 0.0
         randomness.use_stateless_seeds(state.model)
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
@@ -142,7 +149,9 @@ class StepEngine:
     def graph_of_one_step(self) -> tf.Graph:
         """Returns the graph of a single step, for an analysis of its cost; one replica only."""
         step = tf.function(
-            lambda inputs: self._replica_step(inputs, tf.constant(0), tf.constant(0, tf.int64)),
+            lambda inputs: self._replica_step(
+                inputs, tf.constant(0), tf.constant(0, tf.int64), self._agreement.ballot()
+            ),
             autograph=False,
         )
         return step.get_concrete_function(self.batches.inputs()).graph
@@ -160,8 +169,9 @@ class StepEngine:
         num_steps = min(num_steps or self.batches.steps_per_block, self.batches.steps_per_block)
         started = time.perf_counter()
         self._train_steps(
-            inputs, tf.constant(0), tf.constant(num_steps), tf.constant(0, tf.int64)
-        ).numpy()
+            inputs, tf.constant(0), tf.constant(num_steps), tf.constant(0, tf.int64),
+            tf.constant(self._agreement.ballot()),
+        ).numpy()  # fmt: skip
         return time.perf_counter() - started
 
     def _call(self, first: int, num_steps: int, waited: float) -> StepResults:
@@ -178,12 +188,15 @@ class StepEngine:
             tf.constant(num_steps),
             # The block's first step, so that each step knows its number in the run.
             tf.constant(first - 1 - start, tf.int64),
+            tf.constant(self._agreement.ballot(self._own_seconds_per_step)),
         )
         metrics = metrics.numpy()[start : start + num_steps]
         seconds = time.perf_counter() - started
         self.batches.position += num_steps
-        self._seconds_per_step = 0.0 if is_warmup else seconds / num_steps
-        return StepResults(first, metrics, seconds, waited, is_warmup)
+        self._own_seconds_per_step = 0.0 if is_warmup else seconds / num_steps
+        agreed = self._agreement.count(metrics[-1, _NUM_METRICS:])
+        self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
+        return StepResults(first, metrics[:, :_NUM_METRICS], seconds, waited, is_warmup)
 
     def _steps_this_call(self, wanted: int) -> int:
         most = min(wanted, self.batches.steps_left)
@@ -193,14 +206,17 @@ class StepEngine:
             return most
         return max(1, min(most, int(_SECONDS_PER_CALL / self._seconds_per_step)))
 
-    def _train_steps_fn(self, inputs: Inputs, start, num_steps, first_step_of_block) -> tf.Tensor:
-        """Returns float32 [steps of the block, 4]; rows outside the call's steps are 0."""
+    def _train_steps_fn(
+        self, inputs: Inputs, start, num_steps, first_step_of_block, ballot
+    ) -> tf.Tensor:
+        """Returns float32 [steps of the block, 4 + ballot]; rows outside the call's steps are 0."""
         size = self.batches.steps_per_block
-        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[4])
+        width = _NUM_METRICS + ballot.shape[0]
+        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
         def one_step(position, metrics):
             step = first_step_of_block + tf.cast(position, tf.int64)
-            values = self._strategy.run(self._replica_step, args=(inputs, position, step))
+            values = self._strategy.run(self._replica_step, args=(inputs, position, step, ballot))
             # All replicas have the same sums.
             (values, *_) = self._strategy.experimental_local_results(values)
             return position + 1, metrics.write(position, values)
@@ -209,7 +225,7 @@ class StepEngine:
         _, metrics = tf.while_loop(lambda position, _: position < end, one_step, [start, metrics])
         return metrics.stack()
 
-    def _replica_step(self, inputs: Inputs, position, step) -> tf.Tensor:
+    def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
         images, labels, targets = self.batches.batch(inputs, position)
         targets = self._smooth(targets)
         model, optimizer = self._state.model, self._state.optimizer
@@ -231,16 +247,17 @@ class StepEngine:
         correct = tf.math.count_nonzero(
             tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
         )
-        *gradients, loss, correct = self._sum_over_replicas(
-            [*gradients, loss, tf.cast(correct, tf.float32)]
-        )
+        # Each replica brings its part of what its worker tells.
+        ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
+        sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
+        *gradients, sums = self._sum_over_replicas([*gradients, sums])
         logged = tf.cond(
             self._is_logged(step),
             lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
             lambda: tf.zeros([2]),
         )
         optimizer.apply(gradients, self._weights)
-        return tf.concat([[loss, correct], logged], axis=0)
+        return tf.concat([sums[:2], logged, sums[2:]], axis=0)
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         model = self._state.model

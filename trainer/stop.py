@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM and SIGINT mean save and leave, a second one means leave at once."""
+"""Being asked to stop: a first signal means save and leave, a second one means leave at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from types import FrameType
 
 from flowrate.errors import Preempted
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# SIGUSR1 is what Slurm can be told to send before the time is over.
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopRequest:

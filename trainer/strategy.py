@@ -7,6 +7,8 @@ from tensorflow.python.client import device_lib
 
 from flowrate.environment import available_memory_bytes
 from flowrate.errors import ConfigError
+from trainer.bringup import connect
+from trainer.cluster import Cluster
 from trainer.config import TrainConfig
 
 
@@ -33,15 +35,22 @@ def configure_devices(config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
+def build_strategy(config: TrainConfig, cluster: Cluster | None = None) -> tf.distribute.Strategy:
     """Returns the strategy: one replica per GPU, else one per (virtual) CPU device.
 
     A single replica gets TensorFlow's default strategy whatever was asked for: there is nothing to
     mirror, and the whole loop can then be compiled.
 
+    Args:
+        config: what was asked for.
+        cluster: the workers, where there are several; they are connected.
+
     Raises:
         ConfigError: an unknown strategy.
+        ClusterError: as bringup.connect does.
     """
+    if cluster:
+        return connect(cluster, config.bringup_timeout, config.virtual_devices)
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()
@@ -90,4 +99,9 @@ def _all_devices() -> list[tf.config.LogicalDevice]:
     return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
-_DEVICES = {"one_device": lambda: _all_devices()[:1], "mirrored": _all_devices}
+_DEVICES = {
+    "one_device": lambda: _all_devices()[:1],
+    "mirrored": _all_devices,
+    # Of a single worker: all the rest of the cluster is this process.
+    "multi_worker_mirrored": _all_devices,
+}

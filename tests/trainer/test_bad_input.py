@@ -50,9 +50,9 @@ FLAG_MISTAKES = """
 --model=mlp:3
     mlp takes no :NAME; use --model=mlp.
 --strategy=miror
-    choose from one_device, mirrored. Did you mean 'mirrored'?
+    choose from one_device, mirrored, multi_worker_mirrored. Did you mean 'mirrored'?
 --strategy=multi_worker_mirrored
-    --strategy=multi_worker_mirrored: not in this version; use one_device or mirrored.
+    --strategy=multi_worker_mirrored needs --run_dir=FOLDER, the same for all workers.
 --strategy=parameter_server
     --strategy=parameter_server: not in this version
 --strategy=tpu

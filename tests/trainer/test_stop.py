@@ -35,7 +35,7 @@ for line in sys.stdin:
 NOTHING = "stopped before the first step; there is nothing to save."
 AT_ONCE = "stopped by a second signal; what was done since the last checkpoint is lost."
 SAVED = "stopped after the last step; its state is saved in runs/here."
-NAMES = ["SIGTERM", "SIGINT"]
+NAMES = ["SIGTERM", "SIGINT", "SIGUSR1"]
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""Watches the other workers: each keeps `status/worker-N.json`, and who falls silent is named.
+
+TensorFlow's collectives end with an error some seconds after a worker is gone, or wait for ever
+where it has only stopped; neither says who it was, and why. The files lie in the run directory,
+which all workers see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flowrate.errors import PeerLost, Preempted
+from trainer.cluster import Cluster
+
+_BEAT_SECONDS = 1.0
+# Of the other's beats: more than a busy machine or a slow network file system holds up.
+_SILENCE_SECONDS = 20.0
+# Who has not looked for so long, held up itself, cannot say that another was silent.
+_BLINK_SECONDS = 5.0
+# For the others to say their last words, once TensorFlow has said that something is wrong.
+_LAST_WORDS_SECONDS = 5.0
+
+
+class PeerWatch:
+    """Tells the others that this worker lives, and ends it when one of them does not.
+
+    Args:
+        folder: `status` in the run directory.
+        cluster: the workers.
+        facts: what to tell of this worker: its phase and step.
+        give_up: called once, from the watching thread, with the error that names who is gone; it
+            must end the process: the main thread may be waiting for ever.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: Cluster,
+        facts: Callable[[], dict[str, Any]],
+        give_up: Callable[[PeerLost], None],
+    ):
+        self._folder = folder
+        self._cluster = cluster
+        self._facts = facts
+        self._give_up = give_up
+        self._beats = 0
+        self._ending: dict[str, Any] = {}
+        others = [index for index in range(cluster.num_workers) if index != cluster.index]
+        self._peers = {index: _Peer(self._path(index)) for index in others}
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write and to watch."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._beat()
+        self._thread.start()
+
+    def end(self, exit_code: int, error: str | None) -> None:
+        """Says how this worker ends; watches no longer."""
+        self._is_over.set()
+        self._ending = {"exit_code": exit_code, "error": error}
+        self._beat()
+
+    def find_lost(self, is_certain: bool) -> PeerLost | None:
+        """Returns who is gone, after TensorFlow has met an error; waits for last words.
+
+        Args:
+            is_certain: whether somebody must be gone; else None is an answer.
+        """
+        end = time.monotonic() + _LAST_WORDS_SECONDS
+        self._is_over.set()
+        while time.monotonic() < end:
+            if lost := self._lost(ends_well=(0,)):
+                return lost
+            time.sleep(_BEAT_SECONDS / 4)
+        silent = max(self._peers, key=lambda index: self._peers[index].silence_seconds)
+        return self._describe(silent, "TensorFlow lost the connection") if is_certain else None
+
+    def _run(self) -> None:
+        while not self._is_over.wait(_BEAT_SECONDS):
+            self._beat()
+            # A worker that has saved and left (143) leaves the others to save and leave.
+            lost = self._lost(ends_well=(0, Preempted.exit_code))
+            if lost and not self._is_over.is_set():
+                self._give_up(lost)
+                return
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._beats += 1
+            status = {
+                "worker": self._cluster.index, "address": self._cluster.address,
+                "host": platform.node(), "pid": os.getpid(), "beats": self._beats,
+                "time": time.time(), **self._facts(), **self._ending,
+            }  # fmt: skip
+            path = self._path(self._cluster.index)
+            temporary = path.with_suffix(".tmp")
+            try:
+                temporary.write_text(json.dumps(status))
+                temporary.replace(path)
+            except OSError:
+                pass  # A full disk is met, and told of, where it matters.
+
+    def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
+        for index, peer in self._peers.items():
+            status = peer.look()
+            exit_code = status.get("exit_code")
+            if exit_code in ends_well:
+                continue
+            if exit_code == PeerLost.exit_code:
+                return PeerLost(status.get("error"))  # It has found who was lost first.
+            if exit_code is not None:
+                return self._describe(index, f"it ended with status {exit_code}")
+            if peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS:
+                return self._describe(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+        return None
+
+    def _describe(self, index: int, what: str) -> PeerLost:
+        status = self._peers[index].status
+        words = status.get("error")
+        where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
+        said = f": {words}" if words else f" (last seen in {where})"
+        return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"worker-{index}.json"
+
+
+class _Peer:
+    """What is known of another worker by its file; clocks of other machines are not trusted."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        # What lies there from an earlier start of the run says nothing.
+        self._before = self._read()
+        self._looked = self._changed = time.monotonic()
+        self.status: dict[str, Any] = {}
+
+    @property
+    def has_been_seen(self) -> bool:
+        return bool(self.status)
+
+    @property
+    def silence_seconds(self) -> float:
+        return time.monotonic() - self._changed
+
+    def look(self) -> dict[str, Any]:
+        """Returns its newest status; empty where it has given none since this worker started."""
+        now = time.monotonic()
+        if now - self._looked > _BLINK_SECONDS:
+            self._changed = now
+        self._looked = now
+        status = self._read()
+        if status and status not in (self._before, self.status):
+            self.status = status
+            self._changed = now
+        return self.status
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            status = json.loads(self._path.read_text())
+            return status if isinstance(status, dict) else {}
+        except (OSError, ValueError):
+            return {}
