@@ -107,7 +107,7 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig):
+    for config in (RunConfig, CompareConfig, LaunchConfig):
         known |= {field.name for field, _, _ in options.described_fields(config)}
     # Of absl, TensorBoard and pytest-benchmark.
     known |= {"help", "flagfile", "logdir", "benchmark"}

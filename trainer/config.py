@@ -259,9 +259,8 @@ def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
 def _check_strategy(config: TrainConfig) -> None:
     strategy = config.strategy
     if strategy in LATER_STRATEGIES:
-        raise ConfigError(
-            f"--strategy={strategy}: not in this version; use {' or '.join(STRATEGIES)}."
-        )
+        known = f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}"
+        raise ConfigError(f"--strategy={strategy}: not in this version; use {known}.")
     if strategy not in STRATEGIES:
         near = options.nearest_name(strategy, STRATEGIES)
         raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")

@@ -50,7 +50,7 @@ REFUSED = {
     ),
     "unknown strategy": (
         {"strategy": "mirrord"},
-        "--strategy=mirrord: choose from one_device, mirrored. Did you mean 'mirrored'?",
+        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored. Did you mean 'mirrored'?",
     ),
     "epochs and steps": (
         {"epochs": 3, "steps": 40},
@@ -112,7 +112,10 @@ def test_refused(flags, message):
 
 @pytest.mark.parametrize("strategy", LATER_STRATEGIES)
 def test_strategies_of_later_versions_are_refused_by_name(strategy):
-    message = f"--strategy={strategy}: not in this version; use one_device or mirrored."
+    message = (
+        f"--strategy={strategy}: not in this version; use one_device, mirrored or "
+        "multi_worker_mirrored."
+    )
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         TrainConfig(strategy=strategy)
 
@@ -120,7 +123,7 @@ def test_strategies_of_later_versions_are_refused_by_name(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_strategy_and_optimizer_is_accepted(strategy, optimizer):
-    config = TrainConfig(strategy=strategy, optimizer=optimizer)
+    config = TrainConfig(strategy=strategy, optimizer=optimizer, run_dir="run")
     assert (config.strategy, config.optimizer) == (strategy, optimizer)
 
 
