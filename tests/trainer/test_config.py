@@ -50,7 +50,8 @@ REFUSED = {
     ),
     "unknown strategy": (
         {"strategy": "mirrord"},
-        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored. Did you mean 'mirrored'?",
+        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored. Did you mean "
+        "'mirrored'?",
     ),
     "epochs and steps": (
         {"epochs": 3, "steps": 40},
