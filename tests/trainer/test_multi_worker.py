@@ -146,8 +146,9 @@ def test_the_best_weights_are_taken_back_by_all(tmp_path):
     expected = read_json(train_alone(tmp_path / "alone", *flags) / "result.json")
     found = read_json(train(tmp_path / "run", 2, *flags) / "result.json")
     assert expected["global_step"] < 400
-    for name in ("global_step", "test_accuracy", "best_evaluation"):
-        assert found[name] == pytest.approx(expected[name], rel=1e-4), name
+    assert found["global_step"] == expected["global_step"]
+    assert found["best_evaluation"]["step"] == expected["best_evaluation"]["step"]
+    assert found["test_accuracy"] == pytest.approx(expected["test_accuracy"], abs=0.003)
 
 
 @pytest.mark.slow
