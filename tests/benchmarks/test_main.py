@@ -56,7 +56,7 @@ def test_help_and_list_need_no_tensorflow(capsys):
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert "tutorials: " in done.stdout
-    assert "    fashion_mnist-mlp  (flowrate, keras_fit, " in done.stdout
+    assert "    fashion_mnist-mlp  (flowrate, flowrate_bfloat16, keras_fit, " in done.stdout
 
 
 def test_a_small_measurement_from_end_to_end(tmp_path, capsys, monkeypatch):
