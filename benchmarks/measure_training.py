@@ -131,8 +131,10 @@ def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
 
 def _rate_beside(engine: Recorder) -> float | None:
     """Returns the rate of the bare step between the run's own calls; None where there was none."""
-    steps = sum(steps for steps, _ in engine.bare_samples)
-    return steps and steps / sum(seconds for _, seconds in engine.bare_samples)
+    if not engine.bare_samples:
+        return None
+    steps, seconds = map(sum, zip(*engine.bare_samples))
+    return steps / seconds
 
 
 def _labels(run: TrainingRun, data) -> dict[str, Any]:

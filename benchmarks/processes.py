@@ -13,7 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from flowrate.environment import available_memory_bytes
+from flowrate.environment import (
+    available_memory_bytes,
+    num_out_of_memory_kills,
+    total_memory_bytes,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 # When less than this share of the memory is left, the process is stopped: sooner or later the
@@ -37,6 +41,7 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
     machine without memory.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    kills_before = num_out_of_memory_kills()
     # A session of its own: what it started goes with it.
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -61,6 +66,8 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
         held = f"{watch.largest_bytes / 2**30:.1f} GiB"
         return Failure("out_of_memory", f"stopped with {held} held and none left on the machine")
     if process.returncode == -signal.SIGKILL:
+        if num_out_of_memory_kills() > kills_before:
+            return Failure("out_of_memory", "killed by the system, which had no memory left")
         return Failure("failed", "killed by signal 9, from outside")
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     said = lines[-1] if lines else "nothing was said"
@@ -77,7 +84,7 @@ class _MemoryWatch:
     def __init__(self, process: subprocess.Popen):
         self.largest_bytes = 0
         self._process = process
-        self._reserve_bytes = _MEMORY_RESERVE * psutil.virtual_memory().total
+        self._reserve_bytes = _MEMORY_RESERVE * total_memory_bytes()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory watch", daemon=True)
         self._thread.start()

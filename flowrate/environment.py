@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -96,6 +97,37 @@ def available_memory_bytes(
         except (OSError, ValueError):
             continue
     return max(0, available)
+
+
+def total_memory_bytes(
+    cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Returns the memory of the machine, or of the container or job where that has less.
+
+    Args:
+        cgroups, membership: as for `available_memory_bytes`.
+    """
+    import psutil
+
+    total = psutil.virtual_memory().total
+    for folder, (limit, _, _) in _memory_cgroups(cgroups, membership):
+        with contextlib.suppress(OSError, ValueError):  # "max": no limit
+            total = min(total, int(_read(folder / limit)))
+    return total
+
+
+def num_out_of_memory_kills() -> int:
+    """Returns how many processes the system has killed for memory since it started, in jobs and
+    containers with a limit of their own too; 0 where it does not say.
+
+    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html (memory.events) and mm/vmstat.c.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in _read("/proc/vmstat").splitlines():
+            name, _, number = line.partition(" ")
+            if name == "oom_kill":
+                return int(number)
+    return 0
 
 
 def _memory_cgroups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:

@@ -149,7 +149,8 @@ def evaluation_blocks(
             "weights": tf.reshape(weights, lead),
         }
 
-    yield from _blocks(source, image_shape, num_blocks, _Examples(of_block, dataset), finish)
+    wanted = _Examples(len(offsets), of_block, dataset)
+    yield from _blocks(source, image_shape, num_blocks, wanted, finish)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,10 +158,12 @@ class _Examples:
     """Which examples the blocks hold.
 
     Attributes:
+        per_block: how many a block holds.
         of_block: the number of a block -> its examples' indices, int64 [n].
         dataset: makes the dataset of the indices of all blocks, one after the other.
     """
 
+    per_block: int
     of_block: Callable[[int], np.ndarray]
     dataset: Callable[[], tf.data.Dataset]
 
@@ -188,7 +191,8 @@ def _training_examples(
         batches, rows = indices.batch(global_batch_size), share.rows(global_batch_size)
         return _decode.map_in_order(batches, lambda batch: batch[rows]).unbatch()
 
-    return _Examples(of_block, dataset)
+    per_block = steps_per_block * share.num_rows(global_batch_size)
+    return _Examples(per_block, of_block, dataset)
 
 
 def _share_of(indices: np.ndarray, global_batch_size: int, share: Share) -> np.ndarray:
@@ -235,7 +239,7 @@ def _file_blocks(source, image_shape, num_blocks, wanted, finish):
         wanted.dataset(),
         lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
         num_parallel_calls=num_cpus(),
-    ).batch(len(wanted.of_block(0)), drop_remainder=True)
+    ).batch(wanted.per_block, drop_remainder=True)
     pairs = tf.data.Dataset.zip(tf.data.Dataset.range(num_blocks), images)
     dataset = _decode.map_in_order(pairs, lambda block, examples: finish(block, *examples))
     return dataset.prefetch(_PREFETCHED_BLOCKS).with_options(_decode.decoding_options())

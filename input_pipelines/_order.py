@@ -12,6 +12,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from input_pipelines._decode import map_in_order
+
 
 def example_indices(first: int, last: int, num_examples: int, seed: int) -> np.ndarray:
     """Returns which examples stand at the positions `first` to `last` (exclusive) of the run.
@@ -43,8 +45,7 @@ def example_index_dataset(first: int, num_examples: int, seed: int) -> tf.data.D
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     # The next epoch is made while one is read.
-    rest_of = tf.autograph.experimental.do_not_convert(rest_of)
-    return epochs.map(rest_of).prefetch(1).unbatch()
+    return map_in_order(epochs, rest_of).prefetch(1).unbatch()
 
 
 def epoch_order(epoch: int | tf.Tensor, num_examples: int, seed: int) -> np.ndarray | tf.Tensor:

@@ -35,16 +35,17 @@ _TIMEOUT_SECONDS = 4 * 3600
 
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases, contenders of one workload next to each other."""
+    has_units = _has_bfloat16_units()
     return choice.select(
         case
         for workload in WORKLOADS
-        for case in (*_ours(workload, choice), *_peers(workload, choice))
+        for case in (*_ours(workload, choice, has_units), *_peers(workload, choice))
     )
 
 
-def _ours(workload: Workload, choice: Choice) -> list[BenchmarkCase]:
+def _ours(workload: Workload, choice: Choice, has_bfloat16_units: bool) -> list[BenchmarkCase]:
     contenders = {OURS: {}}
-    if _is_dense(workload) or _has_bfloat16_units():
+    if _is_dense(workload) or has_bfloat16_units:
         # Elsewhere convolutions in bfloat16 are emulated, at a tenth of the speed.
         contenders[f"{OURS}_bfloat16"] = {"precision": "mixed_bfloat16"}
     return [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -156,7 +157,7 @@ def test_a_process_that_ends_badly_gives_its_reason(process):
 def test_a_process_that_uses_up_the_memory_is_stopped(process, monkeypatch):
     me = psutil.Process()
     # A machine of its own: what others take and give back meanwhile is not seen.
-    room = processes._MEMORY_RESERVE * psutil.virtual_memory().total + 2**30
+    room = processes._MEMORY_RESERVE * processes.total_memory_bytes() + 2**30
 
     def left() -> float:
         return room - sum(child.memory_info().rss for child in me.children(recursive=True))
@@ -168,6 +169,41 @@ def test_a_process_that_uses_up_the_memory_is_stopped(process, monkeypatch):
     assert re.fullmatch(
         r"stopped with [1-4]\.\d GiB held and none left on the machine", row["error"]
     )
+
+
+@pytest.fixture
+def small_machine() -> Iterator[str]:
+    """Yields shell words after which a command has 512 MB of memory: a control group."""
+    root = Path("/sys/fs/cgroup/memory")
+    if not os.access(root / "cgroup.procs", os.W_OK):
+        pytest.skip("this machine lets no control group of version 1 be made")
+    group = root / f"flowrate-test-{os.getpid()}"
+    group.mkdir()
+    (group / "memory.limit_in_bytes").write_text(str(512 * 2**20))
+    yield f"echo $$ > {group}/cgroup.procs"
+    group.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("megabytes_a_time", "reason"),
+    [(4, "stopped with 0.5 GiB held and none left"), (4096, "killed by the system")],
+    ids=["slowly", "at once"],
+)
+def test_a_real_shortage_is_told_as_one(small_machine, megabytes_a_time, reason):
+    grow = (
+        "import time\nheld = []\n"
+        f"while True: held.append(b'x' * ({megabytes_a_time} * 2**20)); time.sleep(0.05)"
+    )
+    measure = (
+        "import sys; from benchmarks import processes;"
+        f"failure = processes.run_to_end([sys.executable, '-c', {grow!r}], 60);"
+        "print(failure.status, failure.error)"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'{small_machine}; exec "$@"', "sh", sys.executable, "-c", measure],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("out_of_memory " + reason), done.stderr
 
 
 def test_a_process_that_hangs_is_killed_with_what_it_started(process, tmp_path):

@@ -118,10 +118,12 @@ def test_memory_is_what_the_job_may_use(
 
     # Cached files are given up when memory is asked for.
     assert available() == 400_000
+    assert environment.total_memory_bytes(tmp_path, membership) == 1_000_000
     (group / used).write_text("1500000\n")
     assert available() == 0
     (group / limit).write_text("max\n")
     assert available() > 2**20
+    assert environment.total_memory_bytes(tmp_path, membership) == psutil.virtual_memory().total
 
 
 def test_the_command_can_be_typed_again(facts):

@@ -154,11 +154,11 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
     ("dataset", "parts", "floor"),
     [
         ("mnist", ("mnist",), 0.9),
-        pytest.param("flowers", ("flower_photos",), 0.3, marks=pytest.mark.slow),
+        pytest.param("flowers", ("flower_photos",), 0.5, marks=pytest.mark.slow),
     ],
 )
 def test_real_data(trainer_main, shared_data, tmp_path, dataset, parts, floor):
-    steps = {"mnist": 250, "flowers": 40}[dataset]
+    steps = {"mnist": 250, "flowers": 184}[dataset]  # Two epochs of flowers: 0.58 to 0.63.
     done = trainer_main(
         f"--dataset={dataset}", f"--data_dir={shared_data(*parts)}", f"--steps={steps}",
         "--strategy=mirrored", "--run_dir=run",
