@@ -50,6 +50,7 @@ class RunConfig:
         3.0, group=_HOW, lower_bound=0.1, upper_bound=3600,
         help="How long a rate is measured, after warm-up.",
     )  # fmt: skip
+    dry_run: bool = option(False, group=_HOW, help="Say what would be measured; measure nothing.")
     strict: bool = option(
         False, group=_HOW, help="Stop where something else used the machine meanwhile."
     )

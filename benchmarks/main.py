@@ -61,6 +61,10 @@ def _run(words: list[str]) -> int:
             f"--suite={config.suite} has no case of these --models, --datasets and --contenders; "
             "see `list`."
         )
+    if config.dry_run:
+        for case in cases:
+            _say(f"{case.name} {case.contender}")
+        return 0
     from benchmarks.runner import Runner
 
     runner = Runner(

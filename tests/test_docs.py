@@ -19,6 +19,9 @@ from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
 from trainer.launch import LaunchConfig
+from trainer.submit import main as submit
+from trainer.submit.config import SubmitConfig
+from trainer.submit.job import plan_job
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -34,7 +37,10 @@ def commands(path: Path) -> list[str]:
 def benchmark_commands(path: Path) -> list[list[str]]:
     """The words after `benchmarks.main` of each line that runs it."""
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
-    lines = [line for line in "\n".join(blocks).splitlines() if "benchmarks.main" in line]
+    lines = [
+        line for line in "\n".join(blocks).splitlines()
+        if "benchmarks.main" in line and "scripts/submit" not in line
+    ]  # fmt: skip
     return [shlex.split(line.partition("benchmarks.main")[2], comments=True) for line in lines]
 
 
@@ -61,6 +67,18 @@ def test_every_launch_command_parses(path):
             own, trainers = launch.split(shlex.split(line))
             assert options.parse(LaunchConfig, own)
             assert launch.complete(trainers)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_submit_command_parses(path, tmp_path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["scripts/submit"] or words[1] in ("status", "logs", "cancel"):
+            continue
+        own, programs = submit.split(words)
+        config = options.parse(SubmitConfig, own)
+        assert plan_job(config, programs, tmp_path).tasks, line
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
@@ -107,10 +125,11 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig, LaunchConfig):
+    for config in (RunConfig, CompareConfig, LaunchConfig, SubmitConfig):
         known |= {field.name for field, _, _ in options.described_fields(config)}
     # Of absl, TensorBoard and pytest-benchmark.
     known |= {"help", "flagfile", "logdir", "benchmark"}
+    known |= {"follow", "sbatch"}  # Of `scripts/submit logs`; of Slurm.
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
         assert flag in known, flag
 

@@ -31,10 +31,11 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "cluster", "config", "data", "follower", "launch", "main", "peers", "plan",
-            "preflight", "run_dir", "session", "stop", "worker",
+            "attempt", "cluster", "config", "data", "follower", "launch", "main", "peers", "plan",
+            "preflight", "rendezvous", "run_dir", "session", "stop", "stragglers", "worker",
         )
     ),
+    *sorted((ROOT / "trainer" / "submit").glob("*.py")),
 )  # fmt: skip
 
 

@@ -1,18 +1,16 @@
 """Brings the workers of a run together, within a bound, or says who is missing.
 
 TensorFlow's strategy waits for all workers when it is made, for as long as it takes, without a word
-and without letting another thread run. So the workers first find each other here: each listens at
-its own address until it has seen all the others listen. Only then is the strategy made.
+and without letting another thread run. So the workers first find each other (trainer/rendezvous.py);
+only then is the strategy made.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from unittest import mock
 
@@ -21,9 +19,8 @@ from tensorflow.python.distribute import collective_all_reduce_strategy
 
 from flowrate.errors import ClusterError
 from trainer.cluster import Cluster
-from trainer.preflight import is_listening, listen
+from trainer.rendezvous import wait_for_all
 
-_LOOK_SECONDS = 0.25
 # Ends a process that waits in TensorFlow for a worker that was there and is no more: its own
 # threads cannot. SIGKILL gives status 137: try again.
 _GUARD = """
@@ -70,36 +67,6 @@ def connect(
         except tf.errors.OpError as error:
             reason = " ".join(error.message.split())[:200]
             raise ClusterError(f"the workers could not be connected: {reason}.") from None
-
-
-def wait_for_all(cluster: Cluster, timeout_seconds: float) -> None:
-    """Waits until every worker has been seen to listen.
-
-    Raises:
-        ClusterError: the time is over; names who is missing.
-    """
-    end = time.monotonic() + timeout_seconds
-    missing = [index for index in range(cluster.num_workers) if index != cluster.index]
-    with listen(cluster.address) as server:
-        while missing:
-            # Who has seen all closes this and opens TensorFlow's: seen once is seen.
-            missing = [index for index in missing if not is_listening(cluster.addresses[index])]
-            _hang_up(server)
-            if missing and time.monotonic() > end:
-                who = ", ".join(map(cluster.describe, missing))
-                raise ClusterError(
-                    f"waited {timeout_seconds:.0f} s for {cluster.num_workers} workers: {who} did "
-                    "not answer; start all workers, and let them reach each other."
-                )
-            if missing:
-                time.sleep(_LOOK_SECONDS)
-
-
-def _hang_up(server: socket.socket) -> None:
-    """Takes the connections of those who only looked."""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            server.accept()[0].close()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -20,9 +21,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
+from trainer.attempt import Attempt
 from trainer.config import TrainConfig
 from trainer.run_dir import default_name
 
@@ -89,12 +93,14 @@ class _Launch:
         self._run_dir = run_dir
         self._processes: list[subprocess.Popen] = []
         self._signals = 0
+        self._attempt = Attempt()
 
     def run(self) -> int:
         """Starts the workers, again where that may help; returns the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
         for attempt in range(self._config.max_restarts + 1):
+            self._attempt = Attempt(_job_name(), (attempt,))
             failure = self._run_once()
             if failure is None:
                 return 0
@@ -138,7 +144,10 @@ class _Launch:
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         return subprocess.Popen(
             [sys.executable, "-m", "trainer.main", *self._flags],
-            env={**os.environ, "TF_CONFIG": json.dumps(config)},
+            env={
+                **os.environ, "TF_CONFIG": json.dumps(config),
+                "FLOWRATE_ATTEMPT": str(self._attempt),
+            },
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace",
             # A session of its own: Ctrl-C is ours to pass on, and what it started goes with it.
@@ -231,6 +240,12 @@ def complete(flags: list[str]) -> tuple[list[str], Path]:
     flags = [*flags, name + _STRATEGY]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
     return flags, Path(config.run_dir).expanduser().absolute()
+
+
+def _job_name() -> str:
+    """Returns a name that no other launcher has, on whatever machine."""
+    began = psutil.Process().create_time()
+    return f"scripts/launch {os.getpid()} on {platform.node()} since {began:.2f}"
 
 
 def _free_ports(count: int) -> list[int]:

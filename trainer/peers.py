@@ -10,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flowrate.errors import PeerLost, Preempted
+from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
+from trainer.attempt import Attempt, find_attempt
 from trainer.cluster import Cluster
+from trainer.stragglers import StragglerWatch
 
 _BEAT_SECONDS = 1.0
 # Of the other's beats: more than a busy machine or a slow network file system holds up.
@@ -26,6 +29,7 @@ _SILENCE_SECONDS = 20.0
 _BLINK_SECONDS = 5.0
 # For the others to say their last words, once TensorFlow has said that something is wrong.
 _LAST_WORDS_SECONDS = 5.0
+_TAKEN_OVER = "a later start of this run ({}) has taken over; this worker leaves without writing."
 
 
 class PeerWatch:
@@ -44,16 +48,20 @@ class PeerWatch:
         folder: Path,
         cluster: Cluster,
         facts: Callable[[], dict[str, Any]],
-        give_up: Callable[[PeerLost], None],
+        give_up: Callable[[FlowrateError], None],
     ):
         self._folder = folder
         self._cluster = cluster
         self._facts = facts
         self._give_up = give_up
+        self._attempt = find_attempt(os.environ)
         self._beats = 0
         self._ending: dict[str, Any] = {}
         others = [index for index in range(cluster.num_workers) if index != cluster.index]
-        self._peers = {index: _Peer(self._path(index)) for index in others}
+        self._peers = {index: _Peer(self._path(index), self._attempt) for index in others}
+        self._stragglers = StragglerWatch(
+            cluster.describe, lambda line: print(f"warning: {line}", file=sys.stderr, flush=True)
+        )
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
@@ -87,20 +95,38 @@ class PeerWatch:
 
     def _run(self) -> None:
         while not self._is_over.wait(_BEAT_SECONDS):
+            if later := self._later_attempt():
+                self._give_up(ClusterError(_TAKEN_OVER.format(later)))
+                return
             self._beat()
             # A worker that has saved and left (143) leaves the others to save and leave.
             lost = self._lost(ends_well=(0, Preempted.exit_code))
             if lost and not self._is_over.is_set():
                 self._give_up(lost)
                 return
+            if self._cluster.is_chief:
+                self._look_for_stragglers()
+
+    def _look_for_stragglers(self) -> None:
+        pace = {index: peer.status for index, peer in self._peers.items()}
+        pace[self._cluster.index] = self._facts()
+        name = "busy_seconds_per_step"
+        self._stragglers.look({i: each[name] for i, each in pace.items() if each.get(name)})
+
+    def _later_attempt(self) -> Attempt | None:
+        """Returns the later start of this run that writes this worker's status now, if any."""
+        status = _read(self._path(self._cluster.index))
+        found = Attempt.parse(str(status.get("attempt", "")))
+        return found if self._attempt.is_before(found) else None
 
     def _beat(self) -> None:
         with self._lock:
             self._beats += 1
             status = {
                 "worker": self._cluster.index, "address": self._cluster.address,
-                "host": platform.node(), "pid": os.getpid(), "beats": self._beats,
-                "time": time.time(), **self._facts(), **self._ending,
+                "attempt": str(self._attempt), "host": platform.node(), "pid": os.getpid(),
+                "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+                "beats": self._beats, "time": time.time(), **self._facts(), **self._ending,
             }  # fmt: skip
             path = self._path(self._cluster.index)
             temporary = path.with_suffix(".tmp")
@@ -138,10 +164,11 @@ class PeerWatch:
 class _Peer:
     """What is known of another worker by its file; clocks of other machines are not trusted."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, attempt: Attempt):
         self._path = path
+        self._attempt = str(attempt)
         # What lies there from an earlier start of the run says nothing.
-        self._before = self._read()
+        self._before = _read(path)
         self._looked = self._changed = time.monotonic()
         self.status: dict[str, Any] = {}
 
@@ -159,15 +186,18 @@ class _Peer:
         if now - self._looked > _BLINK_SECONDS:
             self._changed = now
         self._looked = now
-        status = self._read()
-        if status and status not in (self._before, self.status):
+        status = _read(self._path)
+        is_new = status not in ({}, self._before, self.status)
+        # A worker of an earlier start, on a node that was cut off, may write there too.
+        if is_new and status.get("attempt") == self._attempt:
             self.status = status
             self._changed = now
         return self.status
 
-    def _read(self) -> dict[str, Any]:
-        try:
-            status = json.loads(self._path.read_text())
-            return status if isinstance(status, dict) else {}
-        except (OSError, ValueError):
-            return {}
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        status = json.loads(path.read_text())
+        return status if isinstance(status, dict) else {}
+    except (OSError, ValueError):
+        return {}

@@ -14,8 +14,6 @@ import psutil
 from flowrate.errors import ClusterError
 from trainer.cluster import Cluster
 
-_CONNECT_SECONDS = 2.0
-
 
 def check_ready(cluster: Cluster) -> None:
     """Checks this worker's own address and port, and the names of the others.
@@ -23,7 +21,7 @@ def check_ready(cluster: Cluster) -> None:
     Raises:
         ClusterError: what is wrong, and with which address.
     """
-    host, port = _split(cluster.address)
+    host, port = split_address(cluster.address)
     _check_resolves(cluster, cluster.index)
     _check_port_is_free(host, port)
     # A pod's name is known only once the pod runs; the bring-up waits for it.
@@ -32,35 +30,14 @@ def check_ready(cluster: Cluster) -> None:
             _check_resolves(cluster, index)
 
 
-def is_listening(address: str) -> bool:
-    """Returns whether something accepts connections at host:port."""
-    try:
-        with socket.create_connection(_split(address), timeout=_CONNECT_SECONDS):
-            return True
-    except OSError:
-        return False
-
-
-def listen(address: str) -> socket.socket:
-    """Returns a socket that listens at the port of an address, on all interfaces as TensorFlow.
-
-    Raises:
-        OSError: the port cannot be had.
-    """
-    server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("0.0.0.0", _split(address)[1]))
-        server.listen(128)
-        server.setblocking(False)
-    except OSError:
-        server.close()
-        raise
-    return server
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port of `host:port` or `[host]:port`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _check_resolves(cluster: Cluster, index: int) -> None:
-    host, _ = _split(cluster.addresses[index])
+    host, _ = split_address(cluster.addresses[index])
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
@@ -73,7 +50,10 @@ def _check_resolves(cluster: Cluster, index: int) -> None:
 
 def _check_port_is_free(host: str, port: int) -> None:
     try:
-        listen(f"{host}:{port}").close()
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("0.0.0.0", port))
+            server.listen()
     except OSError as error:
         reason = (
             f"is in use{_user_of(port)}" if error.errno == errno.EADDRINUSE
@@ -94,8 +74,3 @@ def _user_of(port: int) -> str:
     except psutil.Error:
         pass
     return ""
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)

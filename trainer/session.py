@@ -75,7 +75,7 @@ def start(
     if worker:
         # TensorFlow takes SIGTERM for itself when it connects workers.
         stop.install()
-        worker.watch_progress(run.state)
+        worker.watch_progress(run.state, run.engine)
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
     return run, data

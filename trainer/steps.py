@@ -29,7 +29,7 @@ from trainer.state import TrainState
 # short enough that the progress bar moves and a signal is answered soon.
 _SECONDS_PER_CALL = 0.5
 _NUM_SHOWN_IMAGES = 16
-# See StepResults.metrics; what workers tell each other follows.
+# See StepResults.metrics; what workers tell each other follows, then the seconds of the exchange.
 _NUM_METRICS = 4
 
 
@@ -43,6 +43,8 @@ class StepResults:
             norm of the gradient and the learning rate, else 0.
         seconds: wall time of the call.
         input_wait_seconds: time spent waiting for its examples, before the call.
+        exchange_seconds: of several workers, the time within the call from this worker's gradients
+            being ready to the sum over all: the exchange, and the wait for the slowest.
         is_warmup: tracing and compiling fell into this call.
     """
 
@@ -51,6 +53,7 @@ class StepResults:
     seconds: float
     input_wait_seconds: float
     is_warmup: bool
+    exchange_seconds: float = 0.0
 
     @property
     def num_steps(self) -> int:
@@ -74,6 +77,7 @@ class StepResults:
                 metrics=self.metrics[first - self.first : last - self.first + 1],
                 seconds=self.seconds * share,
                 input_wait_seconds=self.input_wait_seconds * share,
+                exchange_seconds=self.exchange_seconds * share,
             )
             first = last + 1
 
@@ -92,6 +96,10 @@ class StepEngine:
         profiler: is told of every call.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
             channels], as the model gets them.
+
+    Attributes:
+        busy_seconds_per_step: of several workers, the time of a step of the last call without the
+            exchange with the others; None before there is one.
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class StepEngine:
         self._num_classes = state.model.output_shape[-1]
         self._seconds_per_step: float | None = None  # as agreed
         self._own_seconds_per_step = 0.0
+        self.busy_seconds_per_step: float | None = None
         randomness.use_stateless_seeds(state.model)
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
@@ -194,9 +203,15 @@ class StepEngine:
         seconds = time.perf_counter() - started
         self.batches.position += num_steps
         self._own_seconds_per_step = 0.0 if is_warmup else seconds / num_steps
-        agreed = self._agreement.count(metrics[-1, _NUM_METRICS:])
+        metrics, told, exchange = np.split(
+            metrics, [_NUM_METRICS, _NUM_METRICS + len(self._agreement.ballot())], axis=1
+        )
+        agreed = self._agreement.count(told[-1])
         self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
-        return StepResults(first, metrics[:, :_NUM_METRICS], seconds, waited, is_warmup)
+        exchange_seconds = float(exchange.sum())
+        if self._agreement.num_workers > 1 and not is_warmup:
+            self.busy_seconds_per_step = (seconds - exchange_seconds) / num_steps
+        return StepResults(first, metrics, seconds, waited, is_warmup, exchange_seconds)
 
     def _steps_this_call(self, wanted: int) -> int:
         most = min(wanted, self.batches.steps_left)
@@ -209,15 +224,19 @@ class StepEngine:
     def _train_steps_fn(
         self, inputs: Inputs, start, num_steps, first_step_of_block, ballot
     ) -> tf.Tensor:
-        """Returns float32 [steps of the block, 4 + ballot]; rows outside the call's steps are 0."""
+        """Returns float32 [steps of the block, columns]; rows outside the call's steps are 0.
+
+        Columns are those of StepResults.metrics and, of several workers, the sum of all ballots
+        and this worker's seconds of exchange.
+        """
         size = self.batches.steps_per_block
-        width = _NUM_METRICS + ballot.shape[0]
+        width = _NUM_METRICS + ballot.shape[0] + (self._agreement.num_workers > 1)
         metrics = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
         def one_step(position, metrics):
             step = first_step_of_block + tf.cast(position, tf.int64)
             values = self._strategy.run(self._replica_step, args=(inputs, position, step, ballot))
-            # All replicas have the same sums.
+            # All replicas have the same sums; the time is that of the first.
             (values, *_) = self._strategy.experimental_local_results(values)
             return position + 1, metrics.write(position, values)
 
@@ -250,14 +269,14 @@ class StepEngine:
         # Each replica brings its part of what its worker tells.
         ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
         sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
-        *gradients, sums = self._sum_over_replicas([*gradients, sums])
+        (*gradients, sums), exchange_seconds = self._exchange([*gradients, sums])
         logged = tf.cond(
             self._is_logged(step),
             lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
             lambda: tf.zeros([2]),
         )
         optimizer.apply(gradients, self._weights)
-        return tf.concat([sums[:2], logged, sums[2:]], axis=0)
+        return tf.concat([sums[:2], logged, sums[2:], exchange_seconds], axis=0)
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         model = self._state.model
@@ -282,6 +301,17 @@ class StepEngine:
             # A gradient that overflows is not applied: the optimizer lowers the scale instead.
             norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         return norm
+
+    def _exchange(self, tensors: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns the sums over all replicas, and of several workers the seconds that took, [1]."""
+        if self._agreement.num_workers == 1:
+            return self._sum_over_replicas(tensors), tf.zeros([0])
+        with tf.control_dependencies(tensors):
+            started = tf.timestamp()
+        sums = self._sum_over_replicas(tensors)
+        with tf.control_dependencies(sums):
+            seconds = tf.timestamp() - started
+        return sums, tf.cast(seconds, tf.float32)[tf.newaxis]
 
     def _sum_over_replicas(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         if self._strategy.num_replicas_in_sync == 1:

@@ -18,6 +18,7 @@ from trainer.run_dir import RunDir
 if TYPE_CHECKING:
     from trainer.clock import PhaseClock
     from trainer.state import TrainState
+    from trainer.steps import StepEngine
     from trainer.team import Team
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
@@ -46,6 +47,7 @@ class Worker:
         self.cluster = cluster
         self._clock: PhaseClock | None = None
         self._state: TrainState | None = None
+        self._engine: StepEngine | None = None
         self._watch = PeerWatch(run_dir.path / "status", cluster, self._facts, give_up)
 
     def start(self, clock: PhaseClock) -> None:
@@ -67,9 +69,9 @@ class Worker:
             )
         return Team(self.cluster, strategy.build_strategy(config, self.cluster))
 
-    def watch_progress(self, state: TrainState) -> None:
-        """From now on the others are told of the step."""
-        self._state = state
+    def watch_progress(self, state: TrainState, engine: StepEngine) -> None:
+        """From now on the others are told of the step, and of this worker's pace."""
+        self._state, self._engine = state, engine
 
     def explain(self, error: Exception) -> PeerLost | None:
         """Returns which worker's end an error of TensorFlow's comes from; None for other errors."""
@@ -86,6 +88,7 @@ class Worker:
         return {
             "phase": self._clock.current if self._clock else "start",
             "step": self._state.progress.step if self._state else 0,
+            "busy_seconds_per_step": self._engine and self._engine.busy_seconds_per_step,
         }
 
 

@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrate.errors import ConfigError, DataError, DiskError, DivergedError, Preempted, RunDirError
+from flowrate.errors import (
+    ClusterError,
+    ConfigError,
+    DataError,
+    DiskError,
+    DivergedError,
+    Preempted,
+    RunDirError,
+)
 from flowrate.records import read_json, read_json_lines
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
 from trainer.progress import Progress
@@ -128,6 +136,54 @@ def test_a_refused_process_leaves_no_trace(holder, open_run, tmp_path):
         open_run()
     assert (tmp_path / "run" / "lock").read_text() == before
     assert os.listdir(tmp_path / "run") == ["lock"]
+
+
+# --- a later start of the same job takes it over ------------------------------------------------
+
+
+def start_as(monkeypatch, job: str, restart: int) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restart))
+
+
+@pytest.fixture
+def cut_off(open_run, monkeypatch) -> RunDir:
+    """The run directory of a process whose job was started anew elsewhere."""
+    start_as(monkeypatch, "17", 0)
+    earlier = open_run()
+    earlier.write_config(TrainConfig(run_dir=str(earlier.path)))
+    start_as(monkeypatch, "17", 1)
+    later = open_run()
+    assert later.path == earlier.path
+    assert "Slurm job 17 1.0" in (later.path / "lock").read_text()
+    later.check_still_held()
+    return earlier
+
+
+def test_the_earlier_start_may_write_nothing_more(cut_off):
+    before = sorted(cut_off.path.rglob("*"))
+    taken = r"was taken over by a later start of this run \(pid .* Slurm job 17 1\.0\)"
+    for write in (
+        lambda: cut_off.append_metrics("train", {"step": 1}),
+        lambda: cut_off.checkpoints.save(ARRAYS, Progress(step=10)),
+        lambda: cut_off.write_result({"status": "completed"}),
+    ):
+        with pytest.raises(ClusterError, match=taken):
+            write()
+    cut_off.record_failure(ClusterError("taken over"))
+    # The folder of checkpoints is made before the one in it is refused.
+    assert [p for p in sorted(cut_off.path.rglob("*")) if p.name != "checkpoints"] == before
+
+
+@pytest.mark.parametrize(("job", "restart"), [("17", 0), ("18", 1), ("18", 0)])
+def test_no_other_takes_it_over(open_run, monkeypatch, job, restart):
+    start_as(monkeypatch, "17", 0)
+    held = open_run()
+    start_as(monkeypatch, job, restart)
+    with pytest.raises(ConfigError, match="is in use by pid"):
+        open_run()
+    held.check_still_held()
+    held.append_metrics("train", {"step": 1})
 
 
 # --- where it lies ----------------------------------------------------------------------------

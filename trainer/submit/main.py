@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _submit(argv: Sequence[str]) -> int:
-    own, words = _split(argv)
+    own, words = split(argv)
     if len(own) == 1 or {"--help", "-h"} & set(own):
         print(options.render_help(SubmitConfig, USAGE))
         return 0
@@ -142,7 +142,7 @@ def _cluster_of(record: dict[str, Any]):
     return _CLUSTERS[record["cluster"]]
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns this program's words, its name first, and those after `--`."""
     if "--" not in argv:
         return list(argv), []

@@ -1,19 +1,25 @@
-"""What follows the end of a job's workers: `python -m trainer.submit.outcome RUN_DIR --status=144`.
+"""What a job file asks before and after each start of the workers, and does as it is answered.
 
-The job file asks this after each start of the workers, and does what it answers. No TensorFlow.
+    python -m trainer.submit.outcome RUN_DIR begin           the progress so far
+    python -m trainer.submit.outcome RUN_DIR --status=144    exit 144, requeue, or restart 2
+
+No TensorFlow.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowrate import options
-from flowrate.errors import FlowrateError, PeerLost, Preempted
+from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
 from flowrate.records import read_json, read_json_lines
+from trainer.attempt import Attempt, find_attempt
 
 _GROUP = "How the workers ended"
 _LONGEST_PAUSE_SECONDS = 60
@@ -76,6 +82,23 @@ def decide(end: End, statuses: Sequence[int], last_step: int) -> tuple[str, str]
     )
 
 
+def begin(run_dir: Path, environment: Mapping[str, str]) -> int:
+    """Clears the way for a start of the workers; returns the progress so far.
+
+    Raises:
+        ClusterError: a later start of this job has the run directory: this node was cut off.
+    """
+    lock = run_dir / "lock"
+    holder = Attempt.parse(lock.read_text().strip().rpartition(", ")[2]) if lock.exists() else Attempt()
+    ours = find_attempt(environment)
+    # This script is of no step: only how often the job was requeued is compared.
+    if ours.job and holder.job == ours.job and holder.number[:1] > ours.number[:1]:
+        raise ClusterError(f"{run_dir} was taken over by a later start of this job ({holder}).")
+    # What earlier workers said of themselves is no news.
+    shutil.rmtree(run_dir / "status", ignore_errors=True)
+    return progress(run_dir)
+
+
 def progress(run_dir: Path) -> int:
     """Returns the newest checkpoint's step; of benchmarks, the number of rows; 0 without any."""
     records = run_dir / "records.jsonl"
@@ -102,8 +125,8 @@ def main(argv: Sequence[str]) -> int:
     """Prints the action on standard output and the reason on standard error."""
     try:
         run_dir = Path(argv[1])
-        if argv[2:] == ["--first_step"]:
-            print(progress(run_dir))
+        if argv[2:] == ["begin"]:
+            print(begin(run_dir, os.environ))
             return 0
         end = options.parse(End, [argv[0], *argv[2:]])
         action, reason = decide(end, read_statuses(run_dir), progress(run_dir))

@@ -21,7 +21,7 @@ FILE_NAME = "job.sh"
 _ANSWER_SECONDS = 60
 _TEMPLATES = Path(__file__).parent
 # States in which a job is over: slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES.
-_OVER = {
+OVER = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
     "TIMEOUT",
 }  # fmt: skip
@@ -93,7 +93,7 @@ def status(record: dict[str, Any]) -> list[str]:
 
 def is_over(record: dict[str, Any]) -> bool:
     """Returns whether no part of the job runs or waits."""
-    return all(job.get("JobState") in _OVER for job in _show(record["job_id"]))
+    return all(job.get("JobState") in OVER for job in _show(record["job_id"]))
 
 
 def cancel(record: dict[str, Any]) -> None:
