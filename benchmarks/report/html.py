@@ -12,13 +12,8 @@ from markupsafe import Markup
 from benchmarks.report import formats
 from benchmarks.report.cells import Cell
 from benchmarks.report.entry import OURS
-from benchmarks.report.sections import (
-    describe_environment,
-    explanations,
-    make_section,
-    measured_between,
-    missing_environments,
-)
+from benchmarks.report.machines import list_machines, missing_environments
+from benchmarks.report.sections import explanations, make_section, measured_between
 from benchmarks.report.tables import Report
 
 _TEMPLATE = "template.html.jinja"
@@ -43,10 +38,7 @@ def render_html(report: Report) -> str:
         ours=OURS,
         sections=sections,
         explanations=explanations(sections),
-        environments=[
-            describe_environment(row, report.commands[name])
-            for name, row in report.environments.items()
-        ],
+        machines=list_machines(report),
         missing_environments=missing_environments(report),
         measured=measured_between(report.rows),
         counts=_counts(report),

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.report.formats import NOTHING
 from benchmarks.report.gfm import code, escaped, lines, table_lines
+from benchmarks.report.machines import list_machines
 from benchmarks.report.readme import readme_table, replace_between_markers, update_file
-from benchmarks.report.sections import (
-    Section,
-    describe_environment,
-    explanations,
-    make_section,
-    measured_between,
-)
+from benchmarks.report.sections import Section, explanations, make_section, measured_between
 from benchmarks.report.tables import Report
 
 __all__ = ["readme_table", "render_markdown", "replace_between_markers", "update_file"]
@@ -21,10 +15,13 @@ def render_markdown(report: Report) -> str:
     """Returns report.md: environment, and per suite the outcome, the tables and what went wrong."""
     sections = [make_section(report, suite, with_pictures=False) for suite in report.suites]
     parts = ["# Benchmark report", f"Measured {measured_between(report.rows)}."]
-    for environment in report.environments.values():
-        commands = report.commands[environment["environment_id"]]
-        pairs = describe_environment(environment, commands)
-        parts.append("\n".join(f"* {name}: {_plain_or_code(name, text)}" for name, text in pairs))
+    for machine in list_machines(report):
+        parts.append("\n".join(f"* {name}: {escaped(text)}" for name, text in machine.facts))
+        rows = [
+            [escaped(run.commit), escaped(run.started_at), "<br>".join(map(code, run.commands))]
+            for run in machine.runs
+        ]
+        parts.append(lines(["Commit", "Started", "Commands"], rows, {0, 1, 2}))
     for section in sections:
         parts += _section(section)
     parts.append("## Columns")
@@ -54,7 +51,3 @@ def _section(section: Section) -> list[str]:
         )
     )
     return parts
-
-
-def _plain_or_code(name: str, text: str) -> str:
-    return code(text) if name == "Command" and text != NOTHING else escaped(text)

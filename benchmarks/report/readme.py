@@ -12,7 +12,8 @@ from benchmarks.report.columns import PRIMARY_HEADER
 from benchmarks.report.entry import OURS, Entry
 from benchmarks.report.formats import NOTHING
 from benchmarks.report.gfm import code_cell, escaped, lines, table_lines
-from benchmarks.report.sections import describe_environment, make_section, measured_between
+from benchmarks.report.machines import describe_machine, short_commit
+from benchmarks.report.sections import make_section, measured_between
 from benchmarks.report.tables import Report, read_report
 from flowrate.errors import ConfigError
 from flowrate.records import write_text
@@ -166,11 +167,6 @@ def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
 
 
 def _machine_and_commit(environment: dict) -> tuple[str, str]:
-    facts = dict(describe_environment(environment))
-    commit, _, dirty = facts["Commit"].partition("-")
+    facts = describe_machine(environment)
     parts = (facts["CPU"], facts["Devices"], f"Python {facts['Python']}", facts["Versions"])
-    # Files that differ from the commit must not go unsaid.
-    return (
-        ", ".join(part for part in parts if part != NOTHING),
-        f"{commit[:12]}{' with changes' if dirty else ''}",
-    )
+    return ", ".join(part for part in parts if part != NOTHING), short_commit(environment)

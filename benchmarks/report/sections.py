@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.report import formats
 from benchmarks.report.cells import STATUS_WORDS, Cell
@@ -157,40 +156,10 @@ def explanations(sections: Sequence[Section]) -> list[tuple[str, str]]:
     return [(header, " ".join(meanings)) for header, meanings in found.items()]
 
 
-def describe_environment(row: Row, commands: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Returns (name, value) pairs: the machine, the versions and `commands`, else its own one."""
-    cpu = row["cpu"]
-    versions = [f"{name} {version}" for name, version in row["versions"].items() if version]
-    devices = [
-        str(device.get("name", device)) if isinstance(device, dict) else str(device)
-        for device in row["devices"]
-    ]
-    pairs = [
-        ("CPU", f"{cpu.get('model', NOTHING)}, {formats.count_of(cpu.get('count') or 0, 'core')}"),
-        ("Instruction sets", " ".join(cpu.get("flags") or [])),
-        ("Memory", formats.memory(row["memory_bytes"])),
-        ("Devices", ", ".join(devices)),
-        ("Python", row["python"]),
-        ("Versions", ", ".join(versions)),
-        ("System", row["platform"]),
-        ("Host", row["hostname"]),
-        ("Commit", row["commit"]),
-        ("Started", row["started_at"]),
-        *(("Command", command) for command in commands or [row["command"]]),
-    ]
-    return [(name, value or NOTHING) for name, value in pairs]
-
-
 def measured_between(rows: Sequence[Row]) -> str:
     """Returns the dates of the first and the last repeat, as recorded (UTC)."""
     dates = sorted(row["started_at"][:10] for row in rows)
     return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
-
-
-def missing_environments(report: Report) -> list[str]:
-    """Returns the ids that results name and no environment row describes."""
-    used: dict[str, Any] = dict.fromkeys(row["environment_id"] for row in report.rows)
-    return [name for name in used if name not in report.environments]
 
 
 def _table(title: str, columns: list[Column], entries: Sequence[Entry]) -> Table:

@@ -209,8 +209,20 @@ def test_the_environment_is_shown(page, row):
     text, _ = page(rows, environments=environments)
     for words in ("AMD EPYC", "2 cores", "15.6 GiB", "tensorflow 2.21.0", "abc123", "host-a"):
         assert words in text, words
-    assert "come from 2 environments" in text
+    assert "come from 2 machines" in text
     assert "Environment c: named by results" in text
+
+
+def test_a_machine_is_shown_once_with_its_runs(page, row):
+    environments = [
+        {**ENVIRONMENT, "environment_id": name, "commit": name * 40} for name in ("a", "b")
+    ]
+    rows = [row(environment_id="a"), row(environment_id="b", repeat=1)]
+    text, _ = page(rows, environments=environments)
+    assert text.count("Instruction sets") == 1
+    assert "machines (or versions" not in text
+    for commit in ("a" * 12, "b" * 12):
+        assert f"<code>{commit}</code>" in text
 
 
 def test_no_figures_at_all(page, row):

@@ -157,7 +157,7 @@ def test_every_command_of_an_environment_is_shown(results, row):
     folder = results([row()], environments=environments)
     html, markdown, _ = (path.read_text(encoding="utf-8") for path in write_report(folder))
     assert html.count("<code>one</code>") == html.count("<code>two</code>") == 1
-    assert "* Command: `one`\n* Command: `two`" in markdown
+    assert "| `one`<br>`two` |" in markdown
 
 
 ENVIRONMENT = {
