@@ -1,8 +1,8 @@
 """Brings the workers of a run together, within a bound, or says who is missing.
 
 TensorFlow's strategy waits for all workers when it is made, for as long as it takes, without a word
-and without letting another thread run. So the workers first find each other (trainer/rendezvous.py);
-only then is the strategy made.
+and without letting another thread run. So the workers first find each other
+(trainer/rendezvous.py); only then is the strategy made.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ class TrainingRun:
     team: Team | None
     saved_step: int | None
     steps_measured: int = 0
+    exchange_seconds: float = 0.0
     first_step_seconds: float | None = None
 
     @property
@@ -109,6 +110,7 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
         run.clock.add("compile" if results.is_warmup else "train", results.seconds)
         if not results.is_warmup:
             run.steps_measured += results.num_steps
+            run.exchange_seconds += results.exchange_seconds
         if run.first_step_seconds is None:
             run.first_step_seconds = process_seconds()
         with run.clock.phase("log"):

@@ -189,7 +189,7 @@ class _Peer:
         status = _read(self._path)
         is_new = status not in ({}, self._before, self.status)
         # A worker of an earlier start, on a node that was cut off, may write there too.
-        if is_new and status.get("attempt") == self._attempt:
+        if is_new and status.get("attempt", "") == self._attempt:
             self.status = status
             self._changed = now
         return self.status

@@ -76,13 +76,15 @@ class _Greeter(socketserver.ThreadingTCPServer):
     def call(self, index: int) -> None:
         """Greets a worker, and takes its answer if there is one."""
         address = split_address(self._cluster.addresses[index])
-        with contextlib.suppress(OSError):
-            with socket.create_connection(address, timeout=_CONNECT_SECONDS) as connection:
-                connection.settimeout(_ANSWER_SECONDS)
-                connection.sendall(self.greeting + b"\n")
-                self._others.add(index)
-                with connection.makefile("rb") as answer:
-                    self.hear(answer.readline(_LONGEST_GREETING))
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(address, timeout=_CONNECT_SECONDS) as connection,
+        ):
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.sendall(self.greeting + b"\n")
+            self._others.add(index)
+            with connection.makefile("rb") as answer:
+                self.hear(answer.readline(_LONGEST_GREETING))
 
     def hear(self, line: bytes) -> None:
         """Takes what somebody has said."""
@@ -108,9 +110,7 @@ class _Greeter(socketserver.ThreadingTCPServer):
         said = f"waited {waited_seconds:.0f} s for {self._cluster.num_workers} workers: "
         if silent:
             who = ", ".join(map(self._cluster.describe, silent))
-            return (
-                f"{said}{who} did not answer; start all workers, and let them reach each other."
-            )
+            return f"{said}{who} did not answer; start all workers, and let them reach each other."
         who = ", ".join(map(self._cluster.describe, missing))
         return (
             f"{said}{who} answered, but not as a worker that is starting: an earlier start of the "

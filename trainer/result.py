@@ -28,6 +28,7 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "dataset": run.config.dataset,
         "model": data.model,
         "strategy": run.config.strategy,
+        "num_workers": run.agreement.num_workers,
         "num_replicas": run.state.strategy.num_replicas_in_sync,
         "global_batch_size": plan.global_batch_size,
         "precision": run.choices.precision,
@@ -44,6 +45,7 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,
+        "exchange_share": (run.exchange_seconds / seconds["train"] if run.team and speed else None),
         "first_step_seconds": run.first_step_seconds,
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }

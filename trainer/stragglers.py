@@ -33,7 +33,7 @@ class StragglerWatch:
         self._told: dict[int, float] = {}
 
     def look(self, busy_seconds_per_step: Mapping[int, float]) -> None:
-        """Takes the seconds that each worker is busy with a step; those not known yet are absent."""
+        """Takes the seconds that each worker is busy with a step; who is not known is absent."""
         found = find_straggler(busy_seconds_per_step)
         if found is None or found[0] != self._slowest:
             self._slowest, self._looks = found[0] if found else None, 0

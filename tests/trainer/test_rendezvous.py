@@ -76,8 +76,16 @@ def test_what_answers_without_a_greeting_is_no_worker_that_starts(addresses, mon
     assert "answered, but not as a worker that is starting" in error
 
 
-@pytest.mark.parametrize("line", [b"\n", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b'{"flowrate_worker": 9, "attempt": ""}\n',
-                                  b'{"flowrate_worker": "0", "attempt": ""}\n'])  # fmt: skip
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"[]\n",
+        b'{"flowrate_worker": 9, "attempt": ""}\n',
+        b'{"flowrate_worker": "0", "attempt": ""}\n',
+    ],
+)
 def test_a_port_scan_disturbs_nobody(addresses, line):
     def scan() -> None:
         for _ in range(3):

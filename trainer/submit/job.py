@@ -1,9 +1,9 @@
 """A job: what it runs, where its files are, and the record of what was submitted.
 
-    RUN_DIR/job.sh (or job.yaml)   the job file, readable, as the cluster got it
-    RUN_DIR/job.json               which job of which cluster that became
-    RUN_DIR/logs/                  what the workers print
-    RUN_DIR/000-NAME=VALUE/        of a sweep: a run directory for each combination
+RUN_DIR/job.sh (or job.yaml)   the job file, readable, as the cluster got it
+RUN_DIR/job.json               which job of which cluster that became
+RUN_DIR/logs/                  what the workers print
+RUN_DIR/000-NAME=VALUE/        of a sweep: a run directory for each combination
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = read_json(path)
     except FileNotFoundError:
-        raise RunDirError(f"{folder}: no job was submitted for it; {path.name} is missing.") from None
+        raise RunDirError(
+            f"{folder}: no job was submitted for it; {path.name} is missing."
+        ) from None
     except (OSError, ValueError) as error:
         raise RunDirError(f"{path} is damaged ({error}).") from None
     wanted = {"cluster": str, "job_id": str, "name": str, "namespace": str, "tasks": list}

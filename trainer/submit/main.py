@@ -1,4 +1,7 @@
-"""Submits jobs: `scripts/submit --cluster=slurm --nodes=2 -- --dataset=mnist`; see docs/cluster.md."""
+"""Submits jobs: `scripts/submit --cluster=slurm --nodes=2 -- --dataset=mnist`.
+
+docs/cluster.md shows it in use.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def _check_is_free(job: Job) -> None:
 
 
 def _status(words: Sequence[str]) -> int:
-    folder, record = _read(words, "status")
+    _, record = _read(words, "status")
     for line in _cluster_of(record).status(record):
         print(line)
     rows = table.read_rows(record)

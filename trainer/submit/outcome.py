@@ -89,7 +89,9 @@ def begin(run_dir: Path, environment: Mapping[str, str]) -> int:
         ClusterError: a later start of this job has the run directory: this node was cut off.
     """
     lock = run_dir / "lock"
-    holder = Attempt.parse(lock.read_text().strip().rpartition(", ")[2]) if lock.exists() else Attempt()
+    holder = (
+        Attempt.parse(lock.read_text().strip().rpartition(", ")[2]) if lock.exists() else Attempt()
+    )
     ours = find_attempt(environment)
     # This script is of no step: only how often the job was requeued is compared.
     if ours.job and holder.job == ours.job and holder.number[:1] > ours.number[:1]:

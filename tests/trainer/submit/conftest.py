@@ -96,7 +96,9 @@ class Lab:
 
 
 def _lab(mode: str, nodes: int) -> Iterator[Lab]:
-    missing = [name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")]
+    missing = [
+        name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    ]
     if not SLURMLAB.exists():
         pytest.skip(f"needs {SLURMLAB}, which is not there")
     if os.geteuid() != 0:

@@ -23,7 +23,7 @@ LONG = (
     "--steps_per_call=10", "--seed=3",
 )  # fmt: skip
 TWO_NODES = ("--cluster=slurm", "--nodes=2", "--time=10")
-HOSTILE = "$(touch pwned) `touch pwned`; 'a \"b\" %j \\ é"
+HOSTILE = '$(touch pwned) `touch pwned`; \'a "b" %j \\ é'
 
 
 def job_of(run_dir: Path) -> str:
@@ -56,7 +56,9 @@ def assert_same_bits(run_dir: Path, reference: Path) -> None:
         for each in (run_dir, reference)
     ]
     assert curves[0] == curves[1]
-    newest = [sorted((each / "checkpoints").glob("ckpt-????????"))[-1] for each in (run_dir, reference)]
+    newest = [
+        sorted((each / "checkpoints").glob("ckpt-????????"))[-1] for each in (run_dir, reference)
+    ]
     with np.load(newest[0] / "arrays.npz") as found, np.load(newest[1] / "arrays.npz") as expected:
         assert set(found.files) == set(expected.files)
         for name in expected.files:
@@ -151,12 +153,16 @@ def test_a_worker_killed_is_named_and_all_begin_again_in_the_job(lab, undisturbe
     assert facts["JobState"] == "COMPLETED", log_of(run_dir)
     log = log_of(run_dir)
     assert "lost worker 1 (node2:" in log
-    assert re.search(r"\[job\] a worker was lost .*; all begin again from step \d+, restart 1 of 3", log)
+    assert re.search(
+        r"\[job\] a worker was lost .*; all begin again from step \d+, restart 1 of 3", log
+    )
     assert_same_bits(run_dir, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_node_cut_off_does_not_write_into_the_run_that_went_on_elsewhere(separate_lab, undisturbed, tmp_path):
+def test_a_node_cut_off_does_not_write_into_the_run_that_went_on_elsewhere(
+    separate_lab, undisturbed, tmp_path
+):
     lab, run_dir = separate_lab, tmp_path / "run"
     lab.submit(*TWO_NODES, "--", *LONG, f"--run_dir={run_dir}")
     wait_for_step(lab, run_dir, 300)

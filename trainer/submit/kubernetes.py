@@ -1,0 +1,3 @@
+"""Kubernetes: written on another branch."""
+
+FILE_NAME = "job.yaml"
