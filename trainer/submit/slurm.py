@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from flowrate.errors import ClusterError
+from flowrate.errors import ClusterError, ConfigError
 from trainer.submit.job import BENCHMARKS, CHECKOUT, Job
 
 FILE_NAME = "job.sh"
@@ -28,7 +28,17 @@ OVER = {
 
 
 def render(job: Job) -> str:
-    """Returns the job file: a shell script with its #SBATCH lines."""
+    """Returns the job file: a shell script with its #SBATCH lines.
+
+    Raises:
+        ConfigError: the run directory has a name that Slurm takes for a pattern.
+    """
+    # sbatch reads patterns in the whole path of a job's log, and has no way to quote one.
+    if found := {*"%\\"} & {*str(job.folder)}:
+        raise ConfigError(
+            f"--run_dir={job.folder}: Slurm reads {found.pop()} in the name of a file as part of a "
+            "pattern; choose another name."
+        )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,

@@ -13,9 +13,11 @@ from rich.table import Table
 
 from flowrate.records import read_json, write_text
 
-_RESULT_COLUMNS = (
-    "status", "global_step", "test_accuracy", "test_loss", "steps_per_second",
-)  # fmt: skip
+# Of result.json, and what they are called on a terminal, which is narrow.
+_RESULT_COLUMNS = {
+    "status": "status", "global_step": "step", "test_accuracy": "accuracy", "test_loss": "loss",
+    "steps_per_second": "steps/s",
+}  # fmt: skip
 
 
 def read_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -38,9 +40,13 @@ def show(rows: list[dict[str, Any]]) -> Table:
     """Returns the rows for a terminal."""
     table = Table(box=rich.box.SIMPLE_HEAD)
     for name in rows[0]:
-        table.add_column(name, justify="left" if name in ("run", "status") else "right")
+        words = name in ("run", "status")
+        header = _RESULT_COLUMNS.get(name, name)
+        table.add_column(header, justify="left" if words else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
+        # Of a sweep, the number says which: its values have columns of their own.
+        run, *values = row.values()
+        table.add_row(run.partition("-")[0] if len(rows) > 1 else run, *map(_text, values))
     return table
 
 

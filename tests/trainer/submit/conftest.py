@@ -90,6 +90,7 @@ class Lab:
         while (facts := self.facts(job_id))["JobState"] not in slurm.OVER:
             assert time.monotonic() < end, facts
             if facts["JobState"] == "PENDING" and facts["Restarts"] != "0":
+                time.sleep(4)  # The nodes must have done with it: Slurm itself waits two minutes.
                 self.run("scontrol", "update", f"jobid={job_id}", "StartTime=now", check=False)
             time.sleep(0.5)
         return facts

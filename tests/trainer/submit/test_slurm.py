@@ -16,14 +16,16 @@ from trainer.submit import slurm
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import plan_job
 
+# Several starts of two workers, on a machine that does other things too.
+pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[3]
 LONG = (
-    "--dataset=digits", "--model=mlp64", "--global_batch_size=32", "--steps=3000",
+    "--dataset=digits", "--model=mlp64", "--global_batch_size=32", "--steps=1500",
     "--log_every_steps=50", "--evaluate_every_steps=500", "--checkpoint_every_steps=250",
     "--steps_per_call=10", "--seed=3",
 )  # fmt: skip
 TWO_NODES = ("--cluster=slurm", "--nodes=2", "--time=10")
-HOSTILE = '$(touch pwned) `touch pwned`; \'a "b" %j \\ é'
+HOSTILE = '$(touch pwned) `touch pwned`; \'a "b" é'
 
 
 def job_of(run_dir: Path) -> str:
@@ -84,7 +86,7 @@ def test_two_nodes_to_the_end(lab, undisturbed):
     shown = lab.submit("status", str(undisturbed)).stdout
     assert "COMPLETED" in shown
     assert "completed" in shown
-    assert "3000/3000" in lab.submit("logs", str(undisturbed)).stdout or log_of(undisturbed)
+    assert "step 1,500/1,500" in lab.submit("logs", str(undisturbed)).stdout
 
 
 @pytest.mark.slow
@@ -261,6 +263,7 @@ def test_what_the_trainer_would_refuse_is_refused_before(tmp_path):
         (["--cluster=slurm", "--sweep=seeds=1..2", "--"], "Did you mean 'seed'?"),
         (["--cluster=slurm", "--", "benchmarks.main", "run", "--suite=nothing", "--output=o"],
          "nothing"),
+        (["--cluster=slurm", "--", "--run_dir=runs/%j"], "part of a pattern"),
         (["statu", "x"], "choose from status, logs, cancel"),
         (["status"], "status needs one run directory"),
     ):  # fmt: skip
