@@ -237,21 +237,26 @@ def test_ctrl_c_leaves_nothing_running_and_keeps_the_rows(tmp_path):
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    # Not the children that describe the environment: its row is written after them.
-    while time.monotonic() < deadline:
-        worker = _children(process.pid) if read_json_lines(folder / "records.jsonl") else []
-        if worker:
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.startswith("stopped; the rows so far are kept")
-    assert "Traceback" not in errors
-    assert worker
-    assert not any(_is_running(pid) for pid in worker)
-    assert [row["kind"] for row in read_json_lines(folder / "records.jsonl")] == ["environment"]
+    worker: list[int] = []
+    try:
+        deadline = time.monotonic() + 150
+        # Not the children that describe the environment: its row is written after them.
+        while not worker and time.monotonic() < deadline:
+            worker = _children(process.pid) if read_json_lines(folder / "records.jsonl") else []
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert worker
+        assert process.returncode == 130
+        assert errors.startswith("stopped; the rows so far are kept")
+        assert "Traceback" not in errors
+        assert not any(_is_running(pid) for pid in worker)
+        assert [row["kind"] for row in read_json_lines(folder / "records.jsonl")] == ["environment"]
+    finally:
+        if process.poll() is None:
+            for pid in (*_children(process.pid), process.pid):
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
 
 
 def _children(pid: int) -> list[int]:
