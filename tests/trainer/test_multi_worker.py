@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,43 @@ def test_a_lost_worker_is_named_and_the_others_leave(tmp_path, lost, number):
     assert workers[1 - lost].returncode == 144, output
     assert f"lost worker {lost} (127.0.0.1:" in output
     assert "Traceback" not in output
+
+
+@pytest.fixture
+def slow_lane() -> Iterator[Path]:
+    """A control group whose processes get a fifth of a CPU."""
+    root = Path("/sys/fs/cgroup/cpu")
+    if not os.access(root / "cgroup.procs", os.W_OK):
+        pytest.skip("this machine lets no control group of version 1 be made")
+    group = root / f"flowrate-test-{os.getpid()}"
+    group.mkdir()
+    (group / "cpu.cfs_quota_us").write_text(str(20_000))
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.slow
+def test_a_slow_worker_is_named(slow_lane, tmp_path):
+    run_dir = tmp_path / "run"
+    workers = start_workers(
+        run_dir, 2, "--dataset=digits", "--model=cnn", "--global_batch_size=256",
+        "--steps=1000000", "--log_every_steps=20",
+    )  # fmt: skip
+    try:
+        wait_for_step(run_dir, 40, workers)
+        (slow_lane / "cgroup.procs").write_text(str(workers[1].pid))
+        end = time.monotonic() + 120
+        seen = ""
+        while "slower than the median" not in seen:
+            assert time.monotonic() < end, seen
+            seen += workers[0].stdout.readline()
+        assert "warning: worker 1 (127.0.0.1:" in seen
+        workers[0].send_signal(signal.SIGTERM)
+        assert [exit_code for exit_code, _ in finish(workers)] == [143, 143]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 def test_a_missing_worker_is_named(tmp_path):
