@@ -13,7 +13,14 @@ from typing import Any
 from flowrate.errors import ClusterError, ConfigError, FlowrateError
 from trainer.submit import kubernetes_logs
 from trainer.submit.job import Job
-from trainer.submit.kubernetes_api import JOB, JOB_SET, Api, NoKubeconfigError, pod_index
+from trainer.submit.kubernetes_api import (
+    JOB,
+    JOB_SET,
+    AlreadyThereError,
+    Api,
+    NoKubeconfigError,
+    pod_index,
+)
 from trainer.submit.kubernetes_checks import check_pods_can_run
 from trainer.submit.manifests import RUN_DIR_ANNOTATION, base_name, build_runs, to_yaml
 from trainer.submit.pod import PART_OF_LABEL, RUNS
@@ -52,7 +59,8 @@ def check(job: Job, path: Path) -> str:
     except NoKubeconfigError as error:
         return f"not checked by a cluster: {error}"
     for found in (each for objects in build_runs(job) for each in objects):
-        api.create(found, dry_run=True)
+        with contextlib.suppress(AlreadyThereError):  # Of the run that this one goes on with.
+            api.create(found, dry_run=True)
     return f"Kubernetes at {api.host} would take it"
 
 
@@ -75,23 +83,20 @@ def submit(job: Job, path: Path) -> str:
     try:
         for *others, owner in runs:
             found = api.create({**owner, "spec": {**owner["spec"], "suspend": True}})
-            name = owner["metadata"]["name"]
-            if found is None:
-                raise ClusterError(f"{kind[1]} {name} has just been made by somebody else.")
-            made.append(name)
+            made.append(owner["metadata"]["name"])
             for other in others:
                 other["metadata"]["ownerReferences"] = [_reference(found)]
-                if api.create(other) is None:
-                    raise ClusterError(
-                        f"{other['kind']} {name} is there, of a job applied by hand: "
-                        f"kubectl delete -f {path}"
-                    )
+                api.create(other)
         for name in made:
             api.resume(kind, name)
-    except FlowrateError:
+    except FlowrateError as error:
         for name in made:
             with contextlib.suppress(ClusterError):  # The first error is the one to tell.
                 api.delete(kind, name)
+        if isinstance(error, AlreadyThereError):
+            raise ClusterError(
+                f"{error} It is of a job applied by hand: kubectl delete -f {path}"
+            ) from None
         raise
     return (_JOB_SET_PREFIX if job.config.jobset else "") + base_name(job)
 

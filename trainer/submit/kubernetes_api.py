@@ -32,6 +32,10 @@ class NoKubeconfigError(ClusterError):
     """Nothing on this machine says where a cluster is."""
 
 
+class AlreadyThereError(ClusterError):
+    """An object of that name is there."""
+
+
 class Api:
     """A cluster as ~/.kube/config, KUBECONFIG or, in a pod, the pod itself tells of it.
 
@@ -53,8 +57,13 @@ class Api:
         client = models.ApiClient(configuration)
         self._objects, self._core = models.CustomObjectsApi(client), models.CoreV1Api(client)
 
-    def create(self, found: dict[str, Any], dry_run: bool = False) -> dict[str, Any] | None:
-        """Makes an object, or only lets the cluster check it; None where it is there already."""
+    def create(self, found: dict[str, Any], dry_run: bool = False) -> dict[str, Any]:
+        """Makes an object, or only lets the cluster check it; returns what the cluster made of it.
+
+        Raises:
+            AlreadyThereError: one of that name is there.
+            ClusterError: the cluster does not take it.
+        """
         kind = (found["apiVersion"], found["kind"])
         how = {"dry_run": "All" if dry_run else None, "field_validation": "Strict", **_BOUND}
         with self._asked(f"{kind[1]} {found['metadata']['name']}") as answer:
@@ -65,7 +74,9 @@ class Api:
                 answer.value = self._objects.create_namespaced_custom_object(
                     *self._place(kind), found, **how
                 )
-        return None if answer.status == _CONFLICT else answer.found()
+        if answer.status == _CONFLICT:
+            raise AlreadyThereError(f"{kind[1]} {found['metadata']['name']} is there already.")
+        return answer.found()
 
     def get(self, kind: tuple[str, str], name: str) -> dict[str, Any] | None:
         """Returns a Job or JobSet; None where there is none of that name."""
