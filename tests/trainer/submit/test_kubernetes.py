@@ -403,6 +403,14 @@ def test_a_dry_run_writes_the_file(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "run" / "job.json").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        errors.DiskError, match=f"cannot write {tmp_path}/file/run: Not a directory"
+    ):
+        make_job(run_dir=f"{tmp_path}/file/run").write_file("job.yaml", "")
+
+
 def test_the_image_is_what_the_pods_expect():
     """Not built here: what can be read is."""
     text = (ROOT / "Dockerfile").read_text()
