@@ -6,6 +6,7 @@ kubernetes.io/docs/tasks/job/pod-failure-policy, jobset.sigs.k8s.io/docs/concept
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -77,12 +78,17 @@ def to_yaml(comment: str, objects: list[dict[str, Any]]) -> str:
     return "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines()) + text
 
 
+@functools.cache
+def _serializer():
+    """One for all: each is a client that could connect."""
+    return load_models().ApiClient()
+
+
 def _objects(run: Run) -> list[dict[str, Any]]:
-    models = load_models()
     found = [_policy(run), _job(run)]
     if run.config.nodes > 1 and not run.config.jobset:  # A JobSet makes its own service.
         found.insert(1, _service(run))
-    found = [models.ApiClient().sanitize_for_serialization(each) for each in found]
+    found = [_serializer().sanitize_for_serialization(each) for each in found]
     if run.config.jobset:
         found[-1] = _job_set(run, found[-1])
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from flowrate import errors
 from flowrate.errors import ClusterError, ConfigError
-from trainer.cluster import DEFAULT_PORT, find_cluster
+from trainer.cluster import DEFAULT_PORT, Cluster, find_cluster
+from trainer.preflight import check_ready
 from trainer.submit import kubernetes, kubernetes_checks, main
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import BENCHMARKS, Job, Task, plan_job
@@ -190,6 +192,15 @@ def test_each_pod_reads_who_the_workers_are(nodes, jobset):
         assert (cluster.source, cluster.index) == ("Kubernetes", index)
         assert cluster.addresses == expected
         assert cluster.num_local == 1  # All GPUs of the pod are this worker's.
+
+
+def test_a_pod_may_begin_before_its_name_is_known():
+    with socket.socket() as free:
+        free.bind(("", 0))
+        addresses = tuple(f"run-{index}.run.invalid:{free.getsockname()[1]}" for index in (0, 1))
+    check_ready(Cluster("Kubernetes", addresses, index=1))
+    with pytest.raises(ClusterError, match="this worker's own address run-1.run.invalid"):
+        check_ready(Cluster("TF_CONFIG", addresses, index=1))
 
 
 def test_ports_agree():
