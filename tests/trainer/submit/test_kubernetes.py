@@ -199,7 +199,7 @@ def test_a_pod_may_begin_before_its_name_is_known():
         free.bind(("", 0))
         addresses = tuple(f"run-{index}.run.invalid:{free.getsockname()[1]}" for index in (0, 1))
     check_ready(Cluster("Kubernetes", addresses, index=1))
-    with pytest.raises(ClusterError, match="this worker's own address run-1.run.invalid"):
+    with pytest.raises(ClusterError, match=r"this worker's own address run-1\.run\.invalid"):
         check_ready(Cluster("TF_CONFIG", addresses, index=1))
 
 

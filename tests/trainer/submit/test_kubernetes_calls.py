@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -376,3 +379,33 @@ def test_the_program_from_submission_to_the_end(server, tmp_path, capsys):
     assert server.objects(JOBS) == {}
     assert main.main(["submit", "logs", run_dir]) == DataError.exit_code
     assert "error: job" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["yes", "1e3", "0o7", "12:30:45", "a: b # c", "$(HOME)", "müller"])
+def test_kubectl_reads_the_file_as_it_is_meant(server, tmp_path, name):
+    """YAML has several readings; kubectl's is the one that counts."""
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    core = {"name": "services", "singularName": "service", "namespaced": True, "kind": "Service",
+            "verbs": ["create"]}  # fmt: skip
+    server.emulator["get", "/api/v1"] << {
+        "kind": "APIResourceList", "groupVersion": "v1", "resources": [core],
+    }  # fmt: skip
+    for resource, kind in ((JOBS, "Job"), (POLICIES, "NetworkPolicy")):
+        server.emulator.resources[resource] = {
+            "kind": kind, "singular": kind.lower(), "namespaced": True, "verbs": ["create"],
+        }  # fmt: skip
+    config = SubmitConfig(cluster="kubernetes", nodes=2, image="1e3", volume_claim="0")
+    job = plan_job(config, [f"--run_dir={tmp_path}/{name}"], Path("/"))
+    path = job.write_file(kubernetes.FILE_NAME, kubernetes.render(job))
+    done = subprocess.run(
+        ["kubectl", "create", "--dry-run=client", "--validate=false", "--output=json", "-f", path],
+        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read, rest = [], done.stdout.strip()
+    while rest:
+        found, end = json.JSONDecoder().raw_decode(rest)
+        read.append(found)
+        rest = rest[end:].strip()
+    assert read == build_runs(job)[0]
