@@ -13,15 +13,16 @@ from typing import Any
 from flowrate.errors import ClusterError, ConfigError, FlowrateError
 from trainer.submit import kubernetes_logs
 from trainer.submit.job import Job
+from trainer.submit.kubeconfig import NoKubeconfigError
 from trainer.submit.kubernetes_api import (
     JOB,
     JOB_SET,
     AlreadyThereError,
     Api,
-    NoKubeconfigError,
     pod_index,
 )
 from trainer.submit.kubernetes_checks import check_pods_can_run
+from trainer.submit.kubernetes_status import describe, find_end, waits_for
 from trainer.submit.manifests import RUN_DIR_ANNOTATION, base_name, build_runs, to_yaml
 from trainer.submit.pod import PART_OF_LABEL, RUNS
 
@@ -107,17 +108,17 @@ def status(record: dict[str, Any]) -> list[str]:
     found = api.list_part_of(kind, name)
     if not found:
         return [f"job {name}: not, or no longer, known to Kubernetes"]
-    lines = [f"{kind[1]} {each['metadata']['name']}: {_describe(each)}" for each in found]
+    lines = [f"{kind[1]} {each['metadata']['name']}: {describe(kind, each)}" for each in found]
     for pod in api.list_pods(name):
         if pod.status.phase == "Pending":
-            lines.append(f"  worker {pod_index(pod)}, pod {pod.metadata.name}: {_waits_for(pod)}")
+            lines.append(f"  worker {pod_index(pod)}, pod {pod.metadata.name}: {waits_for(pod)}")
     return lines
 
 
 def is_over(record: dict[str, Any]) -> bool:
     """Returns whether no run goes on or waits."""
     api, kind, name = _find(record)
-    return all(_end(each) for each in api.list_part_of(kind, name))
+    return all(find_end(each) for each in api.list_part_of(kind, name))
 
 
 def cancel(record: dict[str, Any]) -> None:
@@ -154,9 +155,10 @@ def _remove_former(api: Api, kind: tuple[str, str], owner: dict[str, Any]) -> No
     where = (former["metadata"].get("annotations") or {}).get(RUN_DIR_ANNOTATION)
     if where != owner["metadata"]["annotations"][RUN_DIR_ANNOTATION]:
         raise ConfigError(f"{kind[1]} {name} is there, and not of this run; choose another folder.")
-    if not _end(former):
+    if not find_end(former):
         raise ConfigError(
-            f"{kind[1]} {name}, which writes into {where}, is not over; `scripts/submit cancel` it."
+            f"{kind[1]} {name}, which writes into {where}, is not over; `scripts/submit cancel` it "
+            f"or kubectl delete {kind[1].lower()} {name}."
         )
     api.delete(kind, name)
     api.wait_until_gone(kind, name)
@@ -167,41 +169,6 @@ def _reference(owner: dict[str, Any]) -> dict[str, Any]:
         "apiVersion": owner["apiVersion"], "kind": owner["kind"],
         "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
     }  # fmt: skip
-
-
-def _end(found: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the condition that says that a Job or JobSet is over; None where none does."""
-    for condition in found.get("status", {}).get("conditions") or []:
-        is_end = condition["type"] in ("Complete", "Completed", "Failed")
-        if is_end and condition["status"] == "True":
-            return condition
-    return None
-
-
-def _describe(found: dict[str, Any]) -> str:
-    facts = found.get("status", {})
-    end = _end(found)
-    if found["metadata"].get("deletionTimestamp"):
-        return "being ended; its workers save"
-    if end and end["type"] == "Failed":
-        return f"failed: {end.get('reason')}: {end.get('message')}"
-    if end:
-        return "completed"
-    if found["kind"] == JOB_SET[1]:
-        return f"not over, restarted {facts.get('restarts', 0)} times"
-    counts = {word: facts.get(word, 0) for word in ("active", "ready", "succeeded", "failed")}
-    return "not over; pods: " + ", ".join(f"{count} {word}" for word, count in counts.items())
-
-
-def _waits_for(pod) -> str:
-    """Returns why a pod has not begun, as far as the cluster says."""
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            return f"{condition.reason}: {condition.message}"
-    for container in pod.status.container_statuses or []:
-        if container.state and container.state.waiting:
-            return f"{container.state.waiting.reason}: {container.state.waiting.message or ''}"
-    return "waits"
 
 
 def _split(record: dict[str, Any]) -> tuple[tuple[str, str], str]:

@@ -1,18 +1,18 @@
-"""Kubernetes' API as far as jobs need it: made, found, ended and read by plain objects.
+"""Kubernetes' API as far as jobs need it: to make objects, to find, to end and to read them.
 
-They go as plain objects, which JobSets are to the client in any case.
+They are plain dictionaries, which JobSets are to the client in any case.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from flowrate.errors import ClusterError
+from trainer.submit import kubeconfig
 from trainer.submit.pod import CONTAINER, INSTANCE_LABEL, PART_OF_LABEL, load_models
 
 # (apiVersion, kind): how its address calls it. A Service has a call of its own.
@@ -28,29 +28,25 @@ _POLL_SECONDS = 1.0
 _NOT_FOUND, _CONFLICT, _BAD_REQUEST = 404, 409, 400
 
 
-class NoKubeconfigError(ClusterError):
-    """Nothing on this machine says where a cluster is."""
-
-
 class AlreadyThereError(ClusterError):
     """An object of that name is there."""
 
 
 class Api:
-    """A cluster as ~/.kube/config, KUBECONFIG or, in a pod, the pod itself tells of it.
+    """The cluster that kubeconfig.py finds.
 
     Args:
         namespace: in which everything is done.
 
     Raises:
-        NoKubeconfigError: none of them does.
+        NoKubeconfigError: it finds none.
         ClusterError: Kubernetes' Python client is not installed.
     """
 
     def __init__(self, namespace: str):
         models = load_models()
         configuration = models.Configuration()
-        _load(configuration)
+        kubeconfig.fill_in(configuration)
         configuration.retries = False  # Else each failure is told three times before it is raised.
         self.namespace = namespace
         self.host = configuration.host
@@ -76,6 +72,8 @@ class Api:
                 )
         if answer.status == _CONFLICT:
             raise AlreadyThereError(f"{kind[1]} {found['metadata']['name']} is there already.")
+        if answer.status == _NOT_FOUND and kind == JOB_SET:
+            answer.reason += "; --jobset is for clusters with JobSet's controller"
         return answer.found()
 
     def get(self, kind: tuple[str, str], name: str) -> dict[str, Any] | None:
@@ -161,7 +159,7 @@ class Api:
     def _asked(self, what: str) -> Iterator[_Answer]:
         """Turns what goes wrong into an answer, or a ClusterError where there is none."""
         import urllib3
-        from kubernetes.client import ApiException
+        from kubernetes.client.exceptions import ApiException, OpenApiException
 
         answer = _Answer(what)
         try:
@@ -171,6 +169,9 @@ class Api:
         except urllib3.exceptions.HTTPError as error:
             reason = " ".join(str(error).split())[:200]
             raise ClusterError(f"Kubernetes at {self.host} does not answer: {reason}") from None
+        except (OpenApiException, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ClusterError(f"Kubernetes: {what}: cannot be read: {reason}") from None
 
 
 class _Answer:
@@ -196,23 +197,6 @@ def pod_index(pod) -> int:
 def pod_run(pod) -> str:
     """Returns the name of the run that a pod belongs to."""
     return (pod.metadata.labels or {}).get(INSTANCE_LABEL, "")
-
-
-def _load(configuration) -> None:
-    """Fills in where the cluster is, and who is asking."""
-    from kubernetes import config
-
-    try:
-        config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
-    except config.ConfigException as error:
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            reason = " ".join(str(error).split()).rstrip(".")
-            raise NoKubeconfigError(
-                f"no Kubernetes cluster is set up here ({reason}); make ~/.kube/config, or set "
-                "KUBECONFIG to such a file."
-            ) from None
 
 
 def _reason(error) -> str:

@@ -50,6 +50,7 @@ class Server:
         self.emulator["create"] << self._with_uid
         for resource in (JOBS, JOB_SETS, POLICIES, SERVICES, "v1/pods"):
             self.emulator.resources[resource] = {"namespaced": True}
+            self.emulator["list", kmock.resource(resource)] << self._list
         return self
 
     def __exit__(self, *_) -> None:
@@ -62,6 +63,16 @@ class Server:
         name = request.data["metadata"]["name"]
         metadata = {**request.data["metadata"], "uid": f"uid-of-{name}"}
         return kmock.Response(status=201, payload={**request.data, "metadata": metadata})
+
+    def _list(self, request) -> dict:
+        """As a cluster: only what the selector asks for, and without saying of what kind it is."""
+        name, _, value = request.params["labelSelector"].partition("=")
+        items = [
+            {key: part for key, part in found.items() if key not in ("apiVersion", "kind")}
+            for found in self.objects(request.resource).values()
+            if found["metadata"]["labels"].get(name) == value
+        ]
+        return {"metadata": {}, "items": items}
 
     def asked(self, *methods: str) -> list[tuple[str, str]]:
         """Returns (method, kind of object) of the requests so far, only of the methods given."""
@@ -302,6 +313,23 @@ def test_what_was_applied_by_hand_is_not_mixed_with(server, make_job):
     with pytest.raises(ClusterError, match=f"Service {name} is there .*kubectl delete -f job"):
         kubernetes.submit(job, Path("job.yaml"))
     assert server.objects(JOBS) == {}
+
+
+def test_without_its_controller_a_job_set_is_refused(server, make_job):
+    refusal = kmock.Response(status=404, payload={"message": "could not find the resource"})
+    server.emulator["create", kmock.resource(JOB_SETS)] ** 10 << refusal
+    with pytest.raises(ClusterError, match="could not find the resource; --jobset is for clusters"):
+        kubernetes.submit(make_job(jobset=True), Path("job.yaml"))
+
+
+def test_another_job_of_the_same_namespace_is_not_touched(server, make_job, tmp_path):
+    record = submit(make_job())
+    config = SubmitConfig(cluster="kubernetes", image="a", namespace=NAMESPACE)
+    other = submit(plan_job(config, [f"--run_dir={tmp_path}/other"], Path("/")))
+    kubernetes.cancel(record)
+    assert list(server.objects(JOBS)) == [other["job_id"]]
+    assert kubernetes.is_over(record)
+    assert not kubernetes.is_over(other)
 
 
 def test_a_dry_run_asks_the_cluster_and_makes_nothing(server, make_job):
