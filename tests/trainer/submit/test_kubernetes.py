@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowrate import errors
@@ -324,6 +324,8 @@ def test_hostile_names_stay_what_they_are(name, jobset):
 
 
 @settings(max_examples=50, deadline=None)
+@example("x" * 100)
+@example("x" * 19 + "-y")
 @given(st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters="/"), min_size=1))
 def test_names_are_dns_labels(name):
     folder = Path(f"{RUNS}/{name}")
