@@ -19,6 +19,7 @@ from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
 from trainer.launch import LaunchConfig
+from trainer.submit import kubernetes
 from trainer.submit import main as submit
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import plan_job
@@ -67,6 +68,17 @@ def test_every_launch_command_parses(path):
             own, trainers = launch.split(shlex.split(line))
             assert options.parse(LaunchConfig, own)
             assert launch.complete(trainers)
+
+
+def test_every_kubernetes_job_can_be_rendered():
+    pytest.importorskip("kubernetes", reason="pip install -e .[cluster]")
+    text = (ROOT / "docs" / "cluster.md").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if "--cluster=kubernetes --" in line]
+    assert lines
+    for line in lines:
+        own, words = launch.split(shlex.split(line))
+        job = plan_job(options.parse(SubmitConfig, own), words, ROOT)
+        assert "kind: Job" in kubernetes.render(job)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
@@ -127,9 +139,8 @@ def test_every_flag_mentioned_exists(path):
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
     for config in (RunConfig, CompareConfig, LaunchConfig, SubmitConfig):
         known |= {field.name for field, _, _ in options.described_fields(config)}
-    # Of absl, TensorBoard and pytest-benchmark.
-    known |= {"help", "flagfile", "logdir", "benchmark"}
-    known |= {"follow", "sbatch"}  # Of `scripts/submit logs`; of Slurm.
+    # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
+    known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
         assert flag in known, flag
 

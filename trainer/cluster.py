@@ -22,7 +22,7 @@ from flowrate.errors import ClusterError
 Environment = Mapping[str, str]
 
 # Where the source names hosts and no port.
-_PORT = 2222
+DEFAULT_PORT = 2222
 # Of a Slurm job: by its number, so that two jobs on one node do not meet; below the ports that
 # Linux hands out by itself.
 _SLURM_FIRST_PORT, _SLURM_PORT_RANGES, _PORTS_PER_JOB = 10_000, 350, 64
@@ -179,7 +179,7 @@ def from_kubernetes(environment: Environment) -> Cluster | None:
         f"{job}-{index}.{service}" for index in range(_number(environment, "FLOWRATE_WORKERS"))
     ]
     index = _number(environment, "JOB_COMPLETION_INDEX")
-    return _with_local_places("Kubernetes", [f"{host}:{_PORT}" for host in hosts], index)
+    return _with_local_places("Kubernetes", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
 
 
 def from_vertex(environment: Environment) -> Cluster | None:
@@ -215,7 +215,7 @@ def from_sagemaker(environment: Environment) -> Cluster | None:
             f"SM_HOSTS={environment['SM_HOSTS']} does not list "
             f"SM_CURRENT_HOST={environment['SM_CURRENT_HOST']}."
         ) from None
-    return _with_local_places("SageMaker", [f"{host}:{_PORT}" for host in hosts], index)
+    return _with_local_places("SageMaker", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
 
 
 def expand_host_list(text: str) -> list[str]:

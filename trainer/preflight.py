@@ -21,11 +21,13 @@ def check_ready(cluster: Cluster) -> None:
     Raises:
         ClusterError: what is wrong, and with which address.
     """
-    host, port = split_address(cluster.address)
-    _check_resolves(cluster, cluster.index)
-    _check_port_is_free(host, port)
-    # A pod's name is known only once the pod runs; the bring-up waits for it.
-    if cluster.source != "Kubernetes":
+    # A pod's name, its own too, is known only some seconds after the pod has begun; the bring-up
+    # waits for the others' names, and nobody asks for their own.
+    has_names = cluster.source != "Kubernetes"
+    if has_names:
+        _check_resolves(cluster, cluster.index)
+    _check_port_is_free(*split_address(cluster.address))
+    if has_names:
         for index in range(cluster.num_workers):
             _check_resolves(cluster, index)
 

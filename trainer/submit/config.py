@@ -44,10 +44,11 @@ class SubmitConfig:
     partition: str | None = option(None, group=_WHERE, help="Slurm: the partition.")
     account: str | None = option(None, group=_WHERE, help="Slurm: the account to charge.")
 
-    time: str = option(
-        "1:00:00", group=_WHAT,
-        help="Time limit of one job, as Slurm writes it: minutes, H:MM:SS or D-HH:MM:SS. A run "
-        "that is not done then is saved and goes on in a further job.",
+    time: str | None = option(
+        None, group=_WHAT,
+        help="Time limit of one job, as Slurm writes it: minutes, H:MM:SS or D-HH:MM:SS; unset: an "
+        "hour on Slurm, none on Kubernetes. A run that is not done then is saved; on Slurm it goes "
+        "on in a further job.",
     )  # fmt: skip
     save_seconds: int = option(
         120, group=_WHAT, lower_bound=1, upper_bound=3600,
@@ -89,7 +90,7 @@ class SubmitConfig:
         if self.cluster == "slurm" and self.time_seconds < self.save_seconds + 60:
             # Slurm's signal may come a minute early.
             raise ConfigError(
-                f"--time={self.time}: must be at least a minute more than "
+                f"--time={self.time_limit}: must be at least a minute more than "
                 f"--save_seconds={self.save_seconds}."
             )
         for name in ("partition", "account", "image", "namespace", "volume_claim"):
@@ -102,13 +103,18 @@ class SubmitConfig:
         return self.nodes * self.tasks_per_node
 
     @property
+    def time_limit(self) -> str:
+        """The time limit as Slurm takes it."""
+        return self.time or "1:00:00"
+
+    @property
     def time_seconds(self) -> int:
         """The time limit in seconds.
 
         Raises:
             ConfigError: it is no time.
         """
-        match = _TIME.fullmatch(self.time)
+        match = _TIME.fullmatch(self.time_limit)
         if not match:
             raise ConfigError(f"--time={self.time}: give minutes, H:MM:SS or D-HH:MM:SS.")
         days, *rest = match.groups()

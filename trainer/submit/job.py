@@ -20,7 +20,7 @@ from typing import Any
 
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
-from flowrate.records import read_json, write_json, write_text
+from flowrate.records import disk_errors, read_json, write_json, write_text
 from trainer.config import TrainConfig, check_divides
 from trainer.run_dir import default_name
 from trainer.submit.config import SubmitConfig
@@ -77,9 +77,12 @@ class Job:
 
     def write_file(self, name: str, text: str) -> Path:
         """Writes a file of the job into its folder, which is made, and returns its path."""
-        (self.folder / "logs").mkdir(parents=True, exist_ok=True)  # Slurm fails silently without.
+        with disk_errors(self.folder):
+            # Without it Slurm fails, silently.
+            (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+            for task in self.tasks if self.is_sweep else ():
+                (task.run_dir / "logs").mkdir(parents=True, exist_ok=True)
         for task in self.tasks if self.is_sweep else ():
-            (task.run_dir / "logs").mkdir(parents=True, exist_ok=True)
             write_text(task.run_dir / "flags", "".join(f"{flag}\n" for flag in task.flags))
         write_text(self.folder / name, text)
         return self.folder / name

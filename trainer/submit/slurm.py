@@ -123,7 +123,7 @@ def _options(job: Job) -> list[str]:
         f"--job-name={job.name}",
         f"--nodes={config.nodes}",
         f"--ntasks-per-node={config.tasks_per_node}",
-        f"--time={config.time}",
+        f"--time={config.time_limit}",
         # Relative to the run directory. Appended: a requeued job goes on in the same file.
         f"--output={log}",
         "--open-mode=append",
