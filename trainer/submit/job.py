@@ -123,6 +123,9 @@ def plan_job(config: SubmitConfig, words: Sequence[str], directory: Path) -> Job
         return _benchmark_job(config, words[1:], directory)
     if words and words[0] == TRAINER:
         words = words[1:]
+    for word in words:
+        if not word.startswith("--"):  # Of `--run_dir x` only the first half would be seen below.
+            raise ConfigError(f"{word!r} stands alone; write every flag as --name=value.")
     several = config.num_workers > 1
     flags = [*_without_strategy(words), _STRATEGY] if several else list(words)
     asked = options.parse(TrainConfig, [TRAINER, *_without_run_dir(flags), "--run_dir=unused"])

@@ -257,7 +257,8 @@ def test_what_the_trainer_would_refuse_is_refused_before(tmp_path):
 
     for words, message in (
         (["--cluster=slurm", "--", "--epoch=1"], "Did you mean 'epochs'?"),
-        (["--cluster=slurm", "--nodes=3", "--", "--global_batch_size=32"], "does not divide among 3"),
+        (["--cluster=slurm", "--nodes=3", "--"], "does not divide among 3"),
+        (["--cluster=slurm", "--", "--run_dir", "x"], "write every flag as --name=value"),
         (["--cluster=slurm", "--", "--run_dir=a\nb"], "line break"),
         (["--cluster=slurm", "--nodes=2", "--", "--strategy=mirrored"], "--strategy=multi_worker"),
         (["--cluster=slurm", "--sweep=seeds=1..2", "--"], "Did you mean 'seed'?"),
