@@ -150,18 +150,19 @@ def test_a_terminal_gets_a_progress_bar(tmp_path):
     assert "I0000" not in text
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("dataset", "parts", "floor"),
     [
         ("mnist", ("mnist",), 0.9),
-        pytest.param("flowers", ("flower_photos",), 0.5, marks=pytest.mark.slow),
+        pytest.param("flowers", ("flower_photos",), 0.45, marks=pytest.mark.slow),
     ],
 )
 def test_real_data(trainer_main, shared_data, tmp_path, dataset, parts, floor):
-    steps = {"mnist": 250, "flowers": 184}[dataset]  # Two epochs of flowers: 0.58 to 0.63.
+    steps = {"mnist": 250, "flowers": 120}[dataset]
     done = trainer_main(
         f"--dataset={dataset}", f"--data_dir={shared_data(*parts)}", f"--steps={steps}",
-        "--strategy=mirrored", "--run_dir=run",
+        "--strategy=mirrored", "--run_dir=run", timeout=580,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = read_json(tmp_path / "run" / "result.json")
