@@ -105,14 +105,23 @@ class _MemoryWatch:
 def _resident_bytes(pid: int) -> int:
     """Returns the memory that a process and its children hold; at least 1."""
     try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        family = [psutil.Process(pid), *_descendants(pid)]
         return max(1, sum(each.memory_info().rss for each in family))
     except psutil.NoSuchProcess:
         return 1
 
 
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _kill(process: subprocess.Popen) -> None:
     """Kills the process and what it started; it may have ended by itself."""
+    for child in _descendants(process.pid):  # Workers have process groups of their own.
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

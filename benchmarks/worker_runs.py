@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks import namespaces
 from benchmarks.case import BenchmarkCase
 from flowrate.records import write_json
 
 
-def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str]:
-    """Returns the command that measures the case."""
+def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
+    """Returns the command that measures the case, or, in words, why there is none."""
+    if case.arguments.get("link") == "namespaces" and (reason := namespaces.why_none()):
+        return reason
     request_path = answer_path.with_name("request.json")
     write_json(request_path, {"case": case.to_json(), "seed": seed})
     return [sys.executable, "-m", "benchmarks.worker", str(request_path), str(answer_path)]
