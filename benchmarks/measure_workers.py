@@ -49,7 +49,8 @@ def measure_workers_rate(
         "labels": {**answer["labels"], "link": link, "cores_per_worker": num_cores},
         "metrics": metrics,
         "samples": {
-            name: answer[name] for name in ("warmup", "segments", "limit_beside", "all_reduce")
+            name: answer[name]
+            for name in ("warmup", "segments", "limit_beside", "all_reduce", "all_reduce_packed")
         },
         "verdict": _verdict(metrics, num_workers, num_cores),
         "command": shlex.join(["scripts/launch", f"--workers={num_workers}", "--", *words]),
@@ -119,7 +120,10 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
     rate = answer["steps_per_second"]
     steps, seconds = map(sum, zip(*answer["limit_beside"]))
     percentiles = step_percentiles(answer["segments"])
-    all_reduce_seconds = float(np.median(answer["all_reduce"])) if answer["all_reduce"] else 0.0
+    all_reduce_seconds, packed_seconds = (
+        float(np.median(answer[name])) if answer[name] else 0.0
+        for name in ("all_reduce", "all_reduce_packed")
+    )
     limit = steps / seconds
     return {
         "steps_per_second": rate,
@@ -131,6 +135,7 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
         "step_p99_ms": percentiles.p99,
         "gradient_bytes_per_step": answer["gradient_bytes_per_step"],
         "all_reduce_ms": 1e3 * all_reduce_seconds,
+        "all_reduce_packed_ms": 1e3 * packed_seconds,
         "collective_share": all_reduce_seconds * rate,
     }
 

@@ -1,4 +1,4 @@
-"""A worker's own share of the machine's cores, so that its speed does not depend on how many run."""
+"""A worker's own share of the cores, so that its speed does not depend on how many run."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Recorder:
             followed by one of the bare step, as long: on a machine whose speed changes by the
             second, only neighbours can be compared. 0: for a run taken as a whole; the first call
             alone is warm-up, in which TensorFlow compiles or sets up its threads.
-        agree: whether all workers hold for true what this one does; each is asked at the same calls.
+        agree: whether all workers hold for true what this one does; each asks at the same calls.
 
     Attributes:
         warmup: (steps, seconds) of the calls that are not counted.

@@ -80,8 +80,13 @@ def _collective(run: TrainingRun) -> dict[str, Any]:
 
     shapes = [list(weight.shape) for weight in run.state.model.trainable_variables]
     num_bytes = _FLOAT_BYTES * sum(math.prod(shape) for shape in shapes)
-    samples = all_reduce_seconds(run.state.strategy, shapes) if run.team else []
-    return {"gradient_bytes_per_step": num_bytes, "all_reduce": samples}
+    answer = {"gradient_bytes_per_step": num_bytes, "all_reduce": [], "all_reduce_packed": []}
+    if run.team:
+        strategy = run.state.strategy
+        answer["all_reduce"] = all_reduce_seconds(strategy, shapes)
+        # What packing the tensors into one would leave of it.
+        answer["all_reduce_packed"] = all_reduce_seconds(strategy, [[num_bytes // _FLOAT_BYTES]])
+    return answer
 
 
 def _labels(run: TrainingRun) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from benchmarks.case import BenchmarkCase
 from benchmarks.suites._choice import Choice
 from benchmarks.worker_group import LINKS
 
-TITLE = "seconds of an all-reduce over 2 and 4 processes, by message size; what `predict` is fitted to"
+TITLE = (
+    "seconds of an all-reduce over 2 and 4 processes, by message size; what `predict` is fitted to"
+)
 
 _SUITE = "collectives"
 _COUNTS = (2, 4)
