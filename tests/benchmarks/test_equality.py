@@ -76,10 +76,13 @@ def test_examples_in_another_place_are_seen(evidence, first, second, differing):
             lambda e: {"arrays": {**e.arrays, "optimizer/0000/m": np.full(6, -1.0)}},
             "largest_optimizer_difference",
         ),
-        (lambda e: {"evaluations": e.evaluations + [1e-3, 0]}, "largest_evaluation_difference"),
+        (lambda e: {"evaluations": e.evaluations * 1.01}, "largest_evaluation_difference"),
         (lambda e: {"predictions": np.array([0, 1, 2, 0])}, "differing_predictions"),
         # As if the replicas had counted one of the examples twice.
-        (lambda e: {"evaluations": e.evaluations + [[0, 0], [0, 0.25]]}, "miscounted_predictions"),
+        (
+            lambda e: {"evaluations": e.evaluations + np.array([[0, 0], [0, 0.25]])},
+            "miscounted_predictions",
+        ),
     ],
 )
 def test_any_other_difference_is_seen(evidence, change, name):

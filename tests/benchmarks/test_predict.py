@@ -1,4 +1,4 @@
-"""From records to predictions: a link that the records were made from is found and foretold with."""
+"""From records to predictions: the link that the records were made from is found again."""
 
 from __future__ import annotations
 

@@ -124,6 +124,4 @@ def test_equality_is_of_five_layouts_of_models_without_batch_normalization_or_dr
     for case in cases_of("equality"):
         layouts.setdefault(case.flags["model"], []).append(case.arguments["labels"]["layout"])
     assert set(layouts) == {"mlp64", "cnn"}
-    assert all(
-        found == ["1 x 1", "1 x 4", "2 x 1", "2 x 2", "4 x 1"] for found in layouts.values()
-    )
+    assert all(found == ["1 x 1", "1 x 4", "2 x 1", "2 x 2", "4 x 1"] for found in layouts.values())
