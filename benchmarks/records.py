@@ -24,6 +24,8 @@ PRIMARY_METRIC = {
     "input": "images_per_second",
     "accuracy": "seconds_to_target",
     "startup": "first_step_seconds",
+    "equality": "agreeing_decimals",
+    "collectives": "bus_gigabytes_per_second",
 }
 STATUSES = ("ok", "failed", "out_of_memory", "skipped")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config import CompareConfig, RunConfig
+from benchmarks.config import CompareConfig, PredictConfig, RunConfig
 from benchmarks.report import write_report
 from benchmarks.report.markdown import readme_table, replace_between_markers
 from benchmarks.suites import SUITES
@@ -96,7 +96,7 @@ def test_every_submit_command_parses(path, tmp_path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_benchmark_command_parses(path):
     for command, *words in benchmark_commands(path):
-        assert command in ("run", "compare", "report", "readme", "list")
+        assert command in ("run", "compare", "report", "readme", "list", "predict")
         if command == "run":
             config = options.parse(RunConfig, ["run", *words])
             suite, _ = SUITES.load(config.suite)
@@ -137,7 +137,7 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig, LaunchConfig, SubmitConfig):
+    for config in (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig):
         known |= {field.name for field, _, _ in options.described_fields(config)}
     # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
     known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}

@@ -26,7 +26,12 @@ WITHOUT_TENSORFLOW = (
     *sorted((ROOT / "benchmarks").glob("*/__init__.py")),
     *(
         ROOT / "benchmarks" / f"{name}.py"
-        for name in ("main", "config", "case", "runner", "records", "statistics", "compare")
+        for name in (
+            "main", "config", "case", "runner", "records", "statistics", "compare", "collectives",
+            "equality", "measure_equality", "measure_workers", "namespaces", "pinning", "predict",
+            "prediction_tables", "recorded_training", "scaling_model", "stated", "worker_group",
+            "workers_rate",
+        )
     ),
     *(
         ROOT / "trainer" / f"{name}.py"

@@ -73,11 +73,37 @@ def main(argv: Sequence[str]) -> int:
     except FlowrateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return _Launch(config, flags, run_dir).run()
+    hosts = [Host()] * config.workers
+    return _Launch(config, ["trainer.main", *flags], run_dir, hosts).run()
+
+
+def run_once(program: Sequence[str], run_dir: Path, hosts: Sequence[Host]) -> Failure | None:
+    """Runs a program as the workers of one run, to its end; None where all ended well.
+
+    Args:
+        program: a module, and the words of its command line.
+        run_dir: where logs/worker-N.log go.
+        hosts: one for each worker.
+    """
+    config = LaunchConfig(workers=len(hosts), max_restarts=0)
+    return _Launch(config, program, run_dir, hosts).run_once()
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """Where a worker runs.
+
+    Attributes:
+        address: by which the others reach it.
+        command: the words before its command that bring it there.
+    """
+
+    address: str = "127.0.0.1"
+    command: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass
-class _Failure:
+class Failure:
     """The first worker that failed, and how."""
 
     worker: int
@@ -87,10 +113,13 @@ class _Failure:
 class _Launch:
     """The workers of one run, over all its starts."""
 
-    def __init__(self, config: LaunchConfig, flags: list[str], run_dir: Path):
+    def __init__(
+        self, config: LaunchConfig, program: Sequence[str], run_dir: Path, hosts: Sequence[Host]
+    ):
         self._config = config
-        self._flags = flags
+        self._program = program
         self._run_dir = run_dir
+        self._hosts = hosts
         self._processes: list[subprocess.Popen] = []
         self._signals = 0
         self._attempt = Attempt()
@@ -101,7 +130,7 @@ class _Launch:
             signal.signal(number, self._handle)
         for attempt in range(self._config.max_restarts + 1):
             self._attempt = Attempt(_job_name(), (attempt,))
-            failure = self._run_once()
+            failure = self.run_once()
             if failure is None:
                 return 0
             if self._signals:
@@ -119,13 +148,15 @@ class _Launch:
                 return Preempted.exit_code
         raise AssertionError("unreachable")
 
-    def _run_once(self) -> _Failure | None:
+    def run_once(self) -> Failure | None:
+        """Starts the workers and waits for them; returns the first that failed, if any."""
         # What the workers of an earlier start said is no news.
         shutil.rmtree(self._run_dir / "status", ignore_errors=True)
-        addresses = [f"127.0.0.1:{port}" for port in _free_ports(self._config.workers)]
+        ports = _free_ports(len(self._hosts))
+        addresses = [f"{host.address}:{port}" for host, port in zip(self._hosts, ports)]
         readers = []
         try:
-            for index in range(self._config.workers):
+            for index in range(len(self._hosts)):
                 process = self._start(index, addresses)
                 self._processes.append(process)
                 reader = threading.Thread(target=self._pass_on, args=(index, process.stdout))
@@ -143,7 +174,7 @@ class _Launch:
     def _start(self, index: int, addresses: list[str]) -> subprocess.Popen:
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         return subprocess.Popen(
-            [sys.executable, "-m", "trainer.main", *self._flags],
+            [*self._hosts[index].command, sys.executable, "-m", *self._program],
             env={
                 **os.environ, "TF_CONFIG": json.dumps(config),
                 "FLOWRATE_ATTEMPT": str(self._attempt),
@@ -154,10 +185,10 @@ class _Launch:
             start_new_session=True,
         )  # fmt: skip
 
-    def _wait(self) -> _Failure | None:
+    def _wait(self) -> Failure | None:
         """Waits until all have ended; returns the first that failed for a reason of its own."""
         running = dict(enumerate(self._processes))
-        failures: list[_Failure] = []
+        failures: list[Failure] = []
         deadline = None
         while running:
             for index, process in list(running.items()):
@@ -165,7 +196,7 @@ class _Launch:
                     continue
                 del running[index]
                 if process.returncode:
-                    failures.append(_Failure(index, _exit_code(process)))
+                    failures.append(Failure(index, _exit_code(process)))
                     deadline = deadline or time.monotonic() + _LEAVE_SECONDS
             if running and deadline and time.monotonic() > deadline:
                 self._end(list(running.values()))

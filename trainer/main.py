@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
     from trainer.cluster import Cluster
+    from trainer.loop import TrainingRun
     from trainer.worker import Worker
 
 USAGE = """Trains an image classifier and measures how fast and how well.
@@ -37,8 +38,13 @@ USAGE = """Trains an image classifier and measures how fast and how well.
 With no flags: the digits data set on one device."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the program; returns its exit status (flowrate/errors.py)."""
+def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None) -> int:
+    """Runs the program; returns its exit status (flowrate/errors.py).
+
+    Args:
+        argv: the command line, program name first.
+        train: what is done in place of loop.train, for whoever measures; it may call that.
+    """
     started = time.perf_counter()
     stop = StopRequest()
     stop.install()
@@ -63,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
             worker = Worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
-        _run(config, list(argv), run_dir, console, stop, started, worker)
+        _run(config, list(argv), run_dir, console, stop, started, worker, train)
         return _end(worker, 0, None)
     except FlowrateError as error:
         return _end(worker, _report(error, run_dir), error)
@@ -106,7 +112,7 @@ def _leave(exit_code: int) -> None:
     os._exit(exit_code)
 
 
-def _run(config, argv, run_dir, console, stop, started, worker) -> None:
+def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
     from trainer import session
 
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
@@ -114,7 +120,7 @@ def _run(config, argv, run_dir, console, stop, started, worker) -> None:
 
     console.start_bar(run.state.progress.step, run.plan.total_steps)
     try:
-        loop.train(run)
+        (train or loop.train)(run)
     finally:
         run.writer.close()
     record = session.finish(run, data)

@@ -12,7 +12,7 @@ from benchmarks.statistics import MedianInterval, ratio_interval
 _FOLLOW_REPLICAS = frozenset(
     {
         "num_replicas", "num_devices", "virtual_devices", "strategy",
-        "global_batch_size", "per_replica_batch_size",
+        "global_batch_size", "per_replica_batch_size", "num_workers",
     }
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ from benchmarks.report.cells import STATUS_WORDS, Cell
 from benchmarks.report.columns import Column, inside_columns, measured, outcome_columns
 from benchmarks.report.entry import Entry, Row
 from benchmarks.report.formats import NOTHING
+from benchmarks.report.further_columns import further_columns, only_columns
 from benchmarks.report.outcome import outcome
 from benchmarks.report.pictures import Picture, pictures
 from benchmarks.report.scaling import scaling_series
@@ -22,6 +23,8 @@ TITLES = {
     "input": "Input",
     "accuracy": "Accuracy",
     "startup": "Start-up",
+    "equality": "Equality",
+    "collectives": "Collectives",
 }
 PURPOSES = {
     "tutorials": "The tutorials' own workloads, next to what one would use instead: same model, "
@@ -31,6 +34,9 @@ PURPOSES = {
     "input": "How fast the input alone delivers batches.",
     "accuracy": "Time until a target test accuracy is reached, misses counted.",
     "startup": "From the start of the process to the first step of training.",
+    "equality": "One training over processes and replicas, each layout beside one process with one "
+    "replica.",
+    "collectives": "How long the sum over workers takes by itself, by the size of the message.",
 }
 
 # A second table of fewer columns than this goes into the first.
@@ -79,14 +85,7 @@ class Section:
 def make_section(report: Report, suite: str, with_pictures: bool = True) -> Section:
     """Returns what the report says of a suite."""
     entries = report.of_suite(suite)
-    columns = outcome_columns(suite)
-    if suite == "scaling":
-        columns.append(scaling_column(entries))
-    shown, dropped = measured(columns, entries)
-    inside, dropped_inside = measured(inside_columns(suite), entries)
-    figures = [column for column in inside if not column.always]
-    if len(figures) < FEWEST_COLUMNS:
-        shown, inside = [*shown, *figures], []
+    shown, inside, dropped = _columns(suite, entries)
     return Section(
         suite,
         TITLES[suite],
@@ -100,11 +99,30 @@ def make_section(report: Report, suite: str, with_pictures: bool = True) -> Sect
             )
             if columns
         ],
-        list(dict.fromkeys(column.header for column in (*dropped, *dropped_inside))),
+        list(dict.fromkeys(column.header for column in dropped)),
         problems(entries),
         pictures(suite, entries) if with_pictures else [],
         [(entry, entry.rows[-1]["command"]) for entry in entries],
     )
+
+
+def _columns(
+    suite: str, entries: Sequence[Entry]
+) -> tuple[list[Column], list[Column], list[Column]]:
+    """Returns the columns of the first and the second table, and those that have no value."""
+    if only := only_columns(suite, entries):
+        shown, dropped = measured(only, entries)
+        return shown, [], dropped
+    columns = outcome_columns(suite)
+    if suite == "scaling":
+        columns.append(scaling_column(entries))
+    shown, dropped = measured(columns, entries)
+    inside, dropped_inside = measured(inside_columns(suite), entries)
+    inside += measured(further_columns(suite, entries), entries)[0]
+    figures = [column for column in inside if not column.always]
+    if len(figures) < FEWEST_COLUMNS:
+        shown, inside = [*shown, *figures], []
+    return shown, inside, [*dropped, *dropped_inside]
 
 
 def scaling_column(entries: Sequence[Entry]) -> Column:
