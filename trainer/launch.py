@@ -1,7 +1,8 @@
 """Trains with several processes on this machine: `scripts/launch --workers=4 -- --dataset=mnist`.
 
 Each worker is `python -m trainer.main` with a TF_CONFIG of its own. They begin together and end
-together: where one fails, all are ended, and all begin again from the last checkpoint.
+together: where one fails, all are ended, and all begin again from the last checkpoint. Only a lost
+worker of --strategy=parameter_server, without whom the others go on, is started again by itself.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from trainer.run_dir import default_name
 
 USAGE = """Trains with several processes on this machine.
 
-    scripts/launch --workers=N [--max_restarts=N] -- FLAGS OF trainer.main"""
+    scripts/launch --workers=N [--ps=N] [--max_restarts=N] -- FLAGS OF trainer.main"""
 
-_STRATEGY = "multi_worker_mirrored"
+_STRATEGY, _ASYNCHRONOUS = "multi_worker_mirrored", "parameter_server"
 # A worker that is left behind finds out by itself within this time (trainer/peers.py).
 _LEAVE_SECONDS = 30.0
 # For a worker to save after SIGTERM.
@@ -41,6 +42,18 @@ _POLL_SECONDS = 0.1
 _FIRST_RETRYABLE = 128
 
 
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """A process of the run, as TF_CONFIG knows it."""
+
+    job: str
+    index: int
+
+    @property
+    def name(self) -> str:
+        return self.job if self.job == "chief" else f"{self.job} {self.index}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaunchConfig:
     """What was asked of the launcher."""
@@ -48,6 +61,10 @@ class LaunchConfig:
     workers: int = option(
         2, group="Launch", lower_bound=1, upper_bound=64, help="Processes to train with."
     )
+    ps: int = option(
+        0, group="Launch", lower_bound=0, upper_bound=64,
+        help="Parameter servers, of --strategy=parameter_server.",
+    )  # fmt: skip
     max_restarts: int = option(
         3, group="Launch", lower_bound=0, upper_bound=1000,
         help="How often all begin again after one was lost.",
@@ -55,6 +72,13 @@ class LaunchConfig:
 
     def __post_init__(self):
         options.check(self)
+
+    def tasks(self) -> list[_Task]:
+        """Returns the processes to start."""
+        workers = [_Task("worker", index) for index in range(self.workers)]
+        if not self.ps:
+            return workers
+        return [_Task("chief", 0), *workers, *(_Task("ps", index) for index in range(self.ps))]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         if config is None:
             print(options.render_help(LaunchConfig, USAGE))
             return 0
-        flags, run_dir = complete(trainers)
+        flags, run_dir = complete(trainers, config.ps)
     except FlowrateError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -74,20 +98,23 @@ def main(argv: Sequence[str]) -> int:
 
 @dataclasses.dataclass
 class _Failure:
-    """The first worker that failed, and how."""
+    """The first process that failed, and how."""
 
-    worker: int
+    task: _Task
     exit_code: int
 
 
 class _Launch:
-    """The workers of one run, over all its starts."""
+    """The processes of one run, over all its starts."""
 
     def __init__(self, config: LaunchConfig, flags: list[str], run_dir: Path):
         self._config = config
         self._flags = flags
         self._run_dir = run_dir
-        self._processes: list[subprocess.Popen] = []
+        self._processes: dict[_Task, subprocess.Popen] = {}
+        self._readers: list[threading.Thread] = []
+        self._addresses: dict[str, list[str]] = {}
+        self._worker_restarts = 0
         self._signals = 0
 
     def run(self) -> int:
@@ -100,14 +127,14 @@ class _Launch:
                 return 0
             if self._signals:
                 return Preempted.exit_code
-            self._tell(f"worker {failure.worker} failed first, with status {failure.exit_code}.")
+            self._tell(f"{failure.task.name} failed first, with status {failure.exit_code}.")
             is_last = attempt == self._config.max_restarts
             if failure.exit_code < _FIRST_RETRYABLE or is_last:
                 return failure.exit_code
             pause = min(2.0**attempt, _LONGEST_PAUSE_SECONDS)
             self._tell(
-                f"all {self._config.workers} workers begin again from the last checkpoint in "
-                f"{pause:.0f} s (restart {attempt + 1} of {self._config.max_restarts})."
+                f"all {len(self._config.tasks())} processes begin again from the last checkpoint "
+                f"in {pause:.0f} s (restart {attempt + 1} of {self._config.max_restarts})."
             )
             if not self._pause(pause):
                 return Preempted.exit_code
@@ -116,27 +143,28 @@ class _Launch:
     def _run_once(self) -> _Failure | None:
         # What the workers of an earlier start said is no news.
         shutil.rmtree(self._run_dir / "status", ignore_errors=True)
-        addresses = [f"127.0.0.1:{port}" for port in _free_ports(self._config.workers)]
-        readers = []
+        tasks = self._config.tasks()
+        self._addresses = {task.job: [] for task in tasks}
+        for task, port in zip(tasks, _free_ports(len(tasks))):
+            self._addresses[task.job].append(f"127.0.0.1:{port}")
         try:
-            for index in range(self._config.workers):
-                process = self._start(index, addresses)
-                self._processes.append(process)
-                reader = threading.Thread(target=self._pass_on, args=(index, process.stdout))
-                reader.start()
-                readers.append(reader)
+            for task in tasks:
+                self._start(task)
             return self._wait()
         finally:
-            for process in self._processes:
+            for process in self._processes.values():
                 _kill_group(process, signal.SIGKILL)
                 process.wait()
-            for reader in readers:
+            for reader in self._readers:
                 reader.join()
-            self._processes = []
+            self._processes, self._readers = {}, []
 
-    def _start(self, index: int, addresses: list[str]) -> subprocess.Popen:
-        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        return subprocess.Popen(
+    def _start(self, task: _Task) -> subprocess.Popen:
+        """Starts a process, and what passes on its lines."""
+        config = {
+            "cluster": self._addresses, "task": {"type": task.job, "index": task.index},
+        }  # fmt: skip
+        process = subprocess.Popen(
             [sys.executable, "-m", "trainer.main", *self._flags],
             env={**os.environ, "TF_CONFIG": json.dumps(config)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -144,26 +172,54 @@ class _Launch:
             # A session of its own: Ctrl-C is ours to pass on, and what it started goes with it.
             start_new_session=True,
         )  # fmt: skip
+        reader = threading.Thread(target=self._pass_on, args=(task, process.stdout))
+        reader.start()
+        self._readers.append(reader)
+        self._processes[task] = process
+        return process
 
     def _wait(self) -> _Failure | None:
         """Waits until all have ended; returns the first that failed for a reason of its own."""
-        running = dict(enumerate(self._processes))
+        running = dict(self._processes)
         failures: list[_Failure] = []
         deadline = None
         while running:
-            for index, process in list(running.items()):
+            for task, process in list(running.items()):
                 if process.poll() is None:
                     continue
-                del running[index]
-                if process.returncode:
-                    failures.append(_Failure(index, _exit_code(process)))
-                    deadline = deadline or time.monotonic() + _LEAVE_SECONDS
+                del running[task]
+                if not process.returncode:
+                    continue
+                exit_code = _exit_code(process)
+                if not failures and self._may_start_again(task, exit_code, running):
+                    running[task] = self._start(task)
+                    continue
+                failures.append(_Failure(task, exit_code))
+                deadline = deadline or time.monotonic() + _LEAVE_SECONDS
             if running and deadline and time.monotonic() > deadline:
                 self._end(list(running.values()))
             time.sleep(_POLL_SECONDS)
         # Who lost another worker is not the cause.
         causes = [failure for failure in failures if failure.exit_code != PeerLost.exit_code]
         return next(iter(causes or failures), None)
+
+    def _may_start_again(self, task: _Task, exit_code: int, running) -> bool:
+        """Returns whether a lost process can be started again by itself, and counts it."""
+        chief = _Task("chief", 0)
+        if task.job != "worker" or chief not in running or self._signals:
+            return False
+        # Where the chief has ended, or lost a parameter server, its status follows at once.
+        is_cause = exit_code not in (PeerLost.exit_code, Preempted.exit_code)
+        if exit_code < _FIRST_RETRYABLE or not is_cause:
+            return False
+        if self._worker_restarts == self._config.max_restarts:
+            return False
+        self._worker_restarts += 1
+        self._tell(
+            f"{task.name} ended with status {exit_code}; it is started again, the others go on "
+            f"(restart {self._worker_restarts} of {self._config.max_restarts})."
+        )
+        return True
 
     def _end(self, processes: list[subprocess.Popen]) -> None:
         for process in processes:
@@ -174,20 +230,21 @@ class _Launch:
         for process in processes:
             _kill_group(process, signal.SIGKILL)
 
-    def _pass_on(self, index: int, lines: Iterator[str]) -> None:
-        """Shows a worker's lines, with its name, and keeps them in logs/worker-N.log."""
+    def _pass_on(self, task: _Task, lines: Iterator[str]) -> None:
+        """Shows a process's lines, with its name, and keeps them in logs/worker-N.log."""
         folder = self._run_dir / "logs"
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"worker-{index}.log").open("a", encoding="utf-8") as log:
+        path = folder / f"{task.name.replace(' ', '-')}.log"
+        with path.open("a", encoding="utf-8") as log:
             for line in lines:
                 log.write(line)
                 log.flush()
-                print(f"[worker {index}] {line}", end="", flush=True)
+                print(f"[{task.name}] {line}", end="", flush=True)
 
     def _handle(self, number: int, frame) -> None:
         """First: all save and leave. Second: all are killed."""
         self._signals += 1
-        for process in self._processes:
+        for process in self._processes.values():
             _kill_group(process, signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
 
     def _pause(self, seconds: float) -> bool:
@@ -205,30 +262,44 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns the launcher's words, program name first, and the trainer's."""
     if "--" not in argv:
         stray = [word for word in argv[1:] if word.lstrip("-") not in ("help", "h")]
-        if stray and not any(word.startswith(("--workers", "--max_restarts")) for word in stray):
+        if stray and not any(
+            word.startswith(("--workers", "--ps", "--max_restarts")) for word in stray
+        ):
             raise ConfigError(f"{stray[0]}: give the flags of trainer.main after `--`.")
         return list(argv), []
     place = list(argv).index("--")
     return list(argv[:place]), list(argv[place + 1 :])
 
 
-def complete(flags: list[str]) -> tuple[list[str], Path]:
+def complete(flags: list[str], num_parameter_servers: int = 0) -> tuple[list[str], Path]:
     """Checks the trainer's flags; returns them with what several workers need, and the run_dir.
 
     Raises:
-        ConfigError: the trainer would not take them.
+        ConfigError: the trainer would not take them, or they do not fit the launcher's.
     """
     name = "--strategy="
     asked = [flag for flag in flags if flag.startswith(name)]
-    if any(flag != name + _STRATEGY for flag in asked):
-        raise ConfigError(f"{asked[-1]}: several processes train with {name}{_STRATEGY}.")
+    strategy = asked[-1].removeprefix(name) if asked else _STRATEGY
+    if strategy not in (_STRATEGY, _ASYNCHRONOUS) or len(set(asked)) > 1:
+        raise ConfigError(
+            f"{asked[-1]}: several processes train with {name}{_STRATEGY} or {_ASYNCHRONOUS}."
+        )
+    if strategy == _ASYNCHRONOUS and not num_parameter_servers:
+        raise ConfigError(
+            f"{name}{_ASYNCHRONOUS} needs parameter servers; give --ps=1 before `--`."
+        )
+    if strategy == _STRATEGY and num_parameter_servers:
+        raise ConfigError(
+            f"--ps={num_parameter_servers}: parameter servers are of use with "
+            f"{name}{_ASYNCHRONOUS} only."
+        )
     flags = [flag for flag in flags if flag not in asked]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
     if config is None:
         raise ConfigError("--help: see python -m trainer.main --help.")
     if not config.run_dir:
         flags = [*flags, f"--run_dir={default_name(config)}"]
-    flags = [*flags, name + _STRATEGY]
+    flags = [*flags, name + strategy]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
     return flags, Path(config.run_dir).expanduser().absolute()
 

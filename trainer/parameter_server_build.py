@@ -96,8 +96,8 @@ def build_run(
     splits = ", ".join(f"{len(source):,} {split}" for split, source in sources.items())
     for line in (
         f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {splits}",
-        f"parameter_server (experimental), {len(cluster.trainers)} workers, "
-        f"{len(cluster.parameter_servers)} parameter servers, asynchronous",
+        f"parameter_server (experimental, asynchronous), {_count(cluster.trainers, 'worker')}, "
+        f"{_count(cluster.parameter_servers, 'parameter server')}",
         f"precision {precision.policy} ({precision.reason}); XLA off; cache memory, on each worker",
         f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
         f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}",
@@ -122,6 +122,10 @@ def build_run(
         team=None,
         saved_step=state.progress.step if checkpoint else None,
     )
+
+
+def _count(tasks: range, what: str) -> str:
+    return f"{len(tasks)} {what}{'s' * (len(tasks) > 1)}"
 
 
 def _in_memory(config: TrainConfig, data: TrainingData) -> dict[str, Source]:
