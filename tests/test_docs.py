@@ -59,8 +59,8 @@ def test_every_launch_command_parses(path):
     for line in "\n".join(blocks).splitlines():
         if line.startswith("scripts/launch"):
             own, trainers = launch.split(shlex.split(line))
-            assert options.parse(LaunchConfig, own)
-            assert launch.complete(trainers)
+            config = options.parse(LaunchConfig, own)
+            assert launch.complete(trainers, config.ps)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

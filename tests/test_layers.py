@@ -31,8 +31,9 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "cluster", "config", "data", "follower", "launch", "main", "peers", "plan",
-            "preflight", "run_dir", "session", "stop", "worker",
+            "agreement", "cluster", "config", "data", "follower", "launch", "main",
+            "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "preflight",
+            "run_dir", "session", "stop", "tpu", "worker",
         )
     ),
 )  # fmt: skip

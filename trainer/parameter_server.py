@@ -80,7 +80,7 @@ class ParameterServerEngine:
         remote.restore(Checkpoint(state.to_arrays(), state.progress))
         self._coordinator = tf.distribute.coordinator.ClusterCoordinator(remote.strategy)
         self._examples = iter(self._coordinator.create_per_worker_dataset(_in_memory(source)))
-        self._batches = _batches(
+        self._batches = batches(
             config, source, state.progress.step, total_steps, augmentation.num_draws
         )
         self._train_step = tf.function(self._train_step_fn, autograph=False)
@@ -179,7 +179,7 @@ class ParameterServerEngine:
         )
 
 
-def _batches(
+def batches(
     config: TrainConfig, source: ArraySource, first_step: int, last_step: int, num_draws: int
 ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yields `numbers` and `draws` of each step (ParameterServerEngine._train_step_fn)."""
