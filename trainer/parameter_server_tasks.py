@@ -67,14 +67,12 @@ class ServerTask(Worker):
         self.start(PhaseClock())
         divert_native_stderr(self.run_dir.native_log_path)
         session.import_tensorflow()
-        server = self._start_server()
+        self._server = self._start_server()
         self._stop = stop
         stop.install()  # TensorFlow takes SIGTERM for itself.
         stop.arm()
         self._clock.current = "serve"
-        exit_code = self._wait_for_end_of_chief(config)
-        del server
-        if exit_code:
+        if self._wait_for_end_of_chief(config):
             raise Preempted("the chief has saved and left.")
         return True
 
