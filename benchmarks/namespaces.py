@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import psutil
 
 from flowrate.errors import ClusterError
-from trainer.launch import Host
+from trainer.process_group import Host
 
 _PREFIX = "flowrate"
 # Set aside for measuring networks (RFC 2544).

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from benchmarks.namespaces import virtual_hosts
 from flowrate.errors import ClusterError
-from trainer import launch
-from trainer.launch import Host
+from trainer.process_group import Host, ProcessGroup, Task
 
 # What joins the workers: this machine's loopback, or virtual cables between virtual hosts.
 LINKS = ("loopback", "namespaces")
@@ -37,7 +36,7 @@ def run_alone(program: Sequence[str]) -> None:
 def run_group(
     program: Sequence[str], folder: Path, num_workers: int, link: str = "loopback"
 ) -> None:
-    """Runs a module with its words as several workers, by trainer/launch.py.
+    """Runs a module with its words as several workers, by trainer/process_group.py.
 
     Args:
         program: the module and its words.
@@ -49,11 +48,12 @@ def run_group(
         ClusterError: a worker failed; with its last words. Or there are no virtual hosts here.
     """
     with _hosts(num_workers, link) as hosts:
-        failure = launch.run_once(program, folder, hosts)
+        tasks = [Task("worker", index) for index in range(num_workers)]
+        failure = ProcessGroup(program, folder, tasks, hosts).run_once()
     if failure:
-        log = folder / "logs" / f"worker-{failure.worker}.log"
+        log = folder / "logs" / f"worker-{failure.task.index}.log"
         raise ClusterError(
-            f"worker {failure.worker} ended with status {failure.exit_code}: "
+            f"{failure.task.name} ended with status {failure.exit_code}: "
             f"{last_words(log.read_text(errors='replace'))}"
         )
 

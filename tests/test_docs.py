@@ -66,8 +66,8 @@ def test_every_launch_command_parses(path):
     for line in "\n".join(blocks).splitlines():
         if line.startswith("scripts/launch"):
             own, trainers = launch.split(shlex.split(line))
-            assert options.parse(LaunchConfig, own)
-            assert launch.complete(trainers)
+            config = options.parse(LaunchConfig, own)
+            assert launch.complete(trainers, config.ps)
 
 
 def test_every_kubernetes_job_can_be_rendered():

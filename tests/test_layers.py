@@ -36,8 +36,10 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "attempt", "cluster", "config", "data", "follower", "launch", "main", "peers", "plan",
-            "preflight", "rendezvous", "run_dir", "session", "stop", "stragglers", "worker",
+            "agreement", "attempt", "cluster", "config", "data", "follower", "launch", "main",
+            "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "preflight",
+            "process_group", "rendezvous", "run_dir", "session", "stop", "stragglers", "tpu",
+            "worker",
         )
     ),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),

@@ -58,9 +58,13 @@ class Cluster:
     def address(self) -> str:
         return self.addresses[self.index]
 
+    def name(self, index: int) -> str:
+        """Returns `worker 1`."""
+        return f"worker {index}"
+
     def describe(self, index: int) -> str:
         """Returns `worker 1 (host:port)`."""
-        return f"worker {index} ({self.addresses[index]})"
+        return f"{self.name(index)} ({self.addresses[index]})"
 
 
 def join(environment: Environment) -> Cluster | None:
@@ -99,7 +103,7 @@ def find_cluster(environment: Environment) -> Cluster | None:
     """
     for source in (from_tf_config, from_slurm, from_kubernetes, from_vertex, from_sagemaker):
         if cluster := source(environment):
-            return _checked(cluster)
+            return checked(cluster)
     return None
 
 
@@ -107,13 +111,30 @@ def from_tf_config(environment: Environment) -> Cluster | None:
     """TF_CONFIG: tensorflow.org/api_docs/python/tf/distribute/cluster_resolver."""
     if "TF_CONFIG" not in environment:
         return None
+    jobs, kind, position = read_tf_config(environment, ("chief", "worker"))
+    chief = jobs.get("chief", [])
+    addresses = [*chief, *jobs.get("worker", [])]
+    return _with_local_places(
+        "TF_CONFIG", addresses, position + (len(chief) if kind == "worker" else 0)
+    )
+
+
+def read_tf_config(
+    environment: Environment, known_jobs: Sequence[str]
+) -> tuple[dict[str, list[str]], str, int]:
+    """Returns what TF_CONFIG says: addresses by job, and this process's job and index in it.
+
+    Raises:
+        ClusterError: it is not what it should be; names the field.
+    """
     config = _parse_object(environment, "TF_CONFIG")
     jobs = _field(config, "TF_CONFIG", "cluster", dict)
     task = _field(config, "TF_CONFIG", "task", dict)
     for job in jobs:
-        if job not in ("chief", "worker"):
+        if job not in known_jobs:
+            known = f"{', '.join(known_jobs[:-1])} and {known_jobs[-1]}"
             raise ClusterError(
-                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows chief and worker.'
+                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows {known}.'
             )
         _field(jobs, "TF_CONFIG: cluster", job, list)
     kind = _field(task, "TF_CONFIG: task", "type", str)
@@ -127,13 +148,10 @@ def from_tf_config(environment: Environment) -> Cluster | None:
             f"TF_CONFIG: task.index is {position}; cluster.{kind} has {len(jobs[kind])} "
             f"address{'es' * (len(jobs[kind]) != 1)}, counted from 0."
         )
-    chief = jobs.get("chief", [])
-    if len(chief) > 1:
-        raise ClusterError(f"TF_CONFIG: cluster.chief has {len(chief)} addresses; there is one.")
-    addresses = [*chief, *jobs.get("worker", [])]
-    return _with_local_places(
-        "TF_CONFIG", addresses, position + (len(chief) if kind == "worker" else 0)
-    )
+    num_chiefs = len(jobs.get("chief", []))
+    if num_chiefs > 1:
+        raise ClusterError(f"TF_CONFIG: cluster.chief has {num_chiefs} addresses; there is one.")
+    return jobs, kind, position
 
 
 def from_slurm(environment: Environment) -> Cluster | None:
@@ -279,7 +297,8 @@ def _with_local_places(source: str, addresses: Sequence[str], index: int) -> Clu
     )
 
 
-def _checked(cluster: Cluster) -> Cluster:
+def checked(cluster: Cluster) -> Cluster:
+    """Returns the cluster; raises ClusterError where an address cannot be one, or comes twice."""
     for address in cluster.addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:

@@ -11,9 +11,9 @@ from flowrate.options import option
 from input_pipelines import DATASETS, _augmentation_names
 from models import MODELS
 
-STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored")
-# TensorFlow's other strategies: known by name, so that asking for one gets a plain answer.
-LATER_STRATEGIES = ("parameter_server", "tpu")
+STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu")
+# Those of several processes.
+_CLUSTER_STRATEGIES = ("multi_worker_mirrored", "parameter_server")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
 DEFAULT_EPOCHS = 10
 
@@ -66,11 +66,17 @@ class TrainConfig:
     strategy: str = option(
         "one_device", group=_DEVICES,
         help="How replicas are made: one_device; mirrored, one for each GPU; "
-        "multi_worker_mirrored, the same in each of several processes (scripts/launch, TF_CONFIG).",
+        "multi_worker_mirrored, the same in each of several processes (scripts/launch, TF_CONFIG); "
+        "parameter_server, asynchronous workers (experimental); tpu (never tried).",
     )  # fmt: skip
     bringup_timeout: int = option(
         300, group=_DEVICES, lower_bound=1, upper_bound=86_400,
-        help="Seconds to wait for the other workers of multi_worker_mirrored.",
+        help="Seconds to wait for the other processes of multi_worker_mirrored or "
+        "parameter_server.",
+    )  # fmt: skip
+    tpu_name: str | None = option(
+        None, group=_DEVICES,
+        help="The TPU of --strategy=tpu: its name, grpc://host:port, or local; unset: TPU_NAME.",
     )  # fmt: skip
     virtual_devices: int = option(
         0, group=_DEVICES, lower_bound=0, upper_bound=64,
@@ -218,8 +224,8 @@ class TrainConfig:
 # what is computed.
 CHANGEABLE_ON_RESUME = frozenset(
     {
-        "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "steps_per_call",
-        "run_dir", "resume", "keep_checkpoints", "profile_steps",
+        "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "tpu_name",
+        "steps_per_call", "run_dir", "resume", "keep_checkpoints", "profile_steps",
     }
 )  # fmt: skip
 
@@ -258,24 +264,47 @@ def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
 
 def _check_strategy(config: TrainConfig) -> None:
     strategy = config.strategy
-    if strategy in LATER_STRATEGIES:
-        known = f"{', '.join(STRATEGIES[:-1])} or {STRATEGIES[-1]}"
-        raise ConfigError(f"--strategy={strategy}: not in this version; use {known}.")
     if strategy not in STRATEGIES:
         near = options.nearest_name(strategy, STRATEGIES)
         raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
-    if strategy == "multi_worker_mirrored" and not config.run_dir:
+    if strategy in _CLUSTER_STRATEGIES and not config.run_dir:
         raise ConfigError(
-            "--strategy=multi_worker_mirrored needs --run_dir=FOLDER, the same for all workers."
+            f"--strategy={strategy} needs --run_dir=FOLDER, the same for all workers."
         )
+    if strategy == "parameter_server":
+        _check_parameter_server(config)
+    if config.tpu_name and strategy != "tpu":
+        raise ConfigError(f"--tpu_name={config.tpu_name} is of use with --strategy=tpu only.")
     if config.virtual_devices > 1:
-        if strategy == "one_device":
+        if strategy in ("one_device", "tpu"):
             raise ConfigError(
                 f"--virtual_devices={config.virtual_devices} makes no difference to "
-                "--strategy=one_device; use --strategy=mirrored."
+                f"--strategy={strategy}; use --strategy=mirrored."
             )
         check_divides(config.global_batch_size, config.virtual_devices)
         check_jit(config, config.virtual_devices)
+
+
+def _check_parameter_server(config: TrainConfig) -> None:
+    """Raises ConfigError for a flag that asynchronous training cannot follow."""
+    reasons = {
+        "virtual_devices": "each worker is one replica",
+        "jit": "XLA cannot compile a step that spans several processes",
+        "cache": "each worker keeps the decoded training set in its memory",
+        "precision": "workers cannot lower the scale of the loss together; use mixed_bfloat16",
+        "deterministic": "gradients are applied in the order in which they come",
+        "steps_per_call": "the chief hands out single steps",
+        "profile_steps": "the chief, who would be profiled, trains no step",
+    }
+    taken = {
+        "jit": ("auto", "off"),
+        "cache": ("auto", "memory"),
+        "precision": ("float32", "mixed_bfloat16", "auto"),
+    }
+    for name, reason in reasons.items():
+        value = getattr(config, name)
+        if value and value not in taken.get(name, ()):
+            raise ConfigError(f"--{name}={value}: not with --strategy=parameter_server: {reason}.")
 
 
 def check_jit(config: TrainConfig, num_replicas: int) -> None:

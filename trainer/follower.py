@@ -17,23 +17,23 @@ from trainer.run_dir import RunDir
 class FollowerDir(RunDir):
     """The run directory of a worker that writes no records."""
 
-    index: int
+    worker: str
 
     @classmethod
-    def join(cls, config: TrainConfig, index: int) -> FollowerDir:
+    def join(cls, config: TrainConfig, worker: str) -> FollowerDir:
         """Opens the folder, which the chief may not have made yet, without locking it."""
         self = cls(Path(config.run_dir).expanduser().absolute(), config.keep_checkpoints, print)
-        self.index = index
+        self.worker = worker.replace(" ", "-")
         self.path.mkdir(parents=True, exist_ok=True)
         return self
 
     @property
     def native_log_path(self) -> Path:
-        return self.path / f"tensorflow-worker-{self.index}.log"
+        return self.path / f"tensorflow-{self.worker}.log"
 
     @property
     def traceback_path(self) -> Path:
-        return self.path / f"traceback-worker-{self.index}.txt"
+        return self.path / f"traceback-{self.worker}.txt"
 
     def write_config(self, config: TrainConfig) -> None: ...
 

@@ -29,6 +29,7 @@ from trainer.stop import StopRequest
 if TYPE_CHECKING:
     from trainer.cluster import Cluster
     from trainer.loop import TrainingRun
+    from trainer.run_dir import RunDir
     from trainer.worker import Worker
 
 USAGE = """Trains an image classifier and measures how fast and how well.
@@ -57,7 +58,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
         cluster = _join(config)
         from trainer.console import Console
         from trainer.follower import SilentConsole
-        from trainer.worker import Worker, open_run_dir
+        from trainer.worker import open_run_dir
 
         console = Console() if cluster is None or cluster.is_chief else SilentConsole()
         run_dir = open_run_dir(config, cluster, console.say)
@@ -66,7 +67,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             console.show_summary(result, str(run_dir.path))
             return 0
         if cluster:
-            worker = Worker(
+            worker = _make_worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
@@ -85,9 +86,17 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
 
 def _join(config: TrainConfig) -> Cluster | None:
     """Returns the workers of the run where there are several, checked; see trainer/cluster.py."""
-    if config.strategy != "multi_worker_mirrored":
+    if config.strategy == "tpu":
+        from trainer.tpu import find_tpu
+
+        find_tpu(config.tpu_name, os.environ)
         return None
-    from trainer.cluster import join
+    if config.strategy == "multi_worker_mirrored":
+        from trainer.cluster import join
+    elif config.strategy == "parameter_server":
+        from trainer.parameter_server_cluster import join
+    else:
+        return None
     from trainer.preflight import check_ready
 
     cluster = join(os.environ)
@@ -96,11 +105,20 @@ def _join(config: TrainConfig) -> Cluster | None:
     return cluster
 
 
+def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
+    from trainer.parameter_server_cluster import TaskCluster
+    from trainer.parameter_server_tasks import make_task
+    from trainer.worker import Worker
+
+    make = make_task if isinstance(cluster, TaskCluster) else Worker
+    return make(cluster, run_dir, give_up)
+
+
 def _end(worker: Worker | None, exit_code: int, error: Exception | None) -> int:
     """Returns the exit status; of several workers, tells the others, and leaves at once if lost."""
     if worker:
         worker.end(exit_code, error and " ".join(str(error).split()))
-        if exit_code:
+        if exit_code or worker.leaves_at_once:
             _leave(exit_code)
     return exit_code
 
@@ -115,6 +133,8 @@ def _leave(exit_code: int) -> None:
 def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
     from trainer import session
 
+    if worker and worker.serve(config, stop):
+        return
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
 

@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class PeerWatch:
         facts: what to tell of this worker: its phase and step.
         give_up: called once, from the watching thread, with the error that names who is gone; it
             must end the process: the main thread may be waiting for ever.
+        needed: the workers without whom this one cannot go on; None for all.
+        tell: takes a line for the user when one of the rest falls silent, or is back.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class PeerWatch:
         cluster: Cluster,
         facts: Callable[[], dict[str, Any]],
         give_up: Callable[[FlowrateError], None],
+        needed: Collection[int] | None = None,
+        tell: Callable[[str], None] = lambda line: None,
     ):
         self._folder = folder
         self._cluster = cluster
@@ -62,6 +66,9 @@ class PeerWatch:
         self._stragglers = StragglerWatch(
             cluster.describe, lambda line: print(f"warning: {line}", file=sys.stderr, flush=True)
         )
+        self._needed = others if needed is None else list(needed)
+        self._tell = tell
+        self._absent: set[int] = set()
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
@@ -90,8 +97,27 @@ class PeerWatch:
             if lost := self._lost(ends_well=(0,)):
                 return lost
             time.sleep(_BEAT_SECONDS / 4)
-        silent = max(self._peers, key=lambda index: self._peers[index].silence_seconds)
-        return self._describe(silent, "TensorFlow lost the connection") if is_certain else None
+        silent = max(self._needed, key=lambda index: self._peers[index].silence_seconds)
+        return self.describe_lost(silent, "TensorFlow lost the connection") if is_certain else None
+
+    def describe_lost(self, index: int, what: str) -> PeerLost:
+        """Returns the error that names a lost worker, what befell it, and its last words."""
+        status = self._peers[index].status
+        words = status.get("error")
+        where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
+        said = f": {words}" if words else f" (last seen in {where})"
+        return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
+
+    def status_of(self, index: int) -> dict[str, Any]:
+        """Returns what a worker has last told since this one started; empty where nothing."""
+        return self._peers[index].status
+
+    def signalled(self) -> str | None:
+        """Returns the name of a worker that a signal has come to, if there is one."""
+        for index, peer in self._peers.items():
+            if peer.status.get("signal"):
+                return self._cluster.name(index)
+        return None
 
     def _run(self) -> None:
         while not self._is_over.wait(_BEAT_SECONDS):
@@ -139,26 +165,32 @@ class PeerWatch:
     def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
         for index, peer in self._peers.items():
             status = peer.look()
+            if index not in self._needed:
+                self._tell_whether_absent(index, peer)
+                continue
             exit_code = status.get("exit_code")
             if exit_code in ends_well:
                 continue
             if exit_code == PeerLost.exit_code:
                 return PeerLost(status.get("error"))  # It has found who was lost first.
             if exit_code is not None:
-                return self._describe(index, f"it ended with status {exit_code}")
+                return self.describe_lost(index, f"it ended with status {exit_code}")
             if peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS:
-                return self._describe(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+                return self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
         return None
 
-    def _describe(self, index: int, what: str) -> PeerLost:
-        status = self._peers[index].status
-        words = status.get("error")
-        where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
-        said = f": {words}" if words else f" (last seen in {where})"
-        return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
+    def _tell_whether_absent(self, index: int, peer: _Peer) -> None:
+        is_absent = peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS
+        if is_absent and index not in self._absent:
+            lost = self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+            self._tell(f"{lost}; the others go on.")
+            self._absent.add(index)
+        elif not is_absent and index in self._absent:
+            self._tell(f"{self._cluster.describe(index)} is back.")
+            self._absent.remove(index)
 
     def _path(self, index: int) -> Path:
-        return self._folder / f"worker-{index}.json"
+        return self._folder / f"{self._cluster.name(index).replace(' ', '-')}.json"
 
 
 class _Peer:

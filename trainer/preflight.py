@@ -43,7 +43,7 @@ def _check_resolves(cluster: Cluster, index: int) -> None:
     try:
         socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        whose = "this worker's own" if index == cluster.index else f"worker {index}'s"
+        whose = "this worker's own" if index == cluster.index else f"{cluster.name(index)}'s"
         raise ClusterError(
             f"{cluster.source}: {whose} address {cluster.addresses[index]}: the name {host} is not "
             "known here; give a name that resolves, or an IP address."

@@ -64,14 +64,14 @@ def start(
     from trainer import build, strategy
 
     strategy.configure_devices(config)
-    team = None
     if worker:
         clock.current = "bring-up"
-        team = worker.connect(config)
+        worker.connect(config)
     devices = strategy.describe_devices()
     run_dir.write_environment({**describe_environment(list(argv)), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
-    run = build.build_run(config, data, run_dir, console, clock, stop, team)
+    build_run = worker.build_run if worker else build.build_run
+    run = build_run(config, data, run_dir, console, clock, stop)
     if worker:
         # TensorFlow takes SIGTERM for itself when it connects workers.
         stop.install()

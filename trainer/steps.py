@@ -151,7 +151,7 @@ class StepEngine:
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
-            self._check_finite(results)
+            check_finite(results)
             step += num_steps
             yield results
 
@@ -324,14 +324,16 @@ class StepEngine:
         share = self._config.label_smoothing
         return targets * (1 - share) + share / self._num_classes if share else targets
 
-    def _check_finite(self, results: StepResults) -> None:
-        (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
-        if bad.size:
-            step = results.first + int(bad[0])
-            what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
-            before = results.metrics[bad[0] - 1, 0] if bad[0] else None
-            last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
-            raise DivergedError(
-                f"the {what} is not finite at step {step}, in steps {results.first} to "
-                f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
-            )
+
+def check_finite(results: StepResults) -> None:
+    """Raises DivergedError, with the step, where a loss or a gradient is not finite."""
+    (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
+    if bad.size:
+        step = results.first + int(bad[0])
+        what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
+        before = results.metrics[bad[0] - 1, 0] if bad[0] else None
+        last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
+        raise DivergedError(
+            f"the {what} is not finite at step {step}, in steps {results.first} to "
+            f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
+        )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
 from flowrate.environment import available_memory_bytes
 from flowrate.errors import ConfigError
+from trainer import tpu
 from trainer.bringup import connect
 from trainer.cluster import Cluster
 from trainer.config import TrainConfig
@@ -47,10 +50,12 @@ def build_strategy(config: TrainConfig, cluster: Cluster | None = None) -> tf.di
 
     Raises:
         ConfigError: an unknown strategy.
-        ClusterError: as bringup.connect does.
+        ClusterError: as bringup.connect does; no TPU can be used.
     """
     if cluster:
         return connect(cluster, config.bringup_timeout, config.virtual_devices)
+    if config.strategy == "tpu":
+        return tpu.connect(tpu.find_tpu(config.tpu_name, os.environ))
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()

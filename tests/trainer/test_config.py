@@ -14,7 +14,6 @@ from flowrate.errors import ConfigError
 from flowrate.options import described_fields
 from trainer.config import (
     CHANGEABLE_ON_RESUME,
-    LATER_STRATEGIES,
     OPTIMIZERS,
     STRATEGIES,
     TrainConfig,
@@ -50,7 +49,8 @@ REFUSED = {
     ),
     "unknown strategy": (
         {"strategy": "mirrord"},
-        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored. Did you mean "
+        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored, "
+        "parameter_server, tpu. Did you mean "
         "'mirrored'?",
     ),
     "epochs and steps": (
@@ -111,14 +111,20 @@ def test_refused(flags, message):
         TrainConfig(**flags)
 
 
-@pytest.mark.parametrize("strategy", LATER_STRATEGIES)
-def test_strategies_of_later_versions_are_refused_by_name(strategy):
-    message = (
-        f"--strategy={strategy}: not in this version; use one_device, mirrored or "
-        "multi_worker_mirrored."
-    )
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        TrainConfig(strategy=strategy)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"virtual_devices": 2}, {"jit": "on"}, {"cache": "device"}, {"cache": "none"},
+        {"precision": "mixed_float16"}, {"deterministic": True}, {"steps_per_call": 8},
+        {"profile_steps": "1,2"},
+    ],
+    ids=lambda flags: next(iter(flags)),
+)  # fmt: skip
+def test_parameter_server_refuses_what_it_cannot_follow(flags):
+    ((name, value),) = flags.items()
+    message = f"--{name}={value}: not with --strategy=parameter_server: "
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        TrainConfig(strategy="parameter_server", run_dir="run", **flags)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
