@@ -54,6 +54,8 @@ class ParameterServerEngine:
         agreement: whether to stop.
     """
 
+    busy_seconds_per_step = None  # Workers do not wait for each other.
+
     def __init__(
         self,
         config: TrainConfig,

@@ -14,6 +14,8 @@ import psutil
 from flowrate.errors import ClusterError
 from trainer.cluster import Cluster
 
+_CONNECT_SECONDS = 2.0
+
 
 def check_ready(cluster: Cluster) -> None:
     """Checks this worker's own address and port, and the names of the others.
@@ -30,6 +32,15 @@ def check_ready(cluster: Cluster) -> None:
     if has_names:
         for index in range(cluster.num_workers):
             _check_resolves(cluster, index)
+
+
+def is_listening(address: str) -> bool:
+    """Returns whether something accepts connections at host:port."""
+    try:
+        with socket.create_connection(split_address(address), timeout=_CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def split_address(address: str) -> tuple[str, int]:
