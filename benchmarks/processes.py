@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -42,36 +43,60 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     kills_before = num_out_of_memory_kills()
-    # A session of its own: what it started goes with it.
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-    )  # fmt: skip
-    watch = _MemoryWatch(process)
+    process = watch = None
     try:
+        with _interrupts_put_off():  # In the middle of this, nobody would know of the process.
+            # A session of its own: what it started goes with it.
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+                start_new_session=True,
+            )  # fmt: skip
+            watch = _MemoryWatch(process)
         _, errors = process.communicate(timeout=timeout_seconds)
     except subprocess.TimeoutExpired:
         _kill(process)
         process.communicate()
         return Failure("failed", f"killed after {timeout_seconds:.0f} s: {shlex.join(command[:4])}")
     except BaseException:  # Ctrl-C: nothing is left running.
-        _kill(process)
-        process.communicate()
+        if process:
+            _kill(process)
+            process.communicate()
         raise
     finally:
-        watch.end()
+        if watch:
+            watch.end()
     if process.returncode == 0:
         return None
-    if watch.largest_bytes:
-        held = f"{watch.largest_bytes / 2**30:.1f} GiB"
-        return Failure("out_of_memory", f"stopped with {held} held and none left on the machine")
     if process.returncode == -signal.SIGKILL:
+        # First: where the system was faster, the watch has seen what it left.
         if num_out_of_memory_kills() > kills_before:
             return Failure("out_of_memory", "killed by the system, which had no memory left")
+        if watch.largest_bytes:
+            held = f"{watch.largest_bytes / 2**30:.1f} GiB"
+            return Failure(
+                "out_of_memory", f"stopped with {held} held and none left on the machine"
+            )
         return Failure("failed", "killed by signal 9, from outside")
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     said = lines[-1] if lines else "nothing was said"
     return Failure("failed", f"exit status {process.returncode}: {said}"[:500])
+
+
+@contextlib.contextmanager
+def _interrupts_put_off() -> Iterator[None]:
+    """Lets a Ctrl-C within the block take effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 class _MemoryWatch:
@@ -105,14 +130,23 @@ class _MemoryWatch:
 def _resident_bytes(pid: int) -> int:
     """Returns the memory that a process and its children hold; at least 1."""
     try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        family = [psutil.Process(pid), *_descendants(pid)]
         return max(1, sum(each.memory_info().rss for each in family))
     except psutil.NoSuchProcess:
         return 1
 
 
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _kill(process: subprocess.Popen) -> None:
     """Kills the process and what it started; it may have ended by itself."""
+    for child in _descendants(process.pid):  # Workers have process groups of their own.
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
