@@ -68,12 +68,15 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
             watch.end()
     if process.returncode == 0:
         return None
-    if watch.largest_bytes:
-        held = f"{watch.largest_bytes / 2**30:.1f} GiB"
-        return Failure("out_of_memory", f"stopped with {held} held and none left on the machine")
     if process.returncode == -signal.SIGKILL:
+        # First: where the system was faster, the watch has seen what it left.
         if num_out_of_memory_kills() > kills_before:
             return Failure("out_of_memory", "killed by the system, which had no memory left")
+        if watch.largest_bytes:
+            held = f"{watch.largest_bytes / 2**30:.1f} GiB"
+            return Failure(
+                "out_of_memory", f"stopped with {held} held and none left on the machine"
+            )
         return Failure("failed", "killed by signal 9, from outside")
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     said = lines[-1] if lines else "nothing was said"
