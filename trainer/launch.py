@@ -64,9 +64,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     program = ["trainer.main", *flags]
-    return ProcessGroup(
-        program, run_dir, config.tasks(), max_restarts=config.max_restarts
-    ).run()
+    return ProcessGroup(program, run_dir, config.tasks(), max_restarts=config.max_restarts).run()
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -319,7 +319,7 @@ OTHER = {
     "schedule_milestones": "0.9", "weight_decay": 0.1, "gradient_clip_norm": 1.0, "ema_decay": 0.9,
     "early_stopping_patience": 4, "resume": "must", "seed": 5, "deterministic": True,
     "log_every_steps": 9, "evaluate_every_steps": 9, "checkpoint_every_steps": 9,
-    "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9,
+    "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9, "tpu_name": "other",
 }  # fmt: skip
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
 
