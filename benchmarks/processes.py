@@ -95,8 +95,8 @@ def _interrupts_put_off() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt
+        if came:  # As if it came now: a background job, which ignores it, goes on doing so.
+            signal.raise_signal(signal.SIGINT)
 
 
 class _MemoryWatch:
@@ -145,7 +145,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 def _kill(process: subprocess.Popen) -> None:
     """Kills the process and what it started; it may have ended by itself."""
-    for child in _descendants(process.pid):  # Workers have process groups of their own.
+    for child in _descendants(process.pid):  # Some may lead groups of their own.
         with contextlib.suppress(psutil.Error):
             child.kill()
     with contextlib.suppress(ProcessLookupError):

@@ -33,9 +33,7 @@ def list_machines(report: Report) -> list[Machine]:
     machines: dict[tuple[tuple[str, str], ...], Machine] = {}
     for name, row in report.environments.items():
         facts = tuple(describe_machine(row).items())
-        run = Run(
-            short_commit(row), row["started_at"], tuple(report.commands[name] or [row["command"]])
-        )
+        run = Run(short_commit(row), row["started_at"], tuple(report.commands[name]))
         machines.setdefault(facts, Machine(facts, [])).runs.append(run)
     for machine in machines.values():
         machine.runs.sort(key=lambda run: run.started_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -264,6 +265,24 @@ def test_ctrl_c_leaves_nothing_running_and_keeps_the_rows(tmp_path):
             for pid in (*_children(process.pid), process.pid):
                 os.kill(pid, signal.SIGKILL)
             process.wait()
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_in_the_middle_of_a_start_takes_effect_after_it(ignored):
+    handler = signal.SIG_IGN if ignored else signal.default_int_handler
+    before = signal.signal(signal.SIGINT, handler)
+    started = False
+    try:
+        with (
+            contextlib.nullcontext() if ignored else pytest.raises(KeyboardInterrupt),
+            processes._interrupts_put_off(),
+        ):
+            os.kill(os.getpid(), signal.SIGINT)
+            started = True
+        assert started
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _children(pid: int) -> list[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,40 +13,59 @@ import pytest
 from flowrate.lean_imports import without_optional_packages
 
 ROOT = Path(__file__).resolve().parents[2]
+_IMPORTS = "import sys\nfrom flowrate.lean_imports import without_optional_packages\n"
 
 
 @pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """Returns a function: puts a package under TensorFlow's name, with this code, in its place."""
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorflow"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+def stand_in(tmp_path):
+    """Returns a function: runs code where TensorFlow is a file with the code given, first on the
+    path, and returns what it printed.
+
+    In a process of its own: where TensorFlow is loaded already it cannot be taken out of
+    `sys.modules`, not even for a moment, since any import inside it (another thread's, one in a
+    function) would then load its native code a second time, which ends the process.
+    """
     (tmp_path / "pandas.py").write_text("")
 
-    def write(code: str) -> None:
-        (tmp_path / "tensorflow.py").write_text(code)
+    def run(tensorflow: str, code: str) -> str:
+        (tmp_path / "tensorflow.py").write_text(tensorflow)
+        path = os.pathsep.join([str(tmp_path), str(ROOT)])
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORTS + code],
+            env={**os.environ, "PYTHONPATH": path},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-    yield write
-    sys.modules.pop("tensorflow", None)
-    sys.modules.pop("pandas", None)
+    return run
 
 
 def test_hidden_from_tensorflow_and_from_nobody_else(stand_in):
-    stand_in("try:\n    import pandas\nexcept ImportError:\n    pandas = None\n")
-    before = list(sys.meta_path)
-    with without_optional_packages():
-        assert importlib.import_module("tensorflow").pandas is None
+    printed = stand_in(
+        "try:\n    import pandas\nexcept ImportError:\n    pandas = None\n",
+        "before = list(sys.meta_path)\n"
+        "with without_optional_packages():\n"
+        "    import tensorflow\n"
         # As a file of a user's data set or model might, once TensorFlow is there.
-        assert importlib.import_module("pandas").__name__ == "pandas"
-    assert sys.meta_path == before
+        "    import pandas\n"
+        "print(tensorflow.pandas, pandas.__name__, sys.meta_path == before)\n",
+    )
+    assert printed == "None pandas True\n"
 
 
 def test_what_is_imported_already_stays(stand_in):
-    stand_in("import pandas")
-    pandas = importlib.import_module("pandas")
-    with without_optional_packages():
-        assert importlib.import_module("tensorflow").pandas is pandas
+    printed = stand_in(
+        "import pandas\n",
+        "import pandas\n"
+        "with without_optional_packages():\n"
+        "    import tensorflow\n"
+        "print(tensorflow.pandas is pandas)\n",
+    )
+    assert printed == "True\n"
 
 
 def test_put_back_after_an_error():
