@@ -309,7 +309,7 @@ def test_other_flags_are_refused_and_listed(begin, open_run, tmp_path):
     open_run(learning_rate=0.01, steps=30, seed=3)  # the refused one let go of the folder
 
 
-# Another value for every flag, valid together with the defaults and a batch of 32.
+# Another value for every flag, valid together with the defaults, a batch of 32 and NEEDS.
 OTHER = {
     "dataset": "synthetic", "data_dir": "/elsewhere", "image_size": 16, "validation_examples": 9,
     "augmentation": "flip", "cache": "none", "model": "mlp", "label_smoothing": 0.1,
@@ -321,13 +321,14 @@ OTHER = {
     "log_every_steps": 9, "evaluate_every_steps": 9, "checkpoint_every_steps": 9,
     "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9, "tpu_name": "other",
 }  # fmt: skip
+NEEDS = {"tpu_name": {"strategy": "tpu"}}
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
 
 
 @pytest.mark.parametrize("name", sorted(CHANGEABLE_ON_RESUME - {"run_dir"}))
 def test_flags_that_may_change(begin, open_run, name):
     begin()
-    open_run(**{name: OTHER[name]})
+    open_run(**NEEDS.get(name, {}), **{name: OTHER[name]})
 
 
 def test_the_folder_may_be_moved(begin, open_run, tmp_path):
