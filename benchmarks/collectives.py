@@ -6,6 +6,7 @@ a loop inside one compiled call, by the strategy's own all-reduce.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -52,20 +53,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def all_reduce_seconds(
-    strategy: tf.distribute.Strategy, shapes: Sequence[Sequence[int]]
+    strategy: tf.distribute.Strategy, shapes: Sequence[Sequence[int]], dtype: str = "float32"
 ) -> list[float]:
     """Returns the seconds of one all-reduce, as often as it was sampled; all workers call this.
 
     Args:
         strategy: whose replicas sum.
-        shapes: of the float32 tensors that are summed together, as a step's gradients are.
+        shapes: of the tensors that are summed together, as a step's gradients are.
+        dtype: of the tensors.
     """
-    import numpy as np
+    import tensorflow as tf
 
-    num_bytes = _FLOAT_BYTES * sum(int(np.prod(shape)) for shape in shapes)
+    num_bytes = tf.as_dtype(dtype).size * sum(math.prod(shape) for shape in shapes)
     # Of the size alone, so that all workers come to the same.
     count = max(_LEAST, min(_MOST, _SAMPLE_BYTES // num_bytes))
-    reduce = _compiled(strategy, shapes, count)
+    reduce = _compiled(strategy, [tf.zeros(shape, dtype) for shape in shapes], count)
     reduce().numpy()  # traces, and sets up connections
     samples = []
     for _ in range(_NUM_SAMPLES):
@@ -75,11 +77,9 @@ def all_reduce_seconds(
     return samples
 
 
-def _compiled(strategy, shapes: Sequence[Sequence[int]], count: int) -> Any:
+def _compiled(strategy, messages: Sequence[tf.Tensor], count: int) -> Any:
     """Returns the function that does so many all-reduces, one after the other."""
     import tensorflow as tf
-
-    messages = [tf.zeros(shape) for shape in shapes]
 
     def replica(total: tf.Tensor) -> tf.Tensor:
         # None begins before the one before has ended.
@@ -87,7 +87,7 @@ def _compiled(strategy, shapes: Sequence[Sequence[int]], count: int) -> Any:
             tensors = [tf.identity(message) for message in messages]
         context = tf.distribute.get_replica_context()
         sums = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-        return total + sum(tf.reshape(each, [-1])[0] for each in sums)
+        return total + sum(tf.cast(tf.reshape(each, [-1])[0], tf.float32) for each in sums)
 
     @tf.function(autograph=False)
     def reduce() -> tf.Tensor:

@@ -25,8 +25,9 @@ def measure_workers_rate(
 ) -> dict[str, Any]:
     """Returns a row's part: the rate of several workers, and the share of their collectives.
 
-    The share is the time of the bare all-reduce of the step's tensors, measured in the same
-    processes right after, over the time of a step.
+    The share is measured within the very steps (StepResults.exchange_seconds), in the chief: with
+    the wait for a slower worker. Beside it stands the bare all-reduce of the step's tensors,
+    measured by the same processes right after.
 
     Args:
         flags: of the training.
@@ -49,8 +50,7 @@ def measure_workers_rate(
         "labels": {**answer["labels"], "link": link, "cores_per_worker": num_cores},
         "metrics": metrics,
         "samples": {
-            name: answer[name]
-            for name in ("warmup", "segments", "limit_beside", "all_reduce", "all_reduce_packed")
+            name: answer[name] for name in ("warmup", "segments", "limit_beside", "all_reduce")
         },
         "verdict": _verdict(metrics, num_workers, num_cores),
         "command": shlex.join(["scripts/launch", f"--workers={num_workers}", "--", *words]),
@@ -120,10 +120,7 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
     rate = answer["steps_per_second"]
     steps, seconds = map(sum, zip(*answer["limit_beside"]))
     percentiles = step_percentiles(answer["segments"])
-    all_reduce_seconds, packed_seconds = (
-        float(np.median(answer[name])) if answer[name] else 0.0
-        for name in ("all_reduce", "all_reduce_packed")
-    )
+    all_reduce_seconds = float(np.median(answer["all_reduce"])) if answer["all_reduce"] else 0.0
     limit = steps / seconds
     return {
         "steps_per_second": rate,
@@ -135,18 +132,18 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
         "step_p99_ms": percentiles.p99,
         "gradient_bytes_per_step": answer["gradient_bytes_per_step"],
         "all_reduce_ms": 1e3 * all_reduce_seconds,
-        "all_reduce_packed_ms": 1e3 * packed_seconds,
-        "collective_share": all_reduce_seconds * rate,
+        "exchange_ms": 1e3 * answer["exchange_share"] / rate,
+        "exchange_share": answer["exchange_share"],
     }
 
 
 def _verdict(metrics: dict[str, float], num_workers: int, num_cores: int) -> dict[str, Any]:
-    share = metrics["collective_share"]
+    share = metrics["exchange_share"]
     if not num_gpus() and num_workers * num_cores > num_cpus():
         text = f"{num_workers} workers of {num_cores} cores each share {num_cpus()} cores"
         return {"bound": "host", "text": text, "flag": None}
     if share > _LARGE_SHARE:
-        text = f"{share:.0%} of a step is the sum over workers; a larger batch makes sums rarer"
+        text = f"{share:.0%} of a step is the exchange; a larger batch makes it rarer"
         return {"bound": "collective", "text": text, "flag": None}
-    text = f"{share:.0%} of a step is the sum over workers" if share else "one worker sums nothing"
+    text = f"{share:.0%} of a step is the exchange" if share else "one worker exchanges nothing"
     return {"bound": "compute", "text": text, "flag": None}

@@ -1,6 +1,7 @@
 """Virtual hosts on this machine: a network namespace each, joined by virtual cables to one bridge.
 
-Nothing of it is seen outside: the bridge lies in a namespace of its own. Needs root and `ip`.
+Nothing of it is seen outside: the bridge lies in a namespace of its own. Needs root, `ip` and, for
+cables of a given rate, `tc`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ _PREFIX = "flowrate"
 # Set aside for measuring networks (RFC 2544).
 _NETWORK = "198.18.0"
 _SECONDS = 30
+# A token bucket (tc-tbf(8)): larger than the largest packet that the kernel hands on, 64 KiB.
+_BUCKET = ("burst", "128kb", "latency", "100ms")
 
 
 def why_none() -> str | None:
     """Returns, in words, why there can be no virtual hosts here; None where there can."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "network namespaces need root"
-    if _ip_path() is None:
+    if _path("ip") is None:
         return "network namespaces need the program `ip` (iproute2)"
     try:
         with virtual_hosts(1):
@@ -36,8 +39,12 @@ def why_none() -> str | None:
 
 
 @contextlib.contextmanager
-def virtual_hosts(count: int) -> Iterator[list[Host]]:
+def virtual_hosts(count: int, rate: str | None = None) -> Iterator[list[Host]]:
     """Makes virtual hosts that reach each other, and takes them away again.
+
+    Args:
+        count: how many.
+        rate: of each cable in each direction, as tc(8) writes it: `1gbit`; None: as it comes.
 
     Raises:
         ClusterError: the system does not let them be made; says what it answered.
@@ -50,9 +57,9 @@ def virtual_hosts(count: int) -> Iterator[list[Host]]:
         _ip("-n", hub, "link", "add", "bridge", "type", "bridge", "forward_delay", "0")
         _ip("-n", hub, "link", "set", "bridge", "up")
         for number, name in enumerate(hosts):
-            _add_host(hub, name, number)
+            _add_host(hub, name, number, rate)
         yield [
-            Host(_address(number), (_ip_path(), "netns", "exec", name))
+            Host(_address(number), (_path("ip"), "netns", "exec", name))
             for number, name in enumerate(hosts)
         ]
     finally:
@@ -60,7 +67,7 @@ def virtual_hosts(count: int) -> Iterator[list[Host]]:
             _remove(name)
 
 
-def _add_host(hub: str, name: str, number: int) -> None:
+def _add_host(hub: str, name: str, number: int, rate: str | None) -> None:
     cable = f"cable{number}"
     _ip("netns", "add", name)
     _ip("-n", name, "link", "set", "lo", "up")
@@ -68,6 +75,13 @@ def _add_host(hub: str, name: str, number: int) -> None:
     _ip("-n", hub, "link", "set", cable, "master", "bridge", "up")
     _ip("-n", name, "address", "add", f"{_address(number)}/24", "dev", "eth0")
     _ip("-n", name, "link", "set", "eth0", "up")
+    for end in ((name, "eth0"), (hub, cable)) if rate else ():
+        _limit(*end, rate)
+
+
+def _limit(name: str, device: str, rate: str) -> None:
+    """Limits what the device of that namespace sends."""
+    _run("tc", "-n", name, "qdisc", "add", "dev", device, "root", "tbf", "rate", rate, *_BUCKET)
 
 
 def _address(number: int) -> str:
@@ -90,18 +104,22 @@ def _remove(name: str) -> None:
 
 
 def _ip(*words: str) -> str:
+    return _run("ip", *words)
+
+
+def _run(program: str, *words: str) -> str:
     try:
         done = subprocess.run(
-            [_ip_path(), *words], capture_output=True, text=True, timeout=_SECONDS
+            [_path(program) or program, *words], capture_output=True, text=True, timeout=_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ClusterError(f"network namespaces: ip {' '.join(words)}: {error}.") from None
+        raise ClusterError(f"network namespaces: {program} {' '.join(words)}: {error}.") from None
     if done.returncode:
         reason = " ".join(done.stderr.split())[:200]
-        raise ClusterError(f"network namespaces: ip {' '.join(words)}: {reason}")
+        raise ClusterError(f"network namespaces: {program} {' '.join(words)}: {reason}")
     return done.stdout
 
 
-def _ip_path() -> str | None:
+def _path(program: str) -> str | None:
     # Where a user's PATH may not reach.
-    return shutil.which("ip", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -31,6 +31,7 @@ class Recorder:
         samples: the same of those after.
         bare_samples: the same of the bare step, one for each of the samples; see `rate_seconds`.
         seconds: of the samples, in all.
+        exchange_seconds: of them, spent in the exchange with other workers.
         first_call_seconds: from the start of the process to the end of the first call.
     """
 
@@ -47,6 +48,7 @@ class Recorder:
         self.samples: list[tuple[int, float]] = []
         self.bare_samples: list[tuple[int, float]] = []
         self.seconds = 0.0
+        self.exchange_seconds = 0.0
         self.first_call_seconds: float | None = None
         self._is_warm = False
 
@@ -57,7 +59,7 @@ class Recorder:
             self.first_call_seconds = self.first_call_seconds or process_seconds()
             yield results
             now = time.perf_counter()
-            self._add(results.num_steps, now - started)
+            self._add(results, now - started)
             if self._rate_seconds and self.samples:
                 bare_seconds = self._engine.bare_call(results.num_steps)
                 self.bare_samples.append((results.num_steps, bare_seconds))
@@ -73,10 +75,11 @@ class Recorder:
     def __getattr__(self, name: str):
         return getattr(self._engine, name)
 
-    def _add(self, num_steps: int, seconds: float) -> None:
+    def _add(self, results: StepResults, seconds: float) -> None:
         if self._is_warm:
-            self.samples.append((num_steps, seconds))
+            self.samples.append((results.num_steps, seconds))
             self.seconds += seconds
+            self.exchange_seconds += results.exchange_seconds
             return
-        self.warmup.append((num_steps, seconds))
+        self.warmup.append((results.num_steps, seconds))
         self._is_warm = not self._rate_seconds or self._agree(warmup_is_over(self.warmup))

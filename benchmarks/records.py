@@ -21,6 +21,7 @@ PRIMARY_METRIC = {
     "tutorials": "steps_per_second",
     "throughput": "steps_per_second",
     "scaling": "steps_per_second",
+    "exchange": "steps_per_second",
     "input": "images_per_second",
     "accuracy": "seconds_to_target",
     "startup": "first_step_seconds",

@@ -12,8 +12,10 @@ from benchmarks.namespaces import virtual_hosts
 from flowrate.errors import ClusterError
 from trainer.process_group import Host, ProcessGroup, Task
 
-# What joins the workers: this machine's loopback, or virtual cables between virtual hosts.
-LINKS = ("loopback", "namespaces")
+# What joins the workers: this machine's loopback, or virtual cables between virtual hosts, as fast
+# as they come or as slow as a gigabit network.
+LINKS = ("loopback", "namespaces", "gigabit")
+_RATES = {"namespaces": None, "gigabit": "1gbit"}
 
 
 def run_alone(program: Sequence[str]) -> None:
@@ -70,5 +72,5 @@ def _hosts(count: int, link: str) -> Iterator[list[Host]]:
     if link == "loopback":
         yield [Host()] * count
         return
-    with virtual_hosts(count) as hosts:
+    with virtual_hosts(count, _RATES[link]) as hosts:
         yield hosts

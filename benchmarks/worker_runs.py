@@ -34,6 +34,6 @@ def _why_no_workers(case: BenchmarkCase) -> str | None:
     num_workers, count = case.arguments["num_workers"], num_gpus()
     if 0 < count < num_workers:
         return f"{num_workers} workers need a GPU each; here: {count}"
-    if case.arguments["link"] != "namespaces":
+    if case.arguments["link"] == "loopback":
         return None
     return "virtual hosts do not share out GPUs" if count else namespaces.why_none()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from trainer.loop import TrainingRun
 
 ANSWER = "rate.json"
-_FLOAT_BYTES = 4
 # Far enough for any measurement; the engine is left long before.
 ENDLESS = 1_000_000
 
@@ -71,22 +70,21 @@ def _rates(recorder: Recorder) -> dict[str, Any]:
         "warmup": recorder.warmup,
         "segments": recorder.samples,
         "limit_beside": recorder.bare_samples,
+        "exchange_share": recorder.exchange_seconds / recorder.seconds,
     }
 
 
 def _collective(run: TrainingRun) -> dict[str, Any]:
     """Returns the bytes that a step sums over the workers, and the seconds of that sum alone."""
+    import tensorflow as tf
+
     from benchmarks.collectives import all_reduce_seconds
 
     shapes = [list(weight.shape) for weight in run.state.model.trainable_variables]
-    num_bytes = _FLOAT_BYTES * sum(math.prod(shape) for shape in shapes)
-    answer = {"gradient_bytes_per_step": num_bytes, "all_reduce": [], "all_reduce_packed": []}
-    if run.team:
-        strategy = run.state.strategy
-        answer["all_reduce"] = all_reduce_seconds(strategy, shapes)
-        # What packing the tensors into one would leave of it.
-        answer["all_reduce_packed"] = all_reduce_seconds(strategy, [[num_bytes // _FLOAT_BYTES]])
-    return answer
+    dtype = run.config.gradient_dtype
+    num_bytes = tf.as_dtype(dtype).size * sum(math.prod(shape) for shape in shapes)
+    samples = all_reduce_seconds(run.state.strategy, shapes, dtype) if run.team else []
+    return {"gradient_bytes_per_step": num_bytes, "all_reduce": samples}
 
 
 def _labels(run: TrainingRun) -> dict[str, Any]:

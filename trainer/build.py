@@ -18,7 +18,8 @@ from trainer import optimizers
 from trainer.agreement import Agreement
 from trainer.batches import Batches
 from trainer.clock import PhaseClock
-from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
+from trainer.config import TrainConfig
+from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData
 from trainer.evaluate import Evaluator
@@ -160,6 +161,8 @@ def build_run(
         stop=stop,
         agreement=agreement,
         team=team,
+        num_workers=agreement.num_workers,
+        num_replicas=num_replicas,
         saved_step=state.progress.step if checkpoint else None,
     )
 

@@ -53,6 +53,8 @@ class TrainingRun:
     stop: StopRequest
     agreement: Agreement
     team: Team | None
+    num_workers: int
+    num_replicas: int
     saved_step: int | None
     steps_measured: int = 0
     exchange_seconds: float = 0.0

@@ -3,7 +3,7 @@
 A step is as in trainer/steps.py, but one worker takes all of its batch, and its gradient is applied
 to whatever the weights have become meanwhile. Which examples a step sees the chief says, in the
 order of any other run; their images lie in each worker's memory. TensorFlow's ClusterCoordinator
-gives the steps of a lost worker to another one.
+gives the steps of a lost worker to another one; those that it had done, but not told of, we do.
 
 The chief keeps weights and optimizer state of its own, brought up to date where the plan pauses and
 no step is under way: they are evaluated, saved and restored as on one device.
@@ -14,11 +14,12 @@ from __future__ import annotations
 import collections
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.distribute.coordinator import cluster_coordinator
 
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._blocks import training_blocks
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 # Enough that no worker waits for the chief, few enough that a signal is answered soon.
 _STEPS_UNDER_WAY_PER_WORKER = 4
 _SECONDS_PER_RESULT = 0.5
+
+
+class _StepUnderWay(NamedTuple):
+    """A step that was handed out: what is needed to train it again, and what will come of it."""
+
+    batch: tuple[tf.Tensor, tf.Tensor]
+    result: tf.distribute.coordinator.RemoteValue
 
 
 class ParameterServerEngine:
@@ -103,11 +111,11 @@ class ParameterServerEngine:
             while done + len(metrics) < segment.last:
                 wanted = min(self._most_under_way - len(under_way), segment.last - scheduled)
                 for _ in range(0 if self._agreement.is_asked else wanted):
-                    under_way.append(self._schedule_next())
+                    under_way.append(self._hand_out(next(self._batches)))
                     scheduled += 1
                 if not under_way or self._is_time(started, len(metrics)):
                     break
-                metrics.append(under_way.popleft().fetch())
+                metrics.append(self._fetch(under_way.popleft()))
             if not under_way:
                 self._take_over(done + len(metrics))
             if metrics:
@@ -125,10 +133,24 @@ class ParameterServerEngine:
         is_due = time.perf_counter() - started > _SECONDS_PER_RESULT
         return is_due and num_results >= self._most_under_way
 
-    def _schedule_next(self) -> tf.distribute.coordinator.RemoteValue:
-        return self._coordinator.schedule(
-            self._train_step, args=(self._examples, *next(self._batches))
-        )
+    def _hand_out(self, batch: tuple[tf.Tensor, tf.Tensor]) -> _StepUnderWay:
+        result = self._coordinator.schedule(self._train_step, args=(self._examples, *batch))
+        return _StepUnderWay(batch, result)
+
+    def _fetch(self, step: _StepUnderWay) -> np.ndarray:
+        """Waits for a step, and returns its metrics; see _train_step_fn.
+
+        They lie on the worker that trained it. Where that was lost before they were fetched, the
+        step is trained again, as the coordinator does with one that was lost halfway.
+        """
+        while True:
+            try:
+                return step.result.fetch()
+            except tf.errors.OpError as error:
+                # The coordinator's own judgement, which knows what a lost worker looks like.
+                if not cluster_coordinator._is_worker_failure(error):
+                    raise
+                step = self._hand_out(step.batch)
 
     def _take_over(self, step: int) -> None:
         """Brings the chief's own state up to date, after `step` steps; none is under way."""

@@ -16,7 +16,8 @@ from input_pipelines._cache import MAX_SHARE_OF_FREE_MEMORY, apply_tier
 from input_pipelines._source import Source
 from trainer.build import build_state
 from trainer.clock import PhaseClock
-from trainer.config import TrainConfig, check_mixes_pairs
+from trainer.config import TrainConfig
+from trainer.config_checks import check_mixes_pairs
 from trainer.console import Console
 from trainer.data import TrainingData
 from trainer.evaluate import Evaluator
@@ -120,6 +121,8 @@ def build_run(
         stop=stop,
         agreement=agreement,
         team=None,
+        num_workers=len(cluster.trainers),
+        num_replicas=len(cluster.trainers),
         saved_step=state.progress.step if checkpoint else None,
     )
 

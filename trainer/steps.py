@@ -18,6 +18,7 @@ from trainer import randomness
 from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
+from trainer.exchange import Exchange
 from trainer.jit import JitChoice
 from trainer.matrix_convolutions import matrix_convolutions
 from trainer.optimizers import Schedule
@@ -122,6 +123,7 @@ class StepEngine:
         self.batches = batches
         self._total_steps = total_steps
         self._agreement = agreement
+        self._exchange = Exchange(config, state.strategy, agreement.num_workers)
         self._profiler = profiler
         self._weights = state.model.trainable_variables
         self._num_classes = state.model.output_shape[-1]
@@ -269,7 +271,7 @@ class StepEngine:
         # Each replica brings its part of what its worker tells.
         ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
         sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
-        (*gradients, sums), exchange_seconds = self._exchange([*gradients, sums])
+        gradients, sums, exchange_seconds = self._exchange.sum(gradients, sums)
         logged = tf.cond(
             self._is_logged(step),
             lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
@@ -301,24 +303,6 @@ class StepEngine:
             # A gradient that overflows is not applied: the optimizer lowers the scale instead.
             norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         return norm
-
-    def _exchange(self, tensors: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Returns the sums over all replicas, and of several workers the seconds that took, [1]."""
-        if self._agreement.num_workers == 1:
-            return self._sum_over_replicas(tensors), tf.zeros([0])
-        with tf.control_dependencies(tensors):
-            started = tf.timestamp()
-        sums = self._sum_over_replicas(tensors)
-        with tf.control_dependencies(sums):
-            seconds = tf.timestamp() - started
-        return sums, tf.cast(seconds, tf.float32)[tf.newaxis]
-
-    def _sum_over_replicas(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        if self._strategy.num_replicas_in_sync == 1:
-            return tensors
-        # One call: TensorFlow packs the tensors into few collectives.
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
     def _smooth(self, targets: tf.Tensor) -> tf.Tensor:
         share = self._config.label_smoothing

@@ -11,23 +11,34 @@ from benchmarks.report.entry import Entry
 # Suites whose figures are not rates: they have no columns but their own.
 _ALONE = ("equality", "collectives")
 # Metric, header, unit, what the metric is times to be in that unit, and what it means.
-_FURTHER = {
-    "scaling": (
-        (
-            "collective_share", "In collectives", "% of a step", 100.0,
-            "The sum over workers alone, of the tensors of a step and measured in the same "
-            "processes, over the time of a step.",
-        ),
-        ("all_reduce_ms", "Sum over workers", "ms", 1.0, "That sum, median over its samples."),
-        (
-            "all_reduce_packed_ms", "In one message", "ms", 1.0,
-            "The same bytes as one tensor: what packing the gradients would leave of it.",
-        ),
-        (
-            "gradient_bytes_per_step", "Gradients", "MB a step", 1e-6,
-            "Bytes of the gradients that each worker brings to a step.",
-        ),
+_EXCHANGE = (
+    (
+        "exchange_share",
+        "In the exchange",
+        "% of a step",
+        100.0,
+        "From the chief's gradients being ready to the sum over all workers, measured in the "
+        "steps themselves: collectives, and the wait for a slower worker.",
     ),
+    ("exchange_ms", "Exchange", "ms a step", 1.0, "That share, in time."),
+    (
+        "all_reduce_ms",
+        "Bare all-reduce",
+        "ms",
+        1.0,
+        "The sum of a step's tensors alone, measured by the same processes right after; median.",
+    ),
+    (
+        "gradient_bytes_per_step",
+        "Gradients",
+        "MB a step",
+        1e-6,
+        "Bytes of the gradients that each worker brings to a step.",
+    ),
+)
+_FURTHER = {
+    "scaling": _EXCHANGE,
+    "exchange": _EXCHANGE,
     "equality": (
         (
             "differing_examples", "Examples", "that differ", 1.0,

@@ -20,6 +20,7 @@ TITLES = {
     "tutorials": "Tutorials",
     "throughput": "Throughput",
     "scaling": "Scaling",
+    "exchange": "Exchange",
     "input": "Input",
     "accuracy": "Accuracy",
     "startup": "Start-up",
@@ -31,6 +32,8 @@ PURPOSES = {
     "batch, optimizer, epochs and data.",
     "throughput": "Training rate by model, data set, precision, XLA and cache.",
     "scaling": "The same training on more replicas.",
+    "exchange": "What two workers send each other, and what it costs: float32 or bfloat16, in one "
+    "message or in several, over loopback, virtual cables and virtual cables of 1 Gbit/s.",
     "input": "How fast the input alone delivers batches.",
     "accuracy": "Time until a target test accuracy is reached, misses counted.",
     "startup": "From the start of the process to the first step of training.",

@@ -92,11 +92,12 @@ def test_the_rate_of_workers_and_the_share_of_their_sums(tmp_path):
         steps, seconds = map(sum, zip(*row["samples"]["segments"]))
         assert found["steps_per_second"] == pytest.approx(steps / seconds)
         assert seconds >= SECONDS
-    assert one["metrics"]["collective_share"] == 0
-    assert two["metrics"]["collective_share"] == pytest.approx(
-        two["metrics"]["all_reduce_ms"] / 1e3 * two["metrics"]["steps_per_second"]
+    assert one["metrics"]["exchange_share"] == one["metrics"]["all_reduce_ms"] == 0
+    assert 0 < two["metrics"]["exchange_share"] < 1
+    assert two["metrics"]["exchange_share"] == pytest.approx(
+        two["metrics"]["exchange_ms"] / 1e3 * two["metrics"]["steps_per_second"]
     )
-    assert two["metrics"]["collective_share"] > 0
+    assert two["metrics"]["all_reduce_ms"] > 0
     assert (one["labels"]["num_workers"], two["labels"]["num_workers"]) == (1, 2)
 
 

@@ -117,7 +117,7 @@ def test_without_root_the_reason_is_said(monkeypatch):
 
 def test_without_the_program_the_reason_is_said(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(namespaces, "_ip_path", lambda: None)
+    monkeypatch.setattr(namespaces, "_path", lambda program: None)
     assert "`ip`" in namespaces.why_none()
 
 

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError
 from flowrate.options import described_fields
-from trainer.config import (
-    CHANGEABLE_ON_RESUME,
-    OPTIMIZERS,
+from trainer.config import CHANGEABLE_ON_RESUME, OPTIMIZERS, TrainConfig
+from trainer.config_checks import (
     STRATEGIES,
-    TrainConfig,
     check_divides,
     check_jit,
     check_mixes_pairs,
@@ -116,7 +114,7 @@ def test_refused(flags, message):
     [
         {"virtual_devices": 2}, {"jit": "on"}, {"cache": "device"}, {"cache": "none"},
         {"precision": "mixed_float16"}, {"deterministic": True}, {"steps_per_call": 8},
-        {"profile_steps": "1,2"},
+        {"profile_steps": "1,2"}, {"gradient_dtype": "bfloat16"}, {"gradient_bucket_mib": 4},
     ],
     ids=lambda flags: next(iter(flags)),
 )  # fmt: skip

@@ -254,19 +254,36 @@ def test_the_launcher_starts_a_lost_worker_again_by_itself(tmp_path):
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
+    killed: list[int] = []
     try:
-        while not any(row["step"] >= 200 for row in rows(run_dir, "train")):
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.05)
-        os.kill(read_json(run_dir / "status" / "worker-1.json")["pid"], signal.SIGKILL)
+        # Each time it is back and steps go on: some were done by it, and their figures not told.
+        for number in range(3):
+            pid = wait_for_worker(process, run_dir, 200 * (number + 1), killed)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
         output = process.communicate(timeout=TIMEOUT_SECONDS)[0]
     finally:
         process.terminate()
     assert process.returncode == 0, output
-    assert "[launch] worker 1 ended with status 137; it is started again" in output
+    assert output.count("[launch] worker 1 ended with status 137; it is started again") == 3
     assert "resumed" not in output
+    result = read_json(run_dir / "result.json")
+    assert (result["num_workers"], result["num_replicas"]) == (2, 2)
+    assert result["global_step"] == NUM_LONG_STEPS
     for name in ("chief", "worker-0", "worker-1", "ps-0", "ps-1"):
         assert (run_dir / "logs" / f"{name}.log").exists()
+
+
+def wait_for_worker(process: subprocess.Popen, run_dir: Path, step: int, killed: list[int]) -> int:
+    """Returns the process id of worker 1, a new one, once the run has come to this step."""
+    while True:
+        assert process.poll() is None, process.communicate()[0]
+        path = run_dir / "status" / "worker-1.json"
+        status = read_json(path) if path.exists() else {}
+        is_there = status.get("phase") == "serve" and status["pid"] not in killed
+        if is_there and any(row["step"] >= step for row in rows(run_dir, "train")):
+            return status["pid"]
+        time.sleep(0.05)
 
 
 def refused(tmp_path: Path, **variables: str) -> str:

@@ -21,7 +21,8 @@ from typing import Any
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import disk_errors, read_json, write_json, write_text
-from trainer.config import TrainConfig, check_divides
+from trainer.config import TrainConfig
+from trainer.config_checks import check_divides
 from trainer.run_dir import default_name
 from trainer.submit.config import SubmitConfig
 from trainer.submit.sweep import combinations, folder_name

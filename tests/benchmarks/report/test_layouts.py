@@ -80,7 +80,7 @@ def test_scaling_over_workers_is_a_series_of_its_own_with_its_sums(results, row)
 
     rows = [
         of(1, None, 1000.0), of(2, None, 1500.0), of(1, "loopback", 800.0),
-        of(2, "loopback", 1200.0, collective_share=0.25, gradient_bytes_per_step=4e6),
+        of(2, "loopback", 1200.0, exchange_share=0.25, gradient_bytes_per_step=4e6),
     ]  # fmt: skip
     section = make_section(read_report([results(rows)]), "scaling")
     assert any("loopback: 2 replicas give 1.50x" in sentence for sentence in section.outcome)
@@ -89,5 +89,5 @@ def test_scaling_over_workers_is_a_series_of_its_own_with_its_sums(results, row)
         for table in section.tables
         for index, column in enumerate(table.columns)
     }
-    assert cells["In collectives"] == ["–", "–", "–", "25.0"]  # noqa: RUF001
+    assert cells["In the exchange"] == ["–", "–", "–", "25.0"]  # noqa: RUF001
     assert cells["Gradients"][-1] == "4.00"
