@@ -38,8 +38,8 @@ WITHOUT_TENSORFLOW = (
         for name in (
             "agreement", "attempt", "cluster", "config", "config_checks", "data", "follower",
             "launch", "main", "node_lists", "parameter_server_cluster", "parameter_server_tasks",
-            "peers", "plan", "preflight", "process_group", "rendezvous", "run_dir", "session", "stop", "stragglers",
-            "tpu", "worker",
+            "peers", "plan", "preflight", "process_group", "rendezvous", "run_dir", "session",
+            "stop", "stragglers", "tpu", "worker",
         )
     ),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
