@@ -97,10 +97,10 @@ class TrainConfig:
         "float32", group=_DEVICES, choices=("float32", "bfloat16"),
         help="What replicas send each other; bfloat16: half the bytes, and rounded.",
     )  # fmt: skip
-    gradient_bucket_mib: int = option(
-        0, group=_DEVICES, lower_bound=0, upper_bound=1024,
-        help="Send gradients in messages of about so many MiB, each as soon as it is full; "
-        "0: all in one.",
+    gradient_bucket_mib: int | None = option(
+        None, group=_DEVICES, lower_bound=0, upper_bound=1024,
+        help="Send gradients in messages of about so many MiB, each as soon as it is there; 0: all "
+        "in one; unset: what pays.",
     )  # fmt: skip
 
     global_batch_size: int = option(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from trainer.config import TrainConfig
+from trainer.strategy import is_on_gpu
 
 _MEBIBYTE = 2**20
+# Between CPUs of several workers the first gradients travel while the last are computed. Over
+# 1 Gbit/s, flowers_cnn on 2 workers of one core each: 3.0 steps/s with messages of a few MiB, 2.3
+# with one. On GPUs it has not been measured.
+_BUCKET_MIB = 4
 
 
 class Exchange:
@@ -22,8 +27,11 @@ class Exchange:
         self._strategy = strategy
         self._num_workers = num_workers
         self._dtype = tf.dtypes.as_dtype(config.gradient_dtype)
+        bucket_mib = config.gradient_bucket_mib
+        if bucket_mib is None:
+            bucket_mib = _BUCKET_MIB if num_workers > 1 and not is_on_gpu() else 0
         self._options = tf.distribute.experimental.CommunicationOptions(
-            bytes_per_pack=config.gradient_bucket_mib * _MEBIBYTE
+            bytes_per_pack=bucket_mib * _MEBIBYTE
         )
 
     def sum(

@@ -7,12 +7,16 @@ import os
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
-from flowrate.environment import available_memory_bytes
+from flowrate.environment import available_memory_bytes, num_cpus
 from flowrate.errors import ConfigError
 from trainer import tpu
 from trainer.bringup import connect
 from trainer.cluster import Cluster
 from trainer.config import TrainConfig
+
+# One computes while another sends: a single thread first computes all that is ready.
+_LEAST_THREADS = 2
+_THREADS = "TF_NUM_INTEROP_THREADS"
 
 
 def configure_devices(config: TrainConfig) -> None:
@@ -34,6 +38,9 @@ def configure_devices(config: TrainConfig) -> None:
         for gpu in gpus:
             # Take memory as it is needed: a fixed share would fail beside other users.
             tf.config.experimental.set_memory_growth(gpu, True)
+    is_one_of_several = config.strategy == "multi_worker_mirrored"
+    if is_one_of_several and num_cpus() < _LEAST_THREADS and _THREADS not in os.environ:
+        tf.config.threading.set_inter_op_parallelism_threads(_LEAST_THREADS)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
 

@@ -10,15 +10,16 @@ TITLE = "gradients as float32 and bfloat16, in one message and in buckets, over 
 
 _SUITE = "exchange"
 _NUM_WORKERS = 2
+# 0.4 and 16 MB of gradients.
 _WORKS = (
     {"dataset": "mnist", "model": "mlp", "global_batch_size": 128},
-    {"dataset": "mnist", "model": "cnn", "global_batch_size": 128},
+    {"dataset": "flowers", "model": "flowers_cnn", "global_batch_size": 32},
 )
 _MESSAGES = {
-    "float32": {},
-    "float32-buckets": {"gradient_bucket_mib": 1},
-    "bfloat16": {"gradient_dtype": "bfloat16"},
-    "bfloat16-buckets": {"gradient_dtype": "bfloat16", "gradient_bucket_mib": 1},
+    "float32-whole": {"gradient_bucket_mib": 0},
+    "float32-buckets": {"gradient_bucket_mib": 4},
+    "bfloat16-whole": {"gradient_dtype": "bfloat16", "gradient_bucket_mib": 0},
+    "bfloat16-buckets": {"gradient_dtype": "bfloat16", "gradient_bucket_mib": 4},
 }
 
 
