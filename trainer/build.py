@@ -22,7 +22,7 @@ from trainer.config import TrainConfig
 from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData
-from trainer.evaluate import Evaluator
+from trainer.evaluator import Evaluator
 from trainer.follower import NoSaver, SilentWriter
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun

@@ -1,149 +1,204 @@
-"""Exact evaluation: every example counts once, on any number of replicas."""
+"""Evaluates a trained run: `python -m trainer.evaluate runs/mine --split=test`.
+
+Accuracy and loss come from the evaluation that training itself uses, with the same replicas,
+precision and compiler, so that they are the same to the last digit; the rest from the logits of
+each example.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tensorflow as tf
+from flowrate import options
+from flowrate.errors import ConfigError, DataError, FlowrateError
+from flowrate.options import option
+from flowrate.records import to_json
+from trainer.config import TrainConfig
+from trainer.config_checks import STRATEGIES
+from trainer.trained import FINAL, TrainedRun
 
-from flowrate.errors import DataError, DivergedError
-from input_pipelines._blocks import WHOLE, Share, evaluation_blocks
-from input_pipelines._source import Source
-from trainer import blocks
-from trainer.agreement import Agreement
-from trainer.state import TrainState
+if TYPE_CHECKING:
+    from rich.table import Table
 
-# Loss, number correct, number of examples.
-_NUM_SUMS = 3
+    from trainer.data import TrainingData
+
+USAGE = """Evaluates a trained run, exactly: every example once.
+
+    python -m trainer.evaluate RUN_DIR [--flag=value ...]"""
+
+_GROUP = "Evaluation"
+# What one process can be: a run of several workers is evaluated on the devices of one.
+_HERE = ("one_device", "mirrored", "tpu")
 
 
-class Evaluator:
-    """Evaluates a state's model on sources; traced when first used.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What to evaluate."""
 
-    Args:
-        state: whose model, and whose averaged weights if it keeps them.
-        global_batch_size: of training; evaluation uses a multiple of it.
-        compile_with_xla: whether the loop over batches is compiled.
-        is_resident: keep on the devices what was evaluated once.
-        share: the part of each batch that is this worker's.
+    split: str = option("test", group=_GROUP, help="Of the data set: test, train or validation.")
+    dataset: str | None = option(
+        None, group=_GROUP, help="Another data set with the same classes; unset: the run's own."
+    )
+    data_dir: str | None = option(
+        None, group=_GROUP, help="Folder with the data set's files; unset: the run's own."
+    )
+    strategy: str | None = option(
+        None, group=_GROUP, choices=_HERE, help="unset: the run's own, or one_device."
+    )
+    checkpoint: str = option(
+        FINAL, group=_GROUP,
+        help="final (what result.json tells of), best (of the evaluations), latest, or a step.",
+    )  # fmt: skip
+    json: bool = option(False, group=_GROUP, help="Print JSON in place of tables.")
+
+    def __post_init__(self):
+        options.check(self)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; returns its exit status (flowrate/errors.py)."""
+    try:
+        config, folder = parse(argv)
+        if config is None:
+            print(options.render_help(EvaluateConfig, USAGE))
+            return 0
+        found = evaluate(TrainedRun.open(folder), config)
+    except FlowrateError as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return error.exit_code
+    if config.json:
+        print(to_json(found), end="")
+    else:
+        _show(found)
+    return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[EvaluateConfig | None, str]:
+    """Returns the flags and the run directory; None for --help.
+
+    Raises:
+        ConfigError: a wrong flag, or not one run directory.
     """
+    folders = [word for word in argv[1:] if not word.startswith("-")]
+    config = options.parse(EvaluateConfig, [word for word in argv if word not in folders])
+    if config and len(folders) != 1:
+        raise ConfigError(
+            f"give one run directory, not {len(folders)}; write every flag as --name=value."
+        )
+    return config, folders[0] if folders else ""
 
-    def __init__(
-        self,
-        state: TrainState,
-        global_batch_size: int,
-        compile_with_xla: bool,
-        is_resident: bool = False,
-        share: Share = WHOLE,
+
+def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
+    """Returns the figures of a split, JSON-able; see docs/records.md.
+
+    Raises:
+        ConfigError, DataError, RunDirError: what was asked for does not fit the run.
+    """
+    checkpoint = trained.checkpoint(config.checkpoint)
+    asked = _training_config(trained, config)
+    from trainer import session
+
+    session.set_tensorflow_defaults()
+    from trainer.data import load_data
+
+    data = load_data(asked)
+    _check_fits(trained, data, config)
+    session.import_tensorflow()
+    from trainer.evaluation import evaluate_split
+
+    figures, scores = evaluate_split(asked, trained, checkpoint, data, config.split)
+    return {
+        "schema_version": 1,
+        "run_dir": str(trained.path),
+        "dataset": asked.dataset,
+        "split": config.split,
+        "step": checkpoint.progress.step,
+        **scores.to_json(trained.class_names),
+        **figures,
+    }
+
+
+def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig:
+    """Returns the run's config, for this data set on these devices."""
+    asked = trained.config
+    strategy = config.strategy or (asked.strategy if asked.strategy in _HERE else _HERE[0])
+    changes: dict[str, Any] = {"strategy": strategy}
+    if strategy == "one_device":
+        changes["virtual_devices"] = 0
+    if config.dataset and config.dataset != asked.dataset:
+        changes |= {"dataset": config.dataset, "data_dir": None, "validation_examples": 0,
+                    "early_stopping_patience": 0, "augmentation": "none"}  # fmt: skip
+        if trained.image_shape[0] == trained.image_shape[1]:
+            changes["image_size"] = trained.image_shape[0]
+    if config.data_dir:
+        changes["data_dir"] = config.data_dir
+    assert set(_HERE) <= set(STRATEGIES)
+    return dataclasses.replace(asked, **changes)
+
+
+def _check_fits(trained: TrainedRun, data: TrainingData, config: EvaluateConfig) -> None:
+    if config.split not in data.sources:
+        raise ConfigError(
+            f"--split={config.split}: the data set has {', '.join(data.sources)}."
+        )
+    if data.class_names != trained.class_names:
+        raise DataError(
+            f"the data set has the classes {_some(data.class_names)}; the run was trained on "
+            f"{_some(trained.class_names)}."
+        )
+    if data.image_shape != trained.image_shape:
+        raise DataError(
+            f"the data set's images are {_size(data.image_shape)}; the model takes "
+            f"{_size(trained.image_shape)}."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _show(found: dict[str, Any]) -> None:
+    import rich
+
+    print(f"{found['run_dir']}, step {found['step']:,}, on {found['dataset']} {found['split']}")
+    for name, value in (
+        ("accuracy", f"{found['accuracy']:.4f} ({found['examples']:,} examples)"),
+        *([("top 5", f"{found['top_5_accuracy']:.4f}")] if found["top_5_accuracy"] else []),
+        ("loss", f"{found['loss']:.4f}"),
+        ("macro F1", f"{found['macro_f1']:.4f}"),
     ):
-        self._state = state
-        self._strategy = state.strategy
-        self._share = share
-        self._image_shape = state.model.input_shape[1:]
-        self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
-        # By the source's id; the source itself keeps the id from being used again.
-        self._kept: dict[int, tuple[Source, list[dict]]] | None = {} if is_resident else None
-        self._evaluate_block = tf.function(
-            self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
-        )
+        print(f"{name:<10}{value}")
+    rich.print(_class_table(found))
 
-    def __call__(
-        self, source: Source, agreement: Agreement | None = None
-    ) -> dict[str, float] | None:
-        """Evaluates on all examples of a source.
 
-        Args:
-            source: N examples.
-            agreement: asked after each block; where it is to stop, the evaluation gives up.
+def _class_table(found: dict[str, Any]) -> Table:
+    import rich.box
+    from rich.table import Table
 
-        Returns:
-            {"accuracy", "loss", "examples"}: shares and mean cross-entropy over N examples, without
-            label smoothing; None where it gave up.
+    table = Table(box=rich.box.SIMPLE_HEAD)
+    table.add_column("class")
+    for name in ("examples", "precision", "recall", "F1", "most often taken for"):
+        table.add_column(name, justify="left" if " " in name else "right")
+    for index, row in enumerate(found["classes"]):
+        mistakes = {
+            count: other["name"]
+            for other, count in zip(found["classes"], found["confusion_matrix"][index])
+            if other is not row and count
+        }
+        worst = f"{mistakes[max(mistakes)]} ({max(mistakes)})" if mistakes else ""
+        table.add_row(
+            row["name"], f"{row['examples']:,}", f"{row['precision']:.4f}", f"{row['recall']:.4f}",
+            f"{row['f1']:.4f}", worst,
+        )  # fmt: skip
+    return table
 
-        Raises:
-            DataError: a file cannot be decoded, or not every example was counted.
-            DivergedError: the loss is not finite.
-        """
-        totals = np.zeros(_NUM_SUMS)
-        nothing = np.zeros(0, np.float32)
-        with self._state.weights_to_evaluate():
-            for block in self._placed_blocks(source):
-                ballot = agreement.ballot() if agreement is not None else nothing
-                sums = self._evaluate_block(block, tf.constant(ballot)).numpy()
-                # In float64, batch after batch: the order of a float32 sum would show.
-                for row in sums[:, :_NUM_SUMS]:
-                    totals += row
-                if agreement is not None:
-                    agreement.count(sums[-1, _NUM_SUMS:])
-                    if agreement:
-                        return None
-        loss, correct, count = totals
-        if count != len(source):
-            raise DataError(f"evaluated {count:.0f} examples of {len(source)}.")
-        if not np.isfinite(loss):
-            raise DivergedError(
-                f"the evaluation after step {self._state.progress.step} gives a loss that is not "
-                "finite. Lower --learning_rate, or set --gradient_clip_norm=1."
-            )
-        return {"accuracy": correct / count, "loss": loss / count, "examples": int(count)}
 
-    def _placed_blocks(self, source: Source) -> Iterator[dict]:
-        """Yields the examples on the devices, in order; from there, where they were kept."""
-        if self._kept and id(source) in self._kept:
-            yield from self._kept[id(source)][1]
-            return
-        placed = []
-        steps = blocks.evaluation_block_steps(len(source), self._batch_size, self._image_shape)
-        for block in evaluation_blocks(
-            source, self._image_shape,
-            global_batch_size=self._batch_size, steps_per_block=steps, share=self._share,
-        ):  # fmt: skip
-            placed.append(blocks.place(self._strategy, block))
-            yield placed[-1]
-            if self._kept is None:
-                placed.clear()
-        if self._kept is not None:
-            self._kept[id(source)] = (source, placed)
-
-    def _evaluate_block_fn(self, block: dict, ballot: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [steps, 3 + ballot]: sum of losses, number correct, number of examples,
-        and the sums of what workers tell each other.
-        """
-        tensor = self._strategy.experimental_local_results(block["images"])[0]
-        num_steps = tensor.shape[0]
-        width = _NUM_SUMS + ballot.shape[0]
-        sums = tf.TensorArray(tf.float32, size=num_steps, element_shape=[width])
-
-        def one_step(position, sums):
-            values = self._strategy.run(self._replica_step, args=(block, position, ballot))
-            (values, *_) = self._strategy.experimental_local_results(values)
-            return position + 1, sums.write(position, values)
-
-        _, sums = tf.while_loop(
-            lambda position, _: position < num_steps, one_step, [tf.constant(0), sums]
-        )
-        return sums.stack()
-
-    def _replica_step(
-        self, block: dict[str, tf.Tensor], position: tf.Tensor, ballot: tf.Tensor
-    ) -> tf.Tensor:
-        images, labels = block["images"][position], block["labels"][position]
-        weights = block["weights"][position]
-        logits = self._state.model(images, training=False)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        correct = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
-        sums = tf.stack(
-            [
-                # where, not a product: a padded row may hold anything, and 0 * NaN is NaN.
-                tf.reduce_sum(tf.where(weights > 0, losses, 0.0)),
-                tf.reduce_sum(tf.where(correct, weights, 0.0)),
-                tf.reduce_sum(weights),
-            ]
-        )
-        ballot = ballot * self._share.count / self._strategy.num_replicas_in_sync
-        sums = tf.concat([sums, ballot], axis=0)
-        if self._strategy.num_replicas_in_sync == 1:
-            return sums
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -14,7 +14,7 @@ from input_pipelines._source import Source
 from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
-from trainer.evaluate import Evaluator
+from trainer.evaluator import Evaluator
 from trainer.plan import Segment, TrainPlan
 from trainer.run_dir import RunDir
 from trainer.saving import BackgroundSaver, Saved

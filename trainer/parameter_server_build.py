@@ -20,7 +20,7 @@ from trainer.config import TrainConfig
 from trainer.config_checks import check_mixes_pairs
 from trainer.console import Console
 from trainer.data import TrainingData
-from trainer.evaluate import Evaluator
+from trainer.evaluator import Evaluator
 from trainer.loop import Choices, TrainingRun
 from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan

@@ -52,7 +52,7 @@ def start(
     from trainer.native_log import divert_native_stderr
 
     # Some data sets import TensorFlow, so this comes before them.
-    _set_tensorflow_defaults()
+    set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
     if worker:
@@ -96,12 +96,12 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras as a run does, so that later imports find them."""
-    _set_tensorflow_defaults()
+    set_tensorflow_defaults()
     with without_optional_packages():
         import keras  # noqa: F401 (TensorFlow comes with it)
 
 
-def _set_tensorflow_defaults() -> None:
+def set_tensorflow_defaults() -> None:
     """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, yet its convolutions are faster

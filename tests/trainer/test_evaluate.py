@@ -1,67 +1,119 @@
-"""Evaluation counts every example once, whatever is left over."""
+"""`python -m trainer.evaluate`: the figures that training reported, of any split and checkpoint."""
 
 from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trainer.agreement import Agreement
-from trainer.evaluate import Evaluator
-from trainer.stop import StopRequest
+from flowrate.errors import ConfigError
+from flowrate.records import read_json, read_json_lines, write_json
+from trainer import evaluate
+from trainer.evaluate import EvaluateConfig, parse
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=[1, 2, 4])
-def trained(request, train):
-    """A run of a few steps on 1, 2 and 4 replicas."""
-    replicas = (
-        {"strategy": "mirrored", "virtual_devices": request.param} if request.param > 1 else {}
-    )
-    return train(model="mlp16", steps=3, global_batch_size=8, **replicas)
+def run(module: str, *words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words], cwd=cwd, capture_output=True, text=True,
+        timeout=240, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
 
 
-def test_any_number_of_examples(tf, trained):
-    """Every remainder of the batch, and sizes around whole blocks, against plain numpy."""
-    evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
-    evaluator._batch_size = 8  # small, so that few examples fill several batches
-    whole = trained.sources["test"]
-    for num_examples in (*range(1, 18), 63, 64, 65, len(whole)):
-        source = whole.take(np.arange(num_examples))
-        found = evaluator(source)
-        logits = trained.state.model(source.images, training=False).numpy().astype(np.float64)
-        shifted = logits - logits.max(axis=1, keepdims=True)
-        log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        losses = -log_shares[np.arange(num_examples), source.labels]
-        assert found["examples"] == num_examples
-        assert found["accuracy"] == np.mean(logits.argmax(axis=1) == source.labels)
-        assert found["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+def evaluated(folder: Path, *flags: str) -> dict:
+    done = run("trainer.evaluate", str(folder), "--json", *flags)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-def agreed_to_stop() -> Agreement:
-    stop = StopRequest()
-    stop.signal_name = "SIGTERM"
-    return Agreement(stop)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run with averaged weights, a validation split and a checkpoint for each evaluation."""
+    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    done = run(
+        "trainer.main", "--model=mlp64", "--steps=80", "--evaluate_every_steps=40",
+        "--checkpoint_every_steps=40", "--validation_examples=137", "--ema_decay=0.9",
+        f"--run_dir={folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
-def test_interrupted_evaluation_gives_nothing(tf, trained):
-    evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
-    assert evaluator(trained.sources["test"], agreed_to_stop()) is None
+def test_the_test_split_as_result_json_has_it(trained):
+    found, result = evaluated(trained), read_json(trained / "result.json")
+    for name in ("accuracy", "loss", "examples"):
+        assert found[name] == result[f"test_{name}"]
+    assert found["step"] == 80
+    counts = np.array(found["confusion_matrix"])
+    assert counts.sum() == 360
+    assert np.trace(counts) == round(found["accuracy"] * 360)
+    for index, row in enumerate(found["classes"]):
+        assert row["examples"] == counts[index].sum()
+        assert row["recall"] == pytest.approx(counts[index, index] / counts[index].sum())
+        assert row["precision"] == pytest.approx(counts[index, index] / counts[:, index].sum())
+    assert found["macro_f1"] == pytest.approx(np.mean([row["f1"] for row in found["classes"]]))
+    assert found["accuracy"] < found["top_5_accuracy"] <= 1
 
 
-def test_examples_kept_on_the_devices_give_the_same_figures(tf, trained):
-    """Several sources, one of them again, and again after the weights have changed."""
-    plain = Evaluator(trained.state, 8, compile_with_xla=False)
-    keeping = Evaluator(trained.state, 8, compile_with_xla=False, is_resident=True)
-    whole = trained.sources["test"]
-    sources = [whole, *(whole.take(np.arange(first, first + 9)) for first in range(5)), whole]
-    for source in sources:
-        assert keeping(source) == plain(source)
-    before = keeping(whole)
-    for variable in trained.state.model.trainable_variables:
-        variable.assign(variable.numpy()[..., ::-1])
-    assert keeping(whole) == plain(whole) != before
+@pytest.mark.parametrize("step", [40, 80])
+def test_an_earlier_checkpoint_on_the_validation_split(trained, step):
+    rows = read_json_lines(trained / "metrics.jsonl")
+    (reported,) = (row for row in rows if row["kind"] == "evaluation" and row["step"] == step)
+    found = evaluated(trained, "--split=validation", f"--checkpoint={step}")
+    assert (found["accuracy"], found["loss"]) == (reported["accuracy"], reported["loss"])
+    assert found["examples"] == reported["examples"] == 137
 
 
-def test_what_an_interrupted_evaluation_left_is_not_taken_for_all(tf, trained):
-    evaluator = Evaluator(trained.state, 8, compile_with_xla=False, is_resident=True)
-    assert evaluator(trained.sources["test"], agreed_to_stop()) is None
-    assert evaluator(trained.sources["test"])["examples"] == 360
+def test_other_replicas_give_the_same_within_rounding(trained):
+    one = evaluated(trained)
+    shutil.copytree(trained, trained.with_name("copy"), dirs_exist_ok=True)
+    config = trained.with_name("copy") / "config.json"
+    write_json(config, read_json(config) | {"strategy": "mirrored", "virtual_devices": 4})
+    four = evaluated(config.parent)
+    assert four["accuracy"] == one["accuracy"]
+    assert four["loss"] == pytest.approx(one["loss"], abs=1e-5)
+    assert evaluated(config.parent, "--strategy=one_device") == {**one, "run_dir": str(config.parent)}
+
+
+def test_the_table_names_each_class(trained):
+    done = run("trainer.evaluate", str(trained))
+    assert done.returncode == 0, done.stderr
+    assert f"accuracy  {read_json(trained / 'result.json')['test_accuracy']:.4f}" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines if line and line[0].isdigit()] == list("0123456789")
+
+
+REFUSED = {
+    "another split": (["--split=dev"], "--split=dev: the data set has train, test, validation."),
+    "no such step": (["--checkpoint=7"], "--checkpoint=7: "),
+    "no such word": (["--checkpoint=worst"], "--checkpoint=worst: give final, best, latest"),
+    "other classes": (["--dataset=synthetic"], "the data set"),
+}
+
+
+@pytest.mark.parametrize(("flags", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_fit_is_one_line(trained, flags, message):
+    done = run("trainer.evaluate", str(trained), *flags)
+    assert done.returncode in (2, 3)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("words", [[], ["one", "two"]])
+def test_one_run_directory(words):
+    with pytest.raises(ConfigError, match=f"give one run directory, not {len(words)}"):
+        parse(["evaluate", *words])
+
+
+def test_help_explains_every_flag(capsys):
+    assert evaluate.main(["evaluate", "--help"]) == 0
+    printed = capsys.readouterr().out
+    for name in EvaluateConfig.__dataclass_fields__:
+        assert f"--{name}" in printed
