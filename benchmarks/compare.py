@@ -127,7 +127,7 @@ def compare_folders(
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Prints the environments' differences, then a table for each suite and what is not in it."""
-    console = console or _make_console()
+    console = console or make_console()
     console.print(f"A  {comparison.folder_a}\nB  {comparison.folder_b}\n")
     _print_environment(comparison.environment, console)
     for suite in dict.fromkeys(case.key[0] for case in comparison.cases):
@@ -266,7 +266,8 @@ def _environment_differences(
             yield name, " and ".join(values_a), " and ".join(values_b)
 
 
-def _make_console() -> Console:
+def make_console() -> Console:
+    """Returns the console for tables: as wide as the terminal, or as a log may be."""
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         # A log has no width of its own; at the usual 80 columns the table would be in shreds.

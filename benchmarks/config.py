@@ -50,6 +50,7 @@ class RunConfig:
         3.0, group=_HOW, lower_bound=0.1, upper_bound=3600,
         help="How long a rate is measured, after warm-up.",
     )  # fmt: skip
+    dry_run: bool = option(False, group=_HOW, help="Say what would be measured; measure nothing.")
     strict: bool = option(
         False, group=_HOW, help="Stop where something else used the machine meanwhile."
     )
@@ -96,6 +97,28 @@ class CompareConfig:
 
     def __post_init__(self):
         options.check(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """What was asked of `predict`, besides the folder."""
+
+    models: str = option("", group=_WHAT, help="Only these, separated by commas; or resnet50.")
+    gradient_dtype: str = option(
+        "float32", group=_HOW, choices=("float32", "bfloat16"),
+        help="Of the gradients on their way; this trainer sends float32.",
+    )  # fmt: skip
+    overlap: float = option(
+        0.0, group=_HOW, lower_bound=0.0, upper_bound=1.0,
+        help="Share of the computing that goes on beside the sum over workers; this trainer has 0.",
+    )  # fmt: skip
+
+    def __post_init__(self):
+        options.check(self)
+
+    def model_names(self) -> tuple[str, ...]:
+        """Returns the models asked for; empty for all."""
+        return _split(self.models)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ USAGE = """Measures the trainer, and what people use instead.
                                                       slower, 1 some case is, 2 cannot compare
     python -m benchmarks.main report DIR              writes DIR/report.html, report.md, report.csv
     python -m benchmarks.main readme DIR FILE.md      puts its tables between FILE.md's markers
+    python -m benchmarks.main predict DIR             what 8 to 1,024 workers would do, from the
+                                                      all-reduces and steps measured there
     python -m benchmarks.main list                    the suites and their cases"""
 
 
@@ -61,6 +63,10 @@ def _run(words: list[str]) -> int:
             f"--suite={config.suite} has no case of these --models, --datasets and --contenders; "
             "see `list`."
         )
+    if config.dry_run:
+        for case in cases:
+            _say(f"{case.name} {case.contender}")
+        return 0
     from benchmarks.runner import Runner
 
     runner = Runner(
@@ -106,6 +112,26 @@ def _readme(words: list[str]) -> int:
     return 0
 
 
+def _predict(words: list[str]) -> int:
+    from benchmarks.config import PredictConfig
+
+    folders = [word for word in words if not word.startswith("-")]
+    config = options.parse(PredictConfig, ["predict", *(w for w in words if w.startswith("-"))])
+    if config is None:
+        print(options.render_help(PredictConfig, USAGE))
+        return 0
+    if len(folders) != 1:
+        raise ConfigError(f"predict needs one results folder; {len(folders)} given.")
+    from benchmarks.compare import make_console
+    from benchmarks.prediction_tables import print_predictions
+
+    print_predictions(
+        folders[0], make_console(), models=config.model_names(),
+        gradient_dtype=config.gradient_dtype, overlap=config.overlap,
+    )  # fmt: skip
+    return 0
+
+
 def _list(words: list[str]) -> int:
     from benchmarks.suites import SUITES
     from benchmarks.suites._choice import Choice
@@ -129,6 +155,7 @@ def _say(line: str) -> None:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": _run, "compare": _compare, "report": _report, "readme": _readme, "list": _list,
+    "predict": _predict,
 }  # fmt: skip
 
 

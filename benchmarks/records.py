@@ -21,9 +21,12 @@ PRIMARY_METRIC = {
     "tutorials": "steps_per_second",
     "throughput": "steps_per_second",
     "scaling": "steps_per_second",
+    "exchange": "steps_per_second",
     "input": "images_per_second",
     "accuracy": "seconds_to_target",
     "startup": "first_step_seconds",
+    "equality": "agreeing_decimals",
+    "collectives": "bus_gigabytes_per_second",
 }
 STATUSES = ("ok", "failed", "out_of_memory", "skipped")
 

@@ -183,7 +183,8 @@ def describe_row(row: dict[str, Any]) -> str:
             ("steps_per_second", "steps/s"), ("images_per_second", "images/s"),
             ("first_step_seconds", "s to the first step"),
             ("seconds_to_target", "s to the target"), ("test_accuracy", "test accuracy"),
-            ("efficiency", "of the limit"),
+            ("efficiency", "of the limit"), ("exchange_share", "of a step in the exchange"),
+            ("bus_gigabytes_per_second", "GB/s"), ("agreeing_decimals", "decimals agree"),
         )
         if key in metrics
     ]  # fmt: skip

@@ -22,7 +22,6 @@ def main(argv: list[str]) -> int:
     """Measures what the request asks for; writes the answer, also of a failure."""
     request = read_json(Path(argv[1]))
     try:
-        session.import_tensorflow()
         answer = {"status": "ok", "error": None, **_measure(request)}
     except Exception as error:
         answer = _failure(error)
@@ -34,7 +33,11 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
     case = request["case"]
     with tempfile.TemporaryDirectory(prefix="flowrate-benchmark-") as folder:
         flags = {**case["flags"], "seed": request["seed"], "run_dir": str(Path(folder) / "run")}
-        return _KINDS[case["kind"]](flags, case)
+        kind = case["kind"]
+        if kind in _GROUP_KINDS:
+            return _GROUP_KINDS[kind](flags, case)
+        session.import_tensorflow()
+        return _KINDS[kind](flags, case)
 
 
 def _run(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +64,36 @@ def _time_to_target(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, An
     return measure_time_to_target(TrainConfig(**flags), **case["arguments"])
 
 
+def _equality(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_equality import measure_equality
+
+    return measure_equality(flags, **_arguments(case))
+
+
+def _workers_rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_workers import measure_workers_rate
+
+    return measure_workers_rate(flags, case["seconds"], **_arguments(case))
+
+
+def _collectives(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.measure_workers import measure_collectives
+
+    return measure_collectives(flags, **_arguments(case))
+
+
+def _arguments(case: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a case without its labels, which go into the row as they are."""
+    return {name: value for name, value in case["arguments"].items() if name != "labels"}
+
+
 _KINDS = {"run": _run, "rate": _rate, "input": _input, "time_to_target": _time_to_target}
+# These start processes of their own, which import TensorFlow.
+_GROUP_KINDS = {
+    "equality": _equality,
+    "workers_rate": _workers_rate,
+    "collectives": _collectives,
+}
 
 
 def _failure(error: Exception) -> dict[str, Any]:

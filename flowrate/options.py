@@ -18,12 +18,16 @@ from absl import flags
 from flowrate.errors import ConfigError, nearest_name
 
 _METADATA = "flowrate.option"
-_EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_EXPECTED = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text",
+    tuple: "text",
+}  # fmt: skip
 _DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
     str: flags.DEFINE_string,
+    tuple: flags.DEFINE_multi_string,  # tuple[str, ...]: the flag may be given several times.
 }
 
 Config = TypeVar("Config")
@@ -103,7 +107,8 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
             "(--name value is read as a switch and a stray word)."
         )
     given = {field.name: values[field.name].value for field in dataclasses.fields(config_class)}
-    return config_class(**given)
+    # absl gives lists.
+    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
 
 
 def check(config: Any) -> None:
@@ -135,7 +140,9 @@ def render_help(config_class: type, usage: str) -> str:
             group = description.group
             lines += ["", f"{group}:"]
         names = f"--{field.name}" + (f" (or --{description.alias})" if description.alias else "")
-        facts = [f"default: {'unset' if field.default is None else field.default}"]
+        facts = [f"default: {field.default if field.default not in (None, ()) else 'unset'}"]
+        if kind is tuple:
+            facts.append("may be given several times")
         if choices := description.list_choices():
             facts.append(f"one of: {', '.join(choices)}")
         if bounds := _bounds_text(description):
@@ -151,7 +158,9 @@ def render_help(config_class: type, usage: str) -> str:
 
 
 def _plain_type(hint: Any) -> type:
-    """Returns `int` for `int | None`, and so on."""
+    """Returns `int` for `int | None`, `tuple` for `tuple[str, ...]`, and so on."""
+    if typing.get_origin(hint) is tuple:
+        return tuple
     members = [member for member in typing.get_args(hint) if member is not type(None)]
     return members[0] if members else hint
 

@@ -14,9 +14,6 @@ import contextlib
 import dataclasses
 import hashlib
 import math
-import os
-import platform
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +24,7 @@ from flowrate.environment import available_memory_bytes
 from flowrate.errors import ConfigError, DataError, DiskError
 from input_pipelines import _decode
 from input_pipelines._download import cache_folder
+from input_pipelines._partial import delete_abandoned, partial_path
 from input_pipelines._source import ArraySource, FileSource, Source
 
 # `auto` uses at most this share of what is free now: the rest is for the model and for others.
@@ -140,10 +138,10 @@ def _write_cache(
 ) -> None:
     # Unique per process, and published under its name only when whole: a run killed half-way
     # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
-    partial = path.with_name(f"{path.stem}.{os.getpid()}@{platform.node()}.partial")
+    partial = partial_path(path.with_suffix(""))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _delete_abandoned(path.parent)
+        delete_abandoned(path.parent)
         _check_room(path.parent, math.prod(shape))
         images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape=shape)
         _decode.decode_into(images, source, report)
@@ -154,17 +152,6 @@ def _write_cache(
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-
-
-def _delete_abandoned(folder: Path) -> None:
-    """Deletes what killed processes of this host left half-written; others may be alive."""
-    import psutil  # As in environment.py.
-
-    ours = re.compile(rf"[0-9a-f]+\.(\d+)@{re.escape(platform.node())}\.partial")
-    for partial in folder.glob("*.partial"):
-        match = ours.fullmatch(partial.name)
-        if match and not psutil.pid_exists(int(match.group(1))):
-            partial.unlink(missing_ok=True)
 
 
 def _fingerprint(source: FileSource, image_shape: tuple[int, int, int]) -> str:

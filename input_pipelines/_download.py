@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flowrate.errors import DataError
+from input_pipelines._partial import delete_abandoned, partial_folder
 
 # Sets that need no download: named where one cannot be made.
 OFFLINE_DATASETS = "digits and synthetic need no download"
@@ -90,18 +91,22 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
         previous_timeout = socket.getdefaulttimeout()
         socket.setdefaulttimeout(_READ_TIMEOUT_SECONDS)
         try:
-            keras.utils.get_file(
-                fname=file.name, origin=file.url, file_hash=file.sha256, hash_algorithm="sha256",
-                cache_dir=str(folder), cache_subdir="", force_download=True,
-            )  # fmt: skip
+            delete_abandoned(folder)
+            # This process's own: several workers may fetch the same file at once.
+            with partial_folder(path) as private:
+                keras.utils.get_file(
+                    fname=file.name, origin=file.url, file_hash=file.sha256,
+                    hash_algorithm="sha256", cache_dir=str(private), cache_subdir="",
+                    force_download=True,
+                )  # fmt: skip
+                size = (private / file.name).stat().st_size
+                if size == file.num_bytes:
+                    os.replace(private / file.name, path)
         finally:
             socket.setdefaulttimeout(previous_timeout)
     except Exception as error:  # get_file raises bare Exception on any network trouble
-        path.unlink(missing_ok=True)
         raise DataError(f"{file.url} was not downloaded: {_one_line(error)}") from error
-    if path.stat().st_size != file.num_bytes:
-        size = path.stat().st_size
-        path.unlink()
+    if size != file.num_bytes:
         raise DataError(f"{file.url}: got {size} bytes, expected {file.num_bytes}.")
     return path
 

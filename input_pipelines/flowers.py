@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 from flowrate.errors import DataError
-from input_pipelines import _download
+from input_pipelines import _download, _partial
 from input_pipelines._dataset import DatasetInfo, LoadOptions
 from input_pipelines._folders import class_folders_of, list_folder, split_like_keras
 from input_pipelines._source import FileSource
@@ -64,14 +64,20 @@ def _find(folder: Path) -> Path | None:
 def _fetch() -> Path:
     cache = _download.cache_folder("flowers")
     (archive_path,) = _download.fetch([ARCHIVE], cache, WANTED)
-    partial = cache / f"{FOLDER}.partial"
     try:
-        with tarfile.open(archive_path) as archive:
+        _partial.delete_abandoned(cache)
+        with (
+            # This process's own: several workers may unpack at once.
+            _partial.partial_folder(cache / FOLDER) as partial,
+            tarfile.open(archive_path) as archive,
+        ):
             archive.extractall(partial, filter="data")  # refuses links and paths that lead outside
-        # Published under its name only when whole.
-        (partial / FOLDER).rename(cache / FOLDER)
-        partial.rmdir()
+            # Published under its name only when whole; by another worker, perhaps.
+            if not (cache / FOLDER).exists():
+                (partial / FOLDER).rename(cache / FOLDER)
     except (tarfile.TarError, OSError) as error:
+        if _find(cache):
+            return cache / FOLDER
         reason = " ".join(str(error).split())
         raise DataError(f"{archive_path} cannot be unpacked: {reason}") from None
     return cache / FOLDER

@@ -9,14 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.config import CompareConfig, RunConfig
+from benchmarks.config import CompareConfig, PredictConfig, RunConfig
 from benchmarks.report import write_report
 from benchmarks.report.markdown import readme_table, replace_between_markers
 from benchmarks.suites import SUITES
 from flowrate import options
 from input_pipelines import DATASETS
 from models import MODELS
+from trainer import launch
 from trainer.config import TrainConfig
+from trainer.launch import LaunchConfig
+from trainer.submit import kubernetes
+from trainer.submit import main as submit
+from trainer.submit.config import SubmitConfig
+from trainer.submit.job import plan_job
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -32,7 +38,10 @@ def commands(path: Path) -> list[str]:
 def benchmark_commands(path: Path) -> list[list[str]]:
     """The words after `benchmarks.main` of each line that runs it."""
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
-    lines = [line for line in "\n".join(blocks).splitlines() if "benchmarks.main" in line]
+    lines = [
+        line for line in "\n".join(blocks).splitlines()
+        if "benchmarks.main" in line and "scripts/submit" not in line
+    ]  # fmt: skip
     return [shlex.split(line.partition("benchmarks.main")[2], comments=True) for line in lines]
 
 
@@ -52,9 +61,42 @@ def test_every_command_parses(path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_launch_command_parses(path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).splitlines():
+        if line.startswith("scripts/launch"):
+            own, trainers = launch.split(shlex.split(line))
+            config = options.parse(LaunchConfig, own)
+            assert launch.complete(trainers, config.ps)
+
+
+def test_every_kubernetes_job_can_be_rendered():
+    pytest.importorskip("kubernetes", reason="pip install -e .[cluster]")
+    text = (ROOT / "docs" / "cluster.md").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if "--cluster=kubernetes --" in line]
+    assert lines
+    for line in lines:
+        own, words = launch.split(shlex.split(line))
+        job = plan_job(options.parse(SubmitConfig, own), words, ROOT)
+        assert "kind: Job" in kubernetes.render(job)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_submit_command_parses(path, tmp_path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] != ["scripts/submit"] or words[1] in ("status", "logs", "cancel"):
+            continue
+        own, programs = submit.split(words)
+        config = options.parse(SubmitConfig, own)
+        assert plan_job(config, programs, tmp_path).tasks, line
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_benchmark_command_parses(path):
     for command, *words in benchmark_commands(path):
-        assert command in ("run", "compare", "report", "readme", "list")
+        assert command in ("run", "compare", "report", "readme", "list", "predict")
         if command == "run":
             config = options.parse(RunConfig, ["run", *words])
             suite, _ = SUITES.load(config.suite)
@@ -95,10 +137,10 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig):
+    for config in (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig):
         known |= {field.name for field, _, _ in options.described_fields(config)}
-    # Of absl, TensorBoard and pytest-benchmark.
-    known |= {"help", "flagfile", "logdir", "benchmark"}
+    # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
+    known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
         assert flag in known, flag
 

@@ -26,16 +26,24 @@ WITHOUT_TENSORFLOW = (
     *sorted((ROOT / "benchmarks").glob("*/__init__.py")),
     *(
         ROOT / "benchmarks" / f"{name}.py"
-        for name in ("main", "config", "case", "runner", "records", "statistics", "compare")
+        for name in (
+            "main", "config", "case", "runner", "records", "statistics", "compare", "collectives",
+            "equality", "measure_equality", "measure_workers", "namespaces", "pinning", "predict",
+            "prediction_tables", "recorded_training", "scaling_model", "stated", "worker_group",
+            "workers_rate",
+        )
     ),
-    ROOT / "trainer" / "config.py",
-    ROOT / "trainer" / "plan.py",
-    ROOT / "trainer" / "main.py",
-    ROOT / "trainer" / "data.py",
-    ROOT / "trainer" / "run_dir.py",
-    ROOT / "trainer" / "session.py",
-    ROOT / "trainer" / "stop.py",
-)
+    *(
+        ROOT / "trainer" / f"{name}.py"
+        for name in (
+            "agreement", "attempt", "cluster", "config", "config_checks", "data", "follower",
+            "launch", "main", "node_lists", "parameter_server_cluster", "parameter_server_tasks",
+            "peers", "plan", "preflight", "process_group", "rendezvous", "run_dir", "session",
+            "stop", "stragglers", "tpu", "worker",
+        )
+    ),
+    *sorted((ROOT / "trainer" / "submit").glob("*.py")),
+)  # fmt: skip
 
 
 def python_files(package: str) -> list[Path]:

@@ -10,16 +10,20 @@ import tensorflow as tf
 
 from flowrate.environment import describe_cpu
 from input_pipelines._augmentation import Augmentation
+from input_pipelines._blocks import WHOLE
 from input_pipelines._cache import TierChoice, apply_tier, choose_tier
 from input_pipelines._source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
+from trainer.agreement import Agreement
 from trainer.batches import Batches
 from trainer.clock import PhaseClock
-from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
+from trainer.config import TrainConfig
+from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData
 from trainer.evaluate import Evaluator
+from trainer.follower import NoSaver, SilentWriter
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
 from trainer.plan import make_plan
@@ -32,6 +36,7 @@ from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.stop import StopRequest
 from trainer.strategy import build_strategy, free_device_bytes, gpu_capability, is_on_gpu
+from trainer.team import Team
 from trainer.writers import RunWriter
 
 
@@ -42,15 +47,25 @@ def build_run(
     console: Console,
     clock: PhaseClock,
     stop: StopRequest,
+    team: Team | None = None,
 ) -> TrainingRun:
     """Builds everything up to, not including, the first step.
+
+    Args:
+        config: what was asked for.
+        data: to train on.
+        run_dir: opened for this config.
+        console: for the user.
+        clock: counts the time it takes.
+        stop: tells of signals.
+        team: the workers of the run, where there are several.
 
     Raises:
         ConfigError: a flag that does not fit the devices or the data.
         DataError: an image that cannot be decoded.
         RunDirError: the run directory cannot be gone on with.
     """
-    strategy = build_strategy(config)
+    strategy = team.strategy if team else build_strategy(config)
     num_replicas = strategy.num_replicas_in_sync
     check_divides(config.global_batch_size, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
@@ -59,19 +74,30 @@ def build_run(
     config = dataclasses.replace(config, precision=precision.policy)
     plan = make_plan(config, len(data.sources["train"]))
     check_profiled_steps(config, plan.total_steps)
-    run_dir.check_data({**data.facts(), "precision": precision.policy}, plan.to_json())
+    facts = {**data.facts(), "precision": precision.policy}
+    run_dir.check_data(facts, plan.to_json())
     checkpoint = run_dir.restore(config.resume)
+    if team:
+        team.check_same("flags and data", facts | plan.to_json() | {"seed": config.seed})
+        checkpoint = team.checkpoint_of_chief(checkpoint)
+    is_chief = team is None or team.cluster.is_chief
+    num_workers = team.cluster.num_workers if team else 1
+    share = team.share if team else WHOLE
+    agreement = Agreement(stop, num_workers)
 
     with clock.phase("data"):
-        tier, sources = keep_decoded(config, data, num_replicas)
+        tier, sources = keep_decoded(config, data, num_replicas // num_workers)
     with clock.phase("build"):
         state, schedule = build_state(config, data, strategy, plan.total_steps)
+        state.team = team
         if checkpoint:
             state.restore(checkpoint)
         jit = choose_jit(
             config, state.model, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
         )
-        writer = RunWriter(run_dir, plan, console, state.progress.step)
+        writer = (
+            RunWriter(run_dir, plan, console, state.progress.step) if is_chief else SilentWriter()
+        )
         batches = Batches(
             config,
             sources["train"],
@@ -83,6 +109,7 @@ def build_run(
             augmentation=Augmentation(data.augmentation, len(data.class_names)),
             is_resident=tier.tier == "device",
             augment_in_step=not jit.compile,
+            share=share,
         )
         engine = StepEngine(
             config,
@@ -91,6 +118,7 @@ def build_run(
             batches,
             jit=jit,
             total_steps=plan.total_steps,
+            agreement=agreement,
             profiler=StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
             show_images=lambda images: writer.images(images, state.progress.step),
         )
@@ -99,7 +127,8 @@ def build_run(
     console.say(
         f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {splits}"
     )
-    console.say(f"{config.strategy}, {num_replicas} replica{'s' * (num_replicas > 1)}")
+    workers = f"{num_workers} workers, " if num_workers > 1 else ""
+    console.say(f"{config.strategy}, {workers}{num_replicas} replica{'s' * (num_replicas > 1)}")
     console.say(
         f"precision {precision.policy} ({precision.reason}); "
         f"XLA {'on' if jit.compile else 'off'} ({jit.reason}); cache {tier.tier} ({tier.reason})"
@@ -121,14 +150,19 @@ def build_run(
             config.global_batch_size,
             jit.compile_evaluation,
             is_resident=tier.tier == "device",
+            share=share,
         ),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,
         run_dir=run_dir,
-        saver=BackgroundSaver(run_dir.checkpoints),
+        saver=BackgroundSaver(run_dir.checkpoints) if is_chief else NoSaver(),
         writer=writer,
         clock=clock,
         stop=stop,
+        agreement=agreement,
+        team=team,
+        num_workers=agreement.num_workers,
+        num_replicas=num_replicas,
         saved_step=state.progress.step if checkpoint else None,
     )
 

@@ -48,12 +48,21 @@ class CheckpointStore:
         folder: where they lie; made with the first one.
         keep: how many of the latest to keep; the best is kept besides.
         tell: takes a line for the user.
+        check_held: raises where the run is no longer this process's to write; asked just before a
+            checkpoint takes its place.
     """
 
-    def __init__(self, folder: Path, keep: int, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        folder: Path,
+        keep: int,
+        tell: Callable[[str], None],
+        check_held: Callable[[], None] = lambda: None,
+    ):
         self._folder = folder
         self._keep = keep
         self._tell = tell
+        self._check_held = check_held
 
     def save(self, arrays: dict[str, np.ndarray], progress: Progress) -> Path:
         """Writes a checkpoint of `progress.step` and deletes those no longer wanted.
@@ -64,6 +73,7 @@ class CheckpointStore:
         Raises:
             DivergedError: an array holds NaN or infinity; nothing is written.
             DiskError: it cannot be written; earlier checkpoints stay as they are.
+            ClusterError: a later start of the run has taken it over.
         """
         _check_finite(arrays, progress.step)
         final = self._folder / f"ckpt-{progress.step:08d}"
@@ -77,6 +87,7 @@ class CheckpointStore:
                 (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
                 for path in (*temporary.iterdir(), temporary):
                     sync_to_disk(path)
+                self._check_held()
                 if final.exists():  # The same step again, as after an interrupted evaluation.
                     self._delete(final)
                 os.replace(temporary, final)

@@ -17,18 +17,22 @@ class PhaseClock:
 
     Attributes:
         seconds: {phase: seconds so far}.
+        current: the phase that is on; between phases, training.
     """
 
     def __init__(self):
         self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.current = "import"
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Counts the time inside the block as `name`, also where the block raises."""
         started = time.perf_counter()
+        self.current = name
         try:
             yield
         finally:
+            self.current = "train"
             self.seconds[name] += time.perf_counter() - started
 
     def add(self, name: str, seconds: float) -> None:

@@ -10,10 +10,8 @@ from flowrate.errors import ConfigError
 from flowrate.options import option
 from input_pipelines import DATASETS, _augmentation_names
 from models import MODELS
+from trainer.config_checks import check_combinations
 
-STRATEGIES = ("one_device", "mirrored")
-# TensorFlow's other strategies: known by name, so that asking for one gets a plain answer.
-LATER_STRATEGIES = ("multi_worker_mirrored", "parameter_server", "tpu")
 OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
 DEFAULT_EPOCHS = 10
 
@@ -65,7 +63,18 @@ class TrainConfig:
 
     strategy: str = option(
         "one_device", group=_DEVICES,
-        help=f"How replicas are made: {', '.join(STRATEGIES)} (one replica per GPU).",
+        help="How replicas are made: one_device; mirrored, one for each GPU; "
+        "multi_worker_mirrored, the same in each of several processes (scripts/launch, TF_CONFIG); "
+        "parameter_server, asynchronous workers (experimental); tpu (never tried).",
+    )  # fmt: skip
+    bringup_timeout: int = option(
+        300, group=_DEVICES, lower_bound=1, upper_bound=86_400,
+        help="Seconds to wait for the other processes of multi_worker_mirrored or "
+        "parameter_server.",
+    )  # fmt: skip
+    tpu_name: str | None = option(
+        None, group=_DEVICES,
+        help="The TPU of --strategy=tpu: its name, grpc://host:port, or local; unset: TPU_NAME.",
     )  # fmt: skip
     virtual_devices: int = option(
         0, group=_DEVICES, lower_bound=0, upper_bound=64,
@@ -83,6 +92,15 @@ class TrainConfig:
     steps_per_call: int = option(
         0, group=_DEVICES, lower_bound=0, upper_bound=100_000,
         help="Most steps in one compiled call; 0: what fits in half a second.",
+    )  # fmt: skip
+    gradient_dtype: str = option(
+        "float32", group=_DEVICES, choices=("float32", "bfloat16"),
+        help="What replicas send each other; bfloat16: half the bytes, and rounded.",
+    )  # fmt: skip
+    gradient_bucket_mib: int | None = option(
+        None, group=_DEVICES, lower_bound=0, upper_bound=1024,
+        help="Send gradients in messages of about so many MiB, each as soon as it is there; 0: all "
+        "in one; unset: what pays.",
     )  # fmt: skip
 
     global_batch_size: int = option(
@@ -174,9 +192,7 @@ class TrainConfig:
         DATASETS.check(self.dataset)
         if self.model != "auto":
             MODELS.check(self.model)
-        _check_strategy(self)
-        _check_length(self)
-        _check_optimization(self)
+        check_combinations(self)
         if self.augmentation != "preset":
             _augmentation_names.parse(self.augmentation)
         self.profiled_steps()
@@ -213,84 +229,8 @@ class TrainConfig:
 # what is computed.
 CHANGEABLE_ON_RESUME = frozenset(
     {
-        "data_dir", "cache", "strategy", "virtual_devices", "steps_per_call", "run_dir", "resume",
-        "keep_checkpoints", "profile_steps",
+        "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "tpu_name",
+        "steps_per_call", "gradient_bucket_mib", "run_dir", "resume", "keep_checkpoints",
+        "profile_steps",
     }
 )  # fmt: skip
-
-
-def check_divides(global_batch_size: int, num_replicas: int) -> None:
-    """Raises ConfigError, with the nearest sizes that work, if a batch does not divide evenly."""
-    remainder = global_batch_size % num_replicas
-    if remainder:
-        below, above = global_batch_size - remainder, global_batch_size - remainder + num_replicas
-        good = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(
-            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} "
-            f"replicas; use {good}."
-        )
-
-
-def check_mixes_pairs(augmentation: tuple[str, ...], per_replica_batch_size: int) -> None:
-    """Raises ConfigError if an augmentation that works on pairs meets an odd batch."""
-    mixing = [name for name in augmentation if name in _augmentation_names.MIXING]
-    if mixing and per_replica_batch_size % 2:
-        raise ConfigError(
-            f"--augmentation={mixing[0]} blends pairs, but each replica has "
-            f"{per_replica_batch_size} examples per step; use an even number."
-        )
-
-
-def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
-    """Raises ConfigError if the steps to profile do not lie within the run."""
-    steps = config.profiled_steps()
-    if steps and steps[1] > total_steps:
-        raise ConfigError(
-            f"--profile_steps={config.profile_steps}: the run ends with step {total_steps}; give "
-            "steps within it."
-        )
-
-
-def _check_strategy(config: TrainConfig) -> None:
-    strategy = config.strategy
-    if strategy in LATER_STRATEGIES:
-        raise ConfigError(
-            f"--strategy={strategy}: not in this version; use {' or '.join(STRATEGIES)}."
-        )
-    if strategy not in STRATEGIES:
-        near = options.nearest_name(strategy, STRATEGIES)
-        raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
-    if config.virtual_devices > 1:
-        if strategy == "one_device":
-            raise ConfigError(
-                f"--virtual_devices={config.virtual_devices} makes no difference to "
-                "--strategy=one_device; use --strategy=mirrored."
-            )
-        check_divides(config.global_batch_size, config.virtual_devices)
-        check_jit(config, config.virtual_devices)
-
-
-def check_jit(config: TrainConfig, num_replicas: int) -> None:
-    """Raises ConfigError if XLA is demanded where it cannot compile the loop."""
-    if config.jit == "on" and num_replicas > 1:
-        raise ConfigError(
-            f"--jit=on: XLA cannot compile a loop over {num_replicas} replicas "
-            "(their collectives lie inside it); use --jit=auto."
-        )
-
-
-def _check_length(config: TrainConfig) -> None:
-    if config.epochs is not None and config.steps is not None:
-        raise ConfigError(
-            f"--epochs={config.epochs} and --steps={config.steps} both say how long to train; "
-            "give one of them."
-        )
-
-
-def _check_optimization(config: TrainConfig) -> None:
-    if config.weight_decay and config.optimizer == "adam":
-        raise ConfigError(
-            f"--weight_decay={config.weight_decay:g} is not for --optimizer=adam; use adamw."
-        )
-    if config.schedule == "piecewise":
-        config.milestones()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,11 @@ from flowrate.errors import DataError, DivergedError
 from input_pipelines._blocks import WHOLE, Share, evaluation_blocks
 from input_pipelines._source import Source
 from trainer import blocks
+from trainer.agreement import Agreement
 from trainer.state import TrainState
+
+# Loss, number correct, number of examples.
+_NUM_SUMS = 3
 
 
 class Evaluator:
@@ -45,31 +49,35 @@ class Evaluator:
         )
 
     def __call__(
-        self, source: Source, interrupted: Callable[[], bool] = lambda: False
+        self, source: Source, agreement: Agreement | None = None
     ) -> dict[str, float] | None:
         """Evaluates on all examples of a source.
 
         Args:
             source: N examples.
-            interrupted: asked after each block; true gives up.
+            agreement: asked after each block; where it is to stop, the evaluation gives up.
 
         Returns:
             {"accuracy", "loss", "examples"}: shares and mean cross-entropy over N examples, without
-            label smoothing; None where interrupted.
+            label smoothing; None where it gave up.
 
         Raises:
             DataError: a file cannot be decoded, or not every example was counted.
             DivergedError: the loss is not finite.
         """
-        totals = np.zeros(3)
+        totals = np.zeros(_NUM_SUMS)
+        nothing = np.zeros(0, np.float32)
         with self._state.weights_to_evaluate():
             for block in self._placed_blocks(source):
-                sums = self._evaluate_block(block).numpy()
+                ballot = agreement.ballot() if agreement is not None else nothing
+                sums = self._evaluate_block(block, tf.constant(ballot)).numpy()
                 # In float64, batch after batch: the order of a float32 sum would show.
-                for row in sums:
+                for row in sums[:, :_NUM_SUMS]:
                     totals += row
-                if interrupted():
-                    return None
+                if agreement is not None:
+                    agreement.count(sums[-1, _NUM_SUMS:])
+                    if agreement:
+                        return None
         loss, correct, count = totals
         if count != len(source):
             raise DataError(f"evaluated {count:.0f} examples of {len(source)}.")
@@ -98,14 +106,17 @@ class Evaluator:
         if self._kept is not None:
             self._kept[id(source)] = (source, placed)
 
-    def _evaluate_block_fn(self, block: dict) -> tf.Tensor:
-        """Returns float32 [steps, 3]: sum of losses, number correct, number of examples."""
+    def _evaluate_block_fn(self, block: dict, ballot: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [steps, 3 + ballot]: sum of losses, number correct, number of examples,
+        and the sums of what workers tell each other.
+        """
         tensor = self._strategy.experimental_local_results(block["images"])[0]
         num_steps = tensor.shape[0]
-        sums = tf.TensorArray(tf.float32, size=num_steps, element_shape=[3])
+        width = _NUM_SUMS + ballot.shape[0]
+        sums = tf.TensorArray(tf.float32, size=num_steps, element_shape=[width])
 
         def one_step(position, sums):
-            values = self._strategy.run(self._replica_step, args=(block, position))
+            values = self._strategy.run(self._replica_step, args=(block, position, ballot))
             (values, *_) = self._strategy.experimental_local_results(values)
             return position + 1, sums.write(position, values)
 
@@ -114,7 +125,9 @@ class Evaluator:
         )
         return sums.stack()
 
-    def _replica_step(self, block: dict[str, tf.Tensor], position: tf.Tensor) -> tf.Tensor:
+    def _replica_step(
+        self, block: dict[str, tf.Tensor], position: tf.Tensor, ballot: tf.Tensor
+    ) -> tf.Tensor:
         images, labels = block["images"][position], block["labels"][position]
         weights = block["weights"][position]
         logits = self._state.model(images, training=False)
@@ -128,6 +141,8 @@ class Evaluator:
                 tf.reduce_sum(weights),
             ]
         )
+        ballot = ballot * self._share.count / self._strategy.num_replicas_in_sync
+        sums = tf.concat([sums, ballot], axis=0)
         if self._strategy.num_replicas_in_sync == 1:
             return sums
         context = tf.distribute.get_replica_context()

@@ -7,7 +7,8 @@ from collections.abc import Collection
 
 import keras
 
-from trainer.config import TrainConfig, check_jit
+from trainer.config import TrainConfig
+from trainer.config_checks import check_jit
 from trainer.matrix_convolutions import is_plain_convolution, largest_patches_bytes
 
 # Measured with `mnist cnn` on 2 cores with AVX2: with 2 and 4.5 MB of patches, products of matrices

@@ -11,6 +11,7 @@ import dataclasses
 from flowrate.environment import process_seconds
 from flowrate.errors import Preempted
 from input_pipelines._source import Source
+from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluate import Evaluator
@@ -20,6 +21,7 @@ from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
 from trainer.steps import StepEngine, StepResults
 from trainer.stop import StopRequest
+from trainer.team import Team
 from trainer.writers import RunWriter
 
 
@@ -49,9 +51,19 @@ class TrainingRun:
     writer: RunWriter
     clock: PhaseClock
     stop: StopRequest
+    agreement: Agreement
+    team: Team | None
+    num_workers: int
+    num_replicas: int
     saved_step: int | None
     steps_measured: int = 0
+    exchange_seconds: float = 0.0
     first_step_seconds: float | None = None
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes: it is the only one, or the first of several."""
+        return self.team is None or self.team.cluster.is_chief
 
 
 def train(run: TrainingRun) -> None:
@@ -82,10 +94,12 @@ def _train(run: TrainingRun) -> None:
         train_segment(run, segment)
         if progress.step == segment.last:
             _finish_segment(run, segment)
-        if run.stop:
+        if run.agreement:
             _save(run)
             _report_saved(run, run.saver.wait())
-            raise Preempted(f"{run.stop.signal_name}: preempted at step {progress.step}, saved.")
+            if run.team:
+                run.team.wait_for_all()  # None leaves before the chief has saved.
+            raise Preempted(f"{run.agreement.reason}: preempted at step {progress.step}, saved.")
     if _out_of_patience(run):
         _return_to_best(run)
 
@@ -98,11 +112,12 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
         run.clock.add("compile" if results.is_warmup else "train", results.seconds)
         if not results.is_warmup:
             run.steps_measured += results.num_steps
+            run.exchange_seconds += results.exchange_seconds
         if run.first_step_seconds is None:
             run.first_step_seconds = process_seconds()
         with run.clock.phase("log"):
             _record(run, results)
-        if run.stop:
+        if run.agreement:
             return
 
 
@@ -129,7 +144,7 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
     if segment.evaluate:
         progress.evaluation_pending = True
         is_best = _evaluate(run)
-    if (segment.checkpoint or is_best) and not run.stop:
+    if (segment.checkpoint or is_best) and not run.agreement:
         _save(run)
 
 
@@ -137,7 +152,7 @@ def _evaluate(run: TrainingRun) -> bool:
     """Evaluates, records, and returns whether it is the best so far; a signal breaks it off."""
     progress, split = run.state.progress, run.evaluation_split
     with run.clock.phase("evaluate"):
-        found = run.evaluator(run.sources[split], interrupted=lambda: bool(run.stop))
+        found = run.evaluator(run.sources[split], run.agreement)
     if found is None:
         return False
     evaluation = {"step": progress.step, "split": split, **found}
@@ -167,5 +182,7 @@ def _out_of_patience(run: TrainingRun) -> bool:
 def _return_to_best(run: TrainingRun) -> None:
     """Takes back the weights of the best evaluation; the progress stays where it is."""
     _report_saved(run, run.saver.wait())
-    best = run.run_dir.checkpoints.read(run.state.progress.best["step"])
+    best = run.run_dir.read_checkpoint(run.state.progress.best["step"])
+    if run.team:
+        best = run.team.checkpoint_of_chief(best)
     run.state.restore(dataclasses.replace(best, progress=run.state.progress))

@@ -11,8 +11,9 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowrate import options
 from flowrate.errors import (
@@ -25,6 +26,12 @@ from flowrate.errors import (
 from trainer.config import TrainConfig
 from trainer.stop import StopRequest
 
+if TYPE_CHECKING:
+    from trainer.cluster import Cluster
+    from trainer.loop import TrainingRun
+    from trainer.run_dir import RunDir
+    from trainer.worker import Worker
+
 USAGE = """Trains an image classifier and measures how fast and how well.
 
     python -m trainer.main [--flag=value ...]
@@ -32,48 +39,108 @@ USAGE = """Trains an image classifier and measures how fast and how well.
 With no flags: the digits data set on one device."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the program; returns its exit status (flowrate/errors.py)."""
+def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None) -> int:
+    """Runs the program; returns its exit status (flowrate/errors.py).
+
+    Args:
+        argv: the command line, program name first.
+        train: what is done in place of loop.train, for whoever measures; it may call that.
+    """
     started = time.perf_counter()
     stop = StopRequest()
     stop.install()
-    run_dir = None
+    run_dir = worker = None
     try:
         config = options.parse(TrainConfig, argv)
         if config is None:
             print(options.render_help(TrainConfig, USAGE))
             return 0
+        cluster = _join(config)
         from trainer.console import Console
-        from trainer.run_dir import RunDir
+        from trainer.follower import SilentConsole
+        from trainer.worker import open_run_dir
 
-        console = Console()
-        run_dir = RunDir.open(config, console.say)
+        console = Console() if cluster is None or cluster.is_chief else SilentConsole()
+        run_dir = open_run_dir(config, cluster, console.say)
         if result := run_dir.result():
             console.say("this run is complete already; its result:")
             console.show_summary(result, str(run_dir.path))
             return 0
-        _run(config, list(argv), run_dir, console, stop, started)
-        return 0
+        if cluster:
+            worker = _make_worker(
+                cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
+            )
+        _run(config, list(argv), run_dir, console, stop, started, worker, train)
+        return _end(worker, 0, None)
     except FlowrateError as error:
-        return _report(error, run_dir)
+        return _end(worker, _report(error, run_dir), error)
     except Exception as error:
-        if out_of_resources := as_out_of_resources(error):
-            return _report(out_of_resources, run_dir)
-        return _report_internal_error(error, run_dir)
+        known = as_out_of_resources(error) or (worker and worker.explain(error))
+        if known:
+            return _end(worker, _report(known, run_dir), known)
+        return _end(worker, _report_internal_error(error, run_dir), error)
     finally:
         if run_dir:
             run_dir.remove_if_unused()
 
 
-def _run(config, argv, run_dir, console, stop, started) -> None:
+def _join(config: TrainConfig) -> Cluster | None:
+    """Returns the workers of the run where there are several, checked; see trainer/cluster.py."""
+    if config.strategy == "tpu":
+        from trainer.tpu import find_tpu
+
+        find_tpu(config.tpu_name, os.environ)
+        return None
+    if config.strategy == "multi_worker_mirrored":
+        from trainer.cluster import join
+    elif config.strategy == "parameter_server":
+        from trainer.parameter_server_cluster import join
+    else:
+        return None
+    from trainer.preflight import check_ready
+
+    cluster = join(os.environ)
+    if cluster:
+        check_ready(cluster)
+    return cluster
+
+
+def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
+    from trainer.parameter_server_cluster import TaskCluster
+    from trainer.parameter_server_tasks import make_task
+    from trainer.worker import Worker
+
+    make = make_task if isinstance(cluster, TaskCluster) else Worker
+    return make(cluster, run_dir, give_up)
+
+
+def _end(worker: Worker | None, exit_code: int, error: Exception | None) -> int:
+    """Returns the exit status; of several workers, tells the others, and leaves at once if lost."""
+    if worker:
+        worker.end(exit_code, error and " ".join(str(error).split()))
+        if exit_code or worker.leaves_at_once:
+            _leave(exit_code)
+    return exit_code
+
+
+def _leave(exit_code: int) -> None:
+    """Ends the process now: TensorFlow would wait for the workers that are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
     from trainer import session
 
-    run, data = session.start(config, argv, run_dir, console, stop, started)
+    if worker and worker.serve(config, stop):
+        return
+    run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
 
     console.start_bar(run.state.progress.step, run.plan.total_steps)
     try:
-        loop.train(run)
+        (train or loop.train)(run)
     finally:
         run.writer.close()
     record = session.finish(run, data)
@@ -90,8 +157,7 @@ def _report(error: FlowrateError, run_dir) -> int:
 
 
 def _report_internal_error(error: Exception, run_dir) -> int:
-    folder = run_dir.path if run_dir else Path.cwd()
-    path = folder / "traceback.txt"
+    path = run_dir.traceback_path if run_dir else Path.cwd() / "traceback.txt"
     try:
         path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         where = f"the traceback is in {path}"

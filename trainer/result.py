@@ -28,7 +28,8 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "dataset": run.config.dataset,
         "model": data.model,
         "strategy": run.config.strategy,
-        "num_replicas": run.state.strategy.num_replicas_in_sync,
+        "num_workers": run.num_workers,
+        "num_replicas": run.num_replicas,
         "global_batch_size": plan.global_batch_size,
         "precision": run.choices.precision,
         "jit": run.choices.jit,
@@ -44,6 +45,7 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,
+        "exchange_share": (run.exchange_seconds / seconds["train"] if run.team and speed else None),
         "first_step_seconds": run.first_step_seconds,
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }
@@ -52,14 +54,15 @@ def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any
 def save_model(run: TrainingRun) -> None:
     """Writes model.keras, whole or not at all, with the weights it was evaluated with.
 
+    Of several workers the chief writes; the others take part in merging what each has counted.
+
     Raises:
         DiskError: it cannot be written.
     """
-    with (
-        written_whole(run.run_dir.path / "model.keras") as temporary,
-        run.state.weights_to_evaluate(),
-    ):
-        run.state.model.save(temporary)
+    with run.state.weights_to_evaluate():
+        if run.is_chief:
+            with written_whole(run.run_dir.path / "model.keras") as temporary:
+                run.state.model.save(temporary)
 
 
 def _evaluate_test(run: TrainingRun) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import (
+    ClusterError,
     ConfigError,
     DiskError,
     DivergedError,
@@ -29,16 +30,20 @@ from flowrate.errors import (
 )
 from flowrate.records import (
     append_json_lines,
+    disk_errors,
     read_json,
     read_json_lines,
     write_json,
     write_text,
 )
+from trainer.attempt import Attempt, find_attempt
 from trainer.checkpoints import Checkpoint, CheckpointStore
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
 
 METRICS_SCHEMA_VERSION = 1
 RESULT_SCHEMA_VERSION = 1
+# In the lock file, before the start that holds it.
+_ATTEMPT = ", "
 _FAILURE_STATUS = {Preempted: "preempted", DivergedError: "diverged"}
 
 
@@ -52,7 +57,10 @@ class RunDir:
 
     def __init__(self, path: Path, keep_checkpoints: int, tell: Callable[[str], None]):
         self.path = path
-        self.checkpoints = CheckpointStore(path / "checkpoints", keep_checkpoints, tell)
+        self.checkpoints = CheckpointStore(
+            path / "checkpoints", keep_checkpoints, tell, self.check_still_held
+        )
+        self._attempt = find_attempt(os.environ)
         self._lock = None
         self._made: list[Path] = []
         self._is_started = False
@@ -65,7 +73,7 @@ class RunDir:
             ConfigError: the folder cannot be written, or another process uses it.
             RunDirError: it holds another run, or `--resume` forbids what is found.
         """
-        name = config.run_dir or _default_name(config)
+        name = config.run_dir or default_name(config)
         path = Path(os.path.expanduser(name)).absolute()
         self = cls(path, config.keep_checkpoints, tell)
         try:
@@ -147,13 +155,19 @@ class RunDir:
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
         return checkpoint
 
+    def read_checkpoint(self, step: int) -> Checkpoint | None:
+        """Reads one checkpoint, as CheckpointStore.read does."""
+        return self.checkpoints.read(step)
+
     def append_metrics(self, kind: str, *rows: dict[str, Any]) -> None:
         """Appends rows of one kind to metrics.jsonl (docs/records.md)."""
+        self.check_still_held()
         head = {"schema_version": METRICS_SCHEMA_VERSION, "kind": kind}
         append_json_lines(self.metrics_path, [{**head, **row} for row in rows])
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes result.json (docs/records.md)."""
+        self.check_still_held()
         write_json(self.path / "result.json", {"schema_version": RESULT_SCHEMA_VERSION, **result})
 
     def record_failure(self, error: FlowrateError) -> None:
@@ -166,8 +180,26 @@ class RunDir:
             return
         status = _FAILURE_STATUS.get(type(error), "failed")
         failure = {"status": status, "exit_code": error.exit_code, "error": str(error)}
-        with contextlib.suppress(DiskError):  # Then the disk is full, which the user is told.
+        # The disk is full, which the user is told; or the folder is no longer ours to write to.
+        with contextlib.suppress(DiskError, ClusterError):
             self.write_result(failure)
+
+    def check_still_held(self) -> None:
+        """Checks that no later start of the same job has taken the folder over.
+
+        Raises:
+            ClusterError: one has.
+        """
+        if self._lock is None:
+            return
+        with disk_errors(self.path / "lock"), self._open_lock() as lock:
+            if os.path.sameopenfile(lock.fileno(), self._lock.fileno()):
+                return
+            owner = lock.read().strip()
+        raise ClusterError(
+            f"{self.path} was taken over by a later start of this run ({owner}); this one leaves "
+            "without writing."
+        )
 
     def close(self) -> None:
         """Gives the folder up, so that another may open it."""
@@ -198,25 +230,45 @@ class RunDir:
         return self.path / "tensorflow.log"
 
     @property
+    def traceback_path(self) -> Path:
+        return self.path / "traceback.txt"
+
+    @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 
     def _acquire(self) -> None:
-        """Locks the folder. The system drops the lock with the process, however it ends."""
-        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        """Locks the folder. The system drops the lock with the process, however it ends.
+
+        An earlier start of the same job that still holds it loses it: `check_still_held`.
+        """
+        lock = self._open_lock()
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            raise ConfigError(
-                f"--run_dir={self.path} is in use by {owner}; stop it or choose another folder."
-            ) from None
+            owner, _, attempt = lock.read().strip().partition(_ATTEMPT)
+            if not Attempt.parse(attempt).is_before(self._attempt):
+                raise ConfigError(
+                    f"--run_dir={self.path} is in use by {owner or 'another process'}; stop it or "
+                    "choose another folder."
+                ) from None
+            # The scheduler has given the run to this process; the other is cut off, or about to
+            # end. Whoever holds a file that is no longer the lock may not write.
+            lock.close()
+            (self.path / "lock").unlink(missing_ok=True)
+            return self._acquire()
         lock.truncate(0)
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        lock.write(f"pid {os.getpid()} on {platform.node()} since {now}\n")
+        attempt = f"{_ATTEMPT}{self._attempt}" if self._attempt.job else ""
+        lock.write(f"pid {os.getpid()} on {platform.node()} since {now}{attempt}\n")
         lock.flush()
         self._lock = lock
+        return None
+
+    def _open_lock(self):
+        lock = (self.path / "lock").open("a+", encoding="utf-8")
+        lock.seek(0)
+        return lock
 
     def _check_same_run(self, config: TrainConfig) -> None:
         path = self.path / "config.json"
@@ -254,7 +306,8 @@ class RunDir:
         raise RunDirError(f"{path} is damaged ({reason}); restore it or choose another --run_dir.")
 
 
-def _default_name(config: TrainConfig) -> str:
+def default_name(config: TrainConfig) -> str:
+    """Returns the folder of a run that names none: runs/DATASET-MODEL-DATE-TIME."""
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{config.dataset}-{config.model}".replace(":", "_").replace("/", "_")
     return os.path.join("runs", f"{name.removesuffix('-auto')}-{now}")

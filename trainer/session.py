@@ -22,6 +22,7 @@ from trainer.stop import StopRequest
 if TYPE_CHECKING:
     from trainer.data import TrainingData
     from trainer.loop import TrainingRun
+    from trainer.worker import Worker
 
 
 def start(
@@ -31,6 +32,7 @@ def start(
     console: Console,
     stop: StopRequest,
     started: float,
+    worker: Worker | None = None,
 ) -> tuple[TrainingRun, TrainingData]:
     """Loads data and TensorFlow and builds the run, restored where it has a past.
 
@@ -41,9 +43,10 @@ def start(
         console: for the user.
         stop: tells of signals.
         started: time.perf_counter() when the program began.
+        worker: this process as one of several, where there are.
 
     Raises:
-        ConfigError, DataError, RunDirError: as load_data and build_run do.
+        ConfigError, DataError, RunDirError, ClusterError: as load_data and build_run do.
     """
     from trainer.data import load_data
     from trainer.native_log import divert_native_stderr
@@ -52,6 +55,8 @@ def start(
     _set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
+    if worker:
+        worker.start(clock)
     with clock.phase("data"):
         data = load_data(config)
     run_dir.write_config(config)
@@ -59,10 +64,18 @@ def start(
     from trainer import build, strategy
 
     strategy.configure_devices(config)
+    if worker:
+        clock.current = "bring-up"
+        worker.connect(config)
     devices = strategy.describe_devices()
     run_dir.write_environment({**describe_environment(list(argv)), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
-    run = build.build_run(config, data, run_dir, console, clock, stop)
+    build_run = worker.build_run if worker else build.build_run
+    run = build_run(config, data, run_dir, console, clock, stop)
+    if worker:
+        # TensorFlow takes SIGTERM for itself when it connects workers.
+        stop.install()
+        worker.watch_progress(run.state, run.engine)
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
     return run, data
@@ -76,6 +89,8 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     record = result.evaluate_and_describe(run, data)
     result.save_model(run)
     run.run_dir.write_result(record)
+    if run.team:
+        run.team.wait_for_all()
     return record
 
 

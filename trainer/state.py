@@ -15,6 +15,7 @@ from flowrate.errors import RunDirError
 from trainer.checkpoints import Checkpoint
 from trainer.optimizers import without_loss_scale
 from trainer.progress import Progress
+from trainer.team import Team
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
 _COUNTER = re.compile(r"(_\d+)+(?=_)")
@@ -28,6 +29,7 @@ class TrainState:
     optimizer: keras.Optimizer
     strategy: tf.distribute.Strategy
     progress: Progress
+    team: Team | None = None
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns weights, statistics and optimizer state by name, merged over replicas."""
@@ -59,11 +61,22 @@ class TrainState:
 
         TensorFlow keeps such variables per replica and would read the first replica's alone.
         """
-        if self.strategy.num_replicas_in_sync == 1:
+        variables = self.model.non_trainable_weights
+        if self.strategy.num_replicas_in_sync == 1 or not variables:
             return
-        for variable in self.model.non_trainable_weights:
-            values = self.strategy.experimental_local_results(variable.value)
-            variable.assign(np.mean([value.numpy() for value in values], axis=0))
+        means = [
+            np.mean([value.numpy() for value in self._local_results(variable)], axis=0)
+            for variable in variables
+        ]
+        if self.team:
+            ends = np.cumsum([mean.size for mean in means])[:-1]
+            merged = self.team.mean(np.concatenate([mean.ravel() for mean in means]))
+            means = [part.reshape(mean.shape) for part, mean in zip(np.split(merged, ends), means)]
+        for variable, mean in zip(variables, means):
+            variable.assign(mean)
+
+    def _local_results(self, variable: keras.Variable) -> tuple[tf.Tensor, ...]:
+        return self.strategy.experimental_local_results(variable.value)
 
     @contextlib.contextmanager
     def weights_to_evaluate(self) -> Iterator[None]:

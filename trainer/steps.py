@@ -15,8 +15,10 @@ import tensorflow as tf
 
 from flowrate.errors import DivergedError
 from trainer import randomness
+from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
+from trainer.exchange import Exchange
 from trainer.jit import JitChoice
 from trainer.matrix_convolutions import matrix_convolutions
 from trainer.optimizers import Schedule
@@ -28,6 +30,8 @@ from trainer.state import TrainState
 # short enough that the progress bar moves and a signal is answered soon.
 _SECONDS_PER_CALL = 0.5
 _NUM_SHOWN_IMAGES = 16
+# See StepResults.metrics; what workers tell each other follows, then the seconds of the exchange.
+_NUM_METRICS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,8 @@ class StepResults:
             norm of the gradient and the learning rate, else 0.
         seconds: wall time of the call.
         input_wait_seconds: time spent waiting for its examples, before the call.
+        exchange_seconds: of several workers, the time within the call from this worker's gradients
+            being ready to the sum over all: the exchange, and the wait for the slowest.
         is_warmup: tracing and compiling fell into this call.
     """
 
@@ -48,6 +54,7 @@ class StepResults:
     seconds: float
     input_wait_seconds: float
     is_warmup: bool
+    exchange_seconds: float = 0.0
 
     @property
     def num_steps(self) -> int:
@@ -71,6 +78,7 @@ class StepResults:
                 metrics=self.metrics[first - self.first : last - self.first + 1],
                 seconds=self.seconds * share,
                 input_wait_seconds=self.input_wait_seconds * share,
+                exchange_seconds=self.exchange_seconds * share,
             )
             first = last + 1
 
@@ -85,9 +93,14 @@ class StepEngine:
         batches: where its examples come from.
         jit: whether XLA compiles the whole loop over steps, and how.
         total_steps: where the run ends.
+        agreement: what the workers act on together.
         profiler: is told of every call.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
             channels], as the model gets them.
+
+    Attributes:
+        busy_seconds_per_step: of several workers, the time of a step of the last call without the
+            exchange with the others; None before there is one.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class StepEngine:
         *,
         jit: JitChoice,
         total_steps: int,
+        agreement: Agreement,
         profiler: StepProfiler,
         show_images: Callable[[np.ndarray], None],
     ):
@@ -108,10 +122,14 @@ class StepEngine:
         self._schedule = schedule
         self.batches = batches
         self._total_steps = total_steps
+        self._agreement = agreement
+        self._exchange = Exchange(config, state.strategy, agreement.num_workers)
         self._profiler = profiler
         self._weights = state.model.trainable_variables
         self._num_classes = state.model.output_shape[-1]
-        self._seconds_per_step: float | None = None
+        self._seconds_per_step: float | None = None  # as agreed
+        self._own_seconds_per_step = 0.0
+        self.busy_seconds_per_step: float | None = None
         randomness.use_stateless_seeds(state.model)
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
@@ -135,14 +153,16 @@ class StepEngine:
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
-            self._check_finite(results)
+            check_finite(results)
             step += num_steps
             yield results
 
     def graph_of_one_step(self) -> tf.Graph:
         """Returns the graph of a single step, for an analysis of its cost; one replica only."""
         step = tf.function(
-            lambda inputs: self._replica_step(inputs, tf.constant(0), tf.constant(0, tf.int64)),
+            lambda inputs: self._replica_step(
+                inputs, tf.constant(0), tf.constant(0, tf.int64), self._agreement.ballot()
+            ),
             autograph=False,
         )
         return step.get_concrete_function(self.batches.inputs()).graph
@@ -160,8 +180,9 @@ class StepEngine:
         num_steps = min(num_steps or self.batches.steps_per_block, self.batches.steps_per_block)
         started = time.perf_counter()
         self._train_steps(
-            inputs, tf.constant(0), tf.constant(num_steps), tf.constant(0, tf.int64)
-        ).numpy()
+            inputs, tf.constant(0), tf.constant(num_steps), tf.constant(0, tf.int64),
+            tf.constant(self._agreement.ballot()),
+        ).numpy()  # fmt: skip
         return time.perf_counter() - started
 
     def _call(self, first: int, num_steps: int, waited: float) -> StepResults:
@@ -178,12 +199,21 @@ class StepEngine:
             tf.constant(num_steps),
             # The block's first step, so that each step knows its number in the run.
             tf.constant(first - 1 - start, tf.int64),
+            tf.constant(self._agreement.ballot(self._own_seconds_per_step)),
         )
         metrics = metrics.numpy()[start : start + num_steps]
         seconds = time.perf_counter() - started
         self.batches.position += num_steps
-        self._seconds_per_step = 0.0 if is_warmup else seconds / num_steps
-        return StepResults(first, metrics, seconds, waited, is_warmup)
+        self._own_seconds_per_step = 0.0 if is_warmup else seconds / num_steps
+        metrics, told, exchange = np.split(
+            metrics, [_NUM_METRICS, _NUM_METRICS + len(self._agreement.ballot())], axis=1
+        )
+        agreed = self._agreement.count(told[-1])
+        self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
+        exchange_seconds = float(exchange.sum())
+        if self._agreement.num_workers > 1 and not is_warmup:
+            self.busy_seconds_per_step = (seconds - exchange_seconds) / num_steps
+        return StepResults(first, metrics, seconds, waited, is_warmup, exchange_seconds)
 
     def _steps_this_call(self, wanted: int) -> int:
         most = min(wanted, self.batches.steps_left)
@@ -193,15 +223,22 @@ class StepEngine:
             return most
         return max(1, min(most, int(_SECONDS_PER_CALL / self._seconds_per_step)))
 
-    def _train_steps_fn(self, inputs: Inputs, start, num_steps, first_step_of_block) -> tf.Tensor:
-        """Returns float32 [steps of the block, 4]; rows outside the call's steps are 0."""
+    def _train_steps_fn(
+        self, inputs: Inputs, start, num_steps, first_step_of_block, ballot
+    ) -> tf.Tensor:
+        """Returns float32 [steps of the block, columns]; rows outside the call's steps are 0.
+
+        Columns are those of StepResults.metrics and, of several workers, the sum of all ballots
+        and this worker's seconds of exchange.
+        """
         size = self.batches.steps_per_block
-        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[4])
+        width = _NUM_METRICS + ballot.shape[0] + (self._agreement.num_workers > 1)
+        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
         def one_step(position, metrics):
             step = first_step_of_block + tf.cast(position, tf.int64)
-            values = self._strategy.run(self._replica_step, args=(inputs, position, step))
-            # All replicas have the same sums.
+            values = self._strategy.run(self._replica_step, args=(inputs, position, step, ballot))
+            # All replicas have the same sums; the time is that of the first.
             (values, *_) = self._strategy.experimental_local_results(values)
             return position + 1, metrics.write(position, values)
 
@@ -209,7 +246,7 @@ class StepEngine:
         _, metrics = tf.while_loop(lambda position, _: position < end, one_step, [start, metrics])
         return metrics.stack()
 
-    def _replica_step(self, inputs: Inputs, position, step) -> tf.Tensor:
+    def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
         images, labels, targets = self.batches.batch(inputs, position)
         targets = self._smooth(targets)
         model, optimizer = self._state.model, self._state.optimizer
@@ -231,16 +268,17 @@ class StepEngine:
         correct = tf.math.count_nonzero(
             tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
         )
-        *gradients, loss, correct = self._sum_over_replicas(
-            [*gradients, loss, tf.cast(correct, tf.float32)]
-        )
+        # Each replica brings its part of what its worker tells.
+        ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
+        sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
+        gradients, sums, exchange_seconds = self._exchange.sum(gradients, sums)
         logged = tf.cond(
             self._is_logged(step),
             lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
             lambda: tf.zeros([2]),
         )
         optimizer.apply(gradients, self._weights)
-        return tf.concat([[loss, correct], logged], axis=0)
+        return tf.concat([sums[:2], logged, sums[2:], exchange_seconds], axis=0)
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         model = self._state.model
@@ -266,25 +304,20 @@ class StepEngine:
             norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         return norm
 
-    def _sum_over_replicas(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        if self._strategy.num_replicas_in_sync == 1:
-            return tensors
-        # One call: TensorFlow packs the tensors into few collectives.
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
-
     def _smooth(self, targets: tf.Tensor) -> tf.Tensor:
         share = self._config.label_smoothing
         return targets * (1 - share) + share / self._num_classes if share else targets
 
-    def _check_finite(self, results: StepResults) -> None:
-        (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
-        if bad.size:
-            step = results.first + int(bad[0])
-            what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
-            before = results.metrics[bad[0] - 1, 0] if bad[0] else None
-            last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
-            raise DivergedError(
-                f"the {what} is not finite at step {step}, in steps {results.first} to "
-                f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
-            )
+
+def check_finite(results: StepResults) -> None:
+    """Raises DivergedError, with the step, where a loss or a gradient is not finite."""
+    (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
+    if bad.size:
+        step = results.first + int(bad[0])
+        what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
+        before = results.metrics[bad[0] - 1, 0] if bad[0] else None
+        last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
+        raise DivergedError(
+            f"the {what} is not finite at step {step}, in steps {results.first} to "
+            f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
+        )

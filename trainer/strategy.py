@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import tensorflow as tf
 from tensorflow.python.client import device_lib
 
-from flowrate.environment import available_memory_bytes
+from flowrate.environment import available_memory_bytes, num_cpus
 from flowrate.errors import ConfigError
+from trainer import tpu
+from trainer.bringup import connect
+from trainer.cluster import Cluster
 from trainer.config import TrainConfig
+
+# One computes while another sends: a single thread first computes all that is ready.
+_LEAST_THREADS = 2
+_THREADS = "TF_NUM_INTEROP_THREADS"
 
 
 def configure_devices(config: TrainConfig) -> None:
@@ -29,19 +38,31 @@ def configure_devices(config: TrainConfig) -> None:
         for gpu in gpus:
             # Take memory as it is needed: a fixed share would fail beside other users.
             tf.config.experimental.set_memory_growth(gpu, True)
+    is_one_of_several = config.strategy == "multi_worker_mirrored"
+    if is_one_of_several and num_cpus() < _LEAST_THREADS and _THREADS not in os.environ:
+        tf.config.threading.set_inter_op_parallelism_threads(_LEAST_THREADS)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
-def build_strategy(config: TrainConfig) -> tf.distribute.Strategy:
+def build_strategy(config: TrainConfig, cluster: Cluster | None = None) -> tf.distribute.Strategy:
     """Returns the strategy: one replica per GPU, else one per (virtual) CPU device.
 
     A single replica gets TensorFlow's default strategy whatever was asked for: there is nothing to
     mirror, and the whole loop can then be compiled.
 
+    Args:
+        config: what was asked for.
+        cluster: the workers, where there are several; they are connected.
+
     Raises:
         ConfigError: an unknown strategy.
+        ClusterError: as bringup.connect does; no TPU can be used.
     """
+    if cluster:
+        return connect(cluster, config.bringup_timeout, config.virtual_devices)
+    if config.strategy == "tpu":
+        return tpu.connect(tpu.find_tpu(config.tpu_name, os.environ))
     if config.strategy not in _DEVICES:
         raise ConfigError(f"--strategy={config.strategy}: choose from {', '.join(_DEVICES)}.")
     devices = _DEVICES[config.strategy]()
@@ -90,4 +111,9 @@ def _all_devices() -> list[tf.config.LogicalDevice]:
     return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
 
 
-_DEVICES = {"one_device": lambda: _all_devices()[:1], "mirrored": _all_devices}
+_DEVICES = {
+    "one_device": lambda: _all_devices()[:1],
+    "mirrored": _all_devices,
+    # Of a single worker: all the rest of the cluster is this process.
+    "multi_worker_mirrored": _all_devices,
+}

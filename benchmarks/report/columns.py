@@ -30,6 +30,8 @@ PRIMARY_HEADER = {
     "images_per_second": ("Rate", "images/s"),
     "seconds_to_target": ("Time to target", "s"),
     "first_step_seconds": ("First step", "s"),
+    "agreeing_decimals": ("Agreement", "decimals of the weights"),
+    "bus_gigabytes_per_second": ("Bandwidth", "GB/s"),
 }
 
 CASE = Column(

@@ -11,6 +11,7 @@ from benchmarks.report import formats
 from benchmarks.report.cells import STATUS_WORDS
 from benchmarks.report.columns import PRIMARY_HEADER
 from benchmarks.report.entry import OURS, Entry
+from benchmarks.report.layouts import layout_outcome
 from benchmarks.report.scaling import scaling_series
 
 NAME = OURS.capitalize()
@@ -22,11 +23,13 @@ GOOD_EFFICIENCY = 0.95
 
 def outcome(suite: str, entries: Sequence[Entry]) -> list[str]:
     """Returns the sentences of a suite, the most important first."""
-    scaling = _of_scaling(entries) if suite == "scaling" else []
+    own = _of_scaling(entries) if suite == "scaling" else []
+    if suite == "equality":
+        own = layout_outcome(entries)
     sentences = [
         _against_peers(entries),
         _peer_by_peer(entries),
-        *(scaling or [_range_of_rates(suite, entries)]),
+        *(own or [_range_of_rates(suite, entries)]),
         _targets(entries),
         _efficiency(entries),
         _statuses(entries),

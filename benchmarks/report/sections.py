@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from benchmarks.report import formats
 from benchmarks.report.cells import STATUS_WORDS, Cell
-from benchmarks.report.columns import Column, inside_columns, measured, outcome_columns
+from benchmarks.report.columns import CASE, Column, inside_columns, measured, outcome_columns
 from benchmarks.report.entry import Entry, Row
 from benchmarks.report.formats import NOTHING
+from benchmarks.report.further_columns import further_columns, only_columns
 from benchmarks.report.outcome import outcome
 from benchmarks.report.pictures import Picture, pictures
 from benchmarks.report.scaling import scaling_series
@@ -19,18 +20,26 @@ TITLES = {
     "tutorials": "Tutorials",
     "throughput": "Throughput",
     "scaling": "Scaling",
+    "exchange": "Exchange",
     "input": "Input",
     "accuracy": "Accuracy",
     "startup": "Start-up",
+    "equality": "Equality",
+    "collectives": "Collectives",
 }
 PURPOSES = {
     "tutorials": "The tutorials' own workloads, next to what one would use instead: same model, "
     "batch, optimizer, epochs and data.",
     "throughput": "Training rate by model, data set, precision, XLA and cache.",
     "scaling": "The same training on more replicas.",
+    "exchange": "What two workers send each other, and what it costs: float32 or bfloat16, in one "
+    "message or in several, over loopback, virtual cables and virtual cables of 1 Gbit/s.",
     "input": "How fast the input alone delivers batches.",
     "accuracy": "Time until a target test accuracy is reached, misses counted.",
     "startup": "From the start of the process to the first step of training.",
+    "equality": "One training over processes and replicas, each layout beside one process with one "
+    "replica.",
+    "collectives": "How long the sum over workers takes by itself, by the size of the message.",
 }
 
 # A second table of fewer columns than this goes into the first.
@@ -79,6 +88,35 @@ class Section:
 def make_section(report: Report, suite: str, with_pictures: bool = True) -> Section:
     """Returns what the report says of a suite."""
     entries = report.of_suite(suite)
+    shown, inside, dropped = _columns(suite, entries)
+    tables = [
+        _table(title, columns, entries)
+        for title, columns in (
+            ("Outcome", shown),
+            ("What a step costs, and what bounds it", inside),
+        )
+        if columns
+    ]
+    return Section(
+        suite,
+        TITLES[suite],
+        PURPOSES[suite],
+        outcome(suite, entries),
+        [*tables, *_exchange_table(suite, entries)],
+        list(dict.fromkeys(column.header for column in dropped)),
+        problems(entries),
+        pictures(suite, entries) if with_pictures else [],
+        [(entry, entry.rows[-1]["command"]) for entry in entries],
+    )
+
+
+def _columns(
+    suite: str, entries: Sequence[Entry]
+) -> tuple[list[Column], list[Column], list[Column]]:
+    """Returns the columns of the first and the second table, and those that have no value."""
+    if only := only_columns(suite, entries):
+        shown, dropped = measured(only, entries)
+        return shown, [], dropped
     columns = outcome_columns(suite)
     if suite == "scaling":
         columns.append(scaling_column(entries))
@@ -87,24 +125,16 @@ def make_section(report: Report, suite: str, with_pictures: bool = True) -> Sect
     figures = [column for column in inside if not column.always]
     if len(figures) < FEWEST_COLUMNS:
         shown, inside = [*shown, *figures], []
-    return Section(
-        suite,
-        TITLES[suite],
-        PURPOSES[suite],
-        outcome(suite, entries),
-        [
-            _table(title, columns, entries)
-            for title, columns in (
-                ("Outcome", shown),
-                ("What a step costs, and what bounds it", inside),
-            )
-            if columns
-        ],
-        list(dict.fromkeys(column.header for column in (*dropped, *dropped_inside))),
-        problems(entries),
-        pictures(suite, entries) if with_pictures else [],
-        [(entry, entry.rows[-1]["command"]) for entry in entries],
-    )
+    return shown, inside, [*dropped, *dropped_inside]
+
+
+def _exchange_table(suite: str, entries: Sequence[Entry]) -> list[Table]:
+    """Returns the table of what workers send each other, of the entries with several workers."""
+    entries = [entry for entry in entries if any(entry.values("exchange_ms"))]
+    if not entries:
+        return []
+    columns, _ = measured([CASE, *further_columns(suite, entries)], entries)
+    return [_table("What workers send each other", columns, entries)]
 
 
 def scaling_column(entries: Sequence[Entry]) -> Column:

@@ -43,6 +43,6 @@ class Choice:
             case
             for case in cases
             if (not self.models or case.flags.get("model", "auto") in self.models)
-            and (not self.datasets or case.flags["dataset"] in self.datasets)
+            and (not self.datasets or case.flags.get("dataset") in self.datasets)
             and (not self.contenders or case.contender in self.contenders)
         ]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rum"], "error: 'rum': choose from run, compare, report, readme, list; see --help."),
+        (["rum"], "error: 'rum': choose from run, compare, report, readme, list, predict; see"),
         (["run"], "error: --suite is missing; as in:"),
         (["run", "--suite=tutorials"], "error: --output is missing; as in:"),
         (["run", "--suite=tutrials", "--output=x"], "Did you mean 'tutorials'?"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import platform
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -141,13 +143,22 @@ def test_fetched_once_and_unpacked(photos, serve_archive, file_server):
 
 def test_unpacking_that_was_cut_short_is_done_again(photos, serve_archive):
     folder = serve_archive(archive_of(photos))
-    rest = folder / "flower_photos.partial" / "flower_photos" / "daisy"
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    partial = folder / f"flower_photos.{killed.pid}@{platform.node()}.partial"
+    rest = partial / "flower_photos" / "daisy"
     rest.mkdir(parents=True)
     (rest / "0.jpg").write_bytes(b"cut")
     sources = load(None)
     assert sum(len(source) for source in sources.values()) == 20
     assert (folder / "flower_photos" / "daisy" / "0.jpg").read_bytes() == b""
-    assert not (folder / "flower_photos.partial").exists()
+    assert not partial.exists()
+
+
+def test_another_worker_may_have_unpacked_meanwhile(photos, serve_archive):
+    folder = serve_archive(archive_of(photos))
+    assert flowers._fetch() == flowers._fetch() == folder / "flower_photos"
+    assert sorted(path.name for path in folder.iterdir()) == ["flower_photos", "flower_photos.tgz"]
 
 
 @pytest.mark.parametrize("name", ["../../outside.jpg", "flower_photos/../../../outside.jpg"])

@@ -50,13 +50,19 @@ FLAG_MISTAKES = """
 --model=mlp:3
     mlp takes no :NAME; use --model=mlp.
 --strategy=miror
-    choose from one_device, mirrored. Did you mean 'mirrored'?
+    choose from one_device, mirrored, multi_worker_mirrored, parameter_server, tpu. Did you
 --strategy=multi_worker_mirrored
-    --strategy=multi_worker_mirrored: not in this version; use one_device or mirrored.
+    --strategy=multi_worker_mirrored needs --run_dir=FOLDER, the same for all workers.
 --strategy=parameter_server
-    --strategy=parameter_server: not in this version
---strategy=tpu
-    --strategy=tpu: not in this version
+    --strategy=parameter_server needs --run_dir=FOLDER, the same for all workers.
+--strategy=parameter_server --run_dir={empty} --virtual_devices=2
+    --virtual_devices=2: not with --strategy=parameter_server: each worker is one replica.
+--strategy=parameter_server --run_dir={empty} --jit=on
+    --jit=on: not with --strategy=parameter_server: XLA cannot compile a step that spans several
+--strategy=parameter_server --run_dir={empty} --cache=device
+    --cache=device: not with --strategy=parameter_server: each worker keeps the decoded training
+--tpu_name=mine
+    --tpu_name=mine is of use with --strategy=tpu only.
 --virtual_devices=2
     makes no difference to --strategy=one_device; use --strategy=mirrored.
 --virtual_devices=-1

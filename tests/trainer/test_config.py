@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError
 from flowrate.options import described_fields
-from trainer.config import (
-    CHANGEABLE_ON_RESUME,
-    LATER_STRATEGIES,
-    OPTIMIZERS,
+from trainer.config import CHANGEABLE_ON_RESUME, OPTIMIZERS, TrainConfig
+from trainer.config_checks import (
     STRATEGIES,
-    TrainConfig,
     check_divides,
     check_jit,
     check_mixes_pairs,
@@ -50,7 +47,9 @@ REFUSED = {
     ),
     "unknown strategy": (
         {"strategy": "mirrord"},
-        "--strategy=mirrord: choose from one_device, mirrored. Did you mean 'mirrored'?",
+        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored, "
+        "parameter_server, tpu. Did you mean "
+        "'mirrored'?",
     ),
     "epochs and steps": (
         {"epochs": 3, "steps": 40},
@@ -110,17 +109,26 @@ def test_refused(flags, message):
         TrainConfig(**flags)
 
 
-@pytest.mark.parametrize("strategy", LATER_STRATEGIES)
-def test_strategies_of_later_versions_are_refused_by_name(strategy):
-    message = f"--strategy={strategy}: not in this version; use one_device or mirrored."
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
-        TrainConfig(strategy=strategy)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"virtual_devices": 2}, {"jit": "on"}, {"cache": "device"}, {"cache": "none"},
+        {"precision": "mixed_float16"}, {"deterministic": True}, {"steps_per_call": 8},
+        {"profile_steps": "1,2"}, {"gradient_dtype": "bfloat16"}, {"gradient_bucket_mib": 4},
+    ],
+    ids=lambda flags: next(iter(flags)),
+)  # fmt: skip
+def test_parameter_server_refuses_what_it_cannot_follow(flags):
+    ((name, value),) = flags.items()
+    message = f"--{name}={value}: not with --strategy=parameter_server: "
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        TrainConfig(strategy="parameter_server", run_dir="run", **flags)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_strategy_and_optimizer_is_accepted(strategy, optimizer):
-    config = TrainConfig(strategy=strategy, optimizer=optimizer)
+    config = TrainConfig(strategy=strategy, optimizer=optimizer, run_dir="run")
     assert (config.strategy, config.optimizer) == (strategy, optimizer)
 
 

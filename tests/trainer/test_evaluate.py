@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from trainer.agreement import Agreement
 from trainer.evaluate import Evaluator
+from trainer.stop import StopRequest
 
 
 @pytest.fixture(params=[1, 2, 4])
@@ -34,9 +36,15 @@ def test_any_number_of_examples(tf, trained):
         assert found["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
+def agreed_to_stop() -> Agreement:
+    stop = StopRequest()
+    stop.signal_name = "SIGTERM"
+    return Agreement(stop)
+
+
 def test_interrupted_evaluation_gives_nothing(tf, trained):
     evaluator = Evaluator(trained.state, 8, compile_with_xla=False)
-    assert evaluator(trained.sources["test"], interrupted=lambda: True) is None
+    assert evaluator(trained.sources["test"], agreed_to_stop()) is None
 
 
 def test_examples_kept_on_the_devices_give_the_same_figures(tf, trained):
@@ -55,5 +63,5 @@ def test_examples_kept_on_the_devices_give_the_same_figures(tf, trained):
 
 def test_what_an_interrupted_evaluation_left_is_not_taken_for_all(tf, trained):
     evaluator = Evaluator(trained.state, 8, compile_with_xla=False, is_resident=True)
-    assert evaluator(trained.sources["test"], interrupted=lambda: True) is None
+    assert evaluator(trained.sources["test"], agreed_to_stop()) is None
     assert evaluator(trained.sources["test"])["examples"] == 360

@@ -18,7 +18,8 @@ from flowrate.records import read_json, read_json_lines
 ROOT = Path(__file__).resolve().parents[2]
 RESULT_FIELDS = {
     "schema_version": int, "status": str, "dataset": str, "model": str, "strategy": str,
-    "num_replicas": int, "global_batch_size": int, "global_step": int, "epochs": float,
+    "num_workers": int, "num_replicas": int, "exchange_share": type(None),
+    "global_batch_size": int, "global_step": int, "epochs": float,
     "train_accuracy": float, "train_loss": float, "test_accuracy": float, "test_loss": float,
     "test_examples": int, "steps_per_second": float, "examples_per_second": float,
     "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,

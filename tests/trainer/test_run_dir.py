@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrate.errors import ConfigError, DataError, DiskError, DivergedError, Preempted, RunDirError
+from flowrate.errors import (
+    ClusterError,
+    ConfigError,
+    DataError,
+    DiskError,
+    DivergedError,
+    Preempted,
+    RunDirError,
+)
 from flowrate.records import read_json, read_json_lines
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
 from trainer.progress import Progress
@@ -128,6 +136,54 @@ def test_a_refused_process_leaves_no_trace(holder, open_run, tmp_path):
         open_run()
     assert (tmp_path / "run" / "lock").read_text() == before
     assert os.listdir(tmp_path / "run") == ["lock"]
+
+
+# --- a later start of the same job takes it over ------------------------------------------------
+
+
+def start_as(monkeypatch, job: str, restart: int) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restart))
+
+
+@pytest.fixture
+def cut_off(open_run, monkeypatch) -> RunDir:
+    """The run directory of a process whose job was started anew elsewhere."""
+    start_as(monkeypatch, "17", 0)
+    earlier = open_run()
+    earlier.write_config(TrainConfig(run_dir=str(earlier.path)))
+    start_as(monkeypatch, "17", 1)
+    later = open_run()
+    assert later.path == earlier.path
+    assert "Slurm job 17 1.0" in (later.path / "lock").read_text()
+    later.check_still_held()
+    return earlier
+
+
+def test_the_earlier_start_may_write_nothing_more(cut_off):
+    before = sorted(cut_off.path.rglob("*"))
+    taken = r"was taken over by a later start of this run \(pid .* Slurm job 17 1\.0\)"
+    for write in (
+        lambda: cut_off.append_metrics("train", {"step": 1}),
+        lambda: cut_off.checkpoints.save(ARRAYS, Progress(step=10)),
+        lambda: cut_off.write_result({"status": "completed"}),
+    ):
+        with pytest.raises(ClusterError, match=taken):
+            write()
+    cut_off.record_failure(ClusterError("taken over"))
+    # The folder of checkpoints is made before the one in it is refused.
+    assert [p for p in sorted(cut_off.path.rglob("*")) if p.name != "checkpoints"] == before
+
+
+@pytest.mark.parametrize(("job", "restart"), [("17", 0), ("18", 1), ("18", 0)])
+def test_no_other_takes_it_over(open_run, monkeypatch, job, restart):
+    start_as(monkeypatch, "17", 0)
+    held = open_run()
+    start_as(monkeypatch, job, restart)
+    with pytest.raises(ConfigError, match="is in use by pid"):
+        open_run()
+    held.check_still_held()
+    held.append_metrics("train", {"step": 1})
 
 
 # --- where it lies ----------------------------------------------------------------------------
@@ -253,25 +309,27 @@ def test_other_flags_are_refused_and_listed(begin, open_run, tmp_path):
     open_run(learning_rate=0.01, steps=30, seed=3)  # the refused one let go of the folder
 
 
-# Another value for every flag, valid together with the defaults and a batch of 32.
+# Another value for every flag, valid together with the defaults, a batch of 32 and NEEDS.
 OTHER = {
     "dataset": "synthetic", "data_dir": "/elsewhere", "image_size": 16, "validation_examples": 9,
     "augmentation": "flip", "cache": "none", "model": "mlp", "label_smoothing": 0.1,
     "strategy": "mirrored", "virtual_devices": 1, "precision": "mixed_bfloat16", "jit": "off",
-    "steps_per_call": 7, "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
+    "steps_per_call": 7, "gradient_dtype": "bfloat16", "gradient_bucket_mib": 8,
+    "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
     "learning_rate": 0.5, "momentum": 0.5, "schedule": "cosine", "warmup_steps": 5,
     "schedule_milestones": "0.9", "weight_decay": 0.1, "gradient_clip_norm": 1.0, "ema_decay": 0.9,
     "early_stopping_patience": 4, "resume": "must", "seed": 5, "deterministic": True,
     "log_every_steps": 9, "evaluate_every_steps": 9, "checkpoint_every_steps": 9,
-    "keep_checkpoints": 9, "profile_steps": "3,4",
+    "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9, "tpu_name": "other",
 }  # fmt: skip
+NEEDS = {"tpu_name": {"strategy": "tpu"}}
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
 
 
 @pytest.mark.parametrize("name", sorted(CHANGEABLE_ON_RESUME - {"run_dir"}))
 def test_flags_that_may_change(begin, open_run, name):
     begin()
-    open_run(**{name: OTHER[name]})
+    open_run(**NEEDS.get(name, {}), **{name: OTHER[name]})
 
 
 def test_the_folder_may_be_moved(begin, open_run, tmp_path):

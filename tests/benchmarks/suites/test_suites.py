@@ -104,7 +104,24 @@ def test_a_data_folder_is_taken_by_name_or_as_it_is(tmp_path):
 
 def test_weak_scaling_grows_the_batch_and_strong_does_not():
     for case in cases_of("scaling"):
-        replicas = case.flags.get("virtual_devices", 1)
+        replicas = case.arguments.get("num_workers") or case.flags.get("virtual_devices", 1)
         weak = case.arguments["labels"]["scaling"] == "weak"
         assert case.flags["global_batch_size"] == 256 * (replicas if weak else 1)
         assert case.name.endswith(f"-{replicas}")
+
+
+def test_processes_are_scaled_over_loopback_and_between_virtual_hosts():
+    found = {
+        (case.arguments["link"], case.arguments["num_workers"])
+        for case in cases_of("scaling")
+        if "link" in case.arguments
+    }
+    assert found == {(link, n) for link in ("loopback", "namespaces") for n in (1, 2, 4)}
+
+
+def test_equality_is_of_five_layouts_of_models_without_batch_normalization_or_dropout():
+    layouts: dict[str, list] = {}
+    for case in cases_of("equality"):
+        layouts.setdefault(case.flags["model"], []).append(case.arguments["labels"]["layout"])
+    assert set(layouts) == {"mlp64", "cnn"}
+    assert all(found == ["1 x 1", "1 x 4", "2 x 1", "2 x 2", "4 x 1"] for found in layouts.values())

@@ -1,0 +1,76 @@
+"""Runs a program as one process, or as several workers that are told of each other."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.namespaces import virtual_hosts
+from flowrate.errors import ClusterError
+from trainer.process_group import Host, ProcessGroup, Task
+
+# What joins the workers: this machine's loopback, or virtual cables between virtual hosts, as fast
+# as they come or as slow as a gigabit network.
+LINKS = ("loopback", "namespaces", "gigabit")
+_RATES = {"namespaces": None, "gigabit": "1gbit"}
+
+
+def run_alone(program: Sequence[str]) -> None:
+    """Runs a module with its words as one plain process.
+
+    Raises:
+        ClusterError: it failed; with its last words.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", *program],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        errors="replace",
+    )  # fmt: skip
+    if done.returncode:
+        raise ClusterError(
+            f"the process ended with status {done.returncode}: {last_words(done.stderr)}"
+        )
+
+
+def run_group(
+    program: Sequence[str], folder: Path, num_workers: int, link: str = "loopback"
+) -> None:
+    """Runs a module with its words as several workers, by trainer/process_group.py.
+
+    Args:
+        program: the module and its words.
+        folder: where the workers' lines go, in logs.
+        num_workers: how many.
+        link: one of LINKS.
+
+    Raises:
+        ClusterError: a worker failed; with its last words. Or there are no virtual hosts here.
+    """
+    with _hosts(num_workers, link) as hosts:
+        tasks = [Task("worker", index) for index in range(num_workers)]
+        failure = ProcessGroup(program, folder, tasks, hosts).run_once()
+    if failure:
+        log = folder / "logs" / f"worker-{failure.task.index}.log"
+        raise ClusterError(
+            f"{failure.task.name} ended with status {failure.exit_code}: "
+            f"{last_words(log.read_text(errors='replace'))}"
+        )
+
+
+def last_words(text: str) -> str:
+    """Returns the last line that begins with `error`, else the last line that says anything."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error")]
+    return [*lines, *errors][-1] if lines else "nothing was said"
+
+
+@contextlib.contextmanager
+def _hosts(count: int, link: str) -> Iterator[list[Host]]:
+    if link == "loopback":
+        yield [Host()] * count
+        return
+    with virtual_hosts(count, _RATES[link]) as hosts:
+        yield hosts

@@ -1,0 +1,106 @@
+"""`python -m benchmarks.workers_rate SECONDS CORES FLAGS`: trainer.main, which measures its rate.
+
+Each of several workers runs this, or one alone. All agree on when the rate is stable and when it
+has been measured for long enough; then the bare all-reduce of the step's own tensors is measured.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.pinning import own_index, pin
+from flowrate.records import write_json
+from trainer import main as trainer_main
+
+if TYPE_CHECKING:
+    from benchmarks.recorder import Recorder
+    from trainer.loop import TrainingRun
+
+ANSWER = "rate.json"
+# Far enough for any measurement; the engine is left long before.
+ENDLESS = 1_000_000
+
+
+def main(argv: Sequence[str]) -> int:
+    """Trains until the rate is measured; returns the exit status of trainer.main."""
+    seconds, num_cores, flags = float(argv[1]), int(argv[2]), argv[3:]
+    pin(own_index(), num_cores)
+    return trainer_main.main(
+        ["trainer.main", f"--steps={ENDLESS}", *flags], train=functools.partial(_train, seconds)
+    )
+
+
+def _train(seconds: float, run: TrainingRun) -> None:
+    from benchmarks.recorder import Recorder
+    from trainer import loop
+    from trainer.plan import Segment
+
+    run.engine = recorder = Recorder(run.engine, seconds, agree=_agree(run))
+    try:
+        loop.train_segment(
+            run, Segment(1, ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
+        )
+    finally:
+        run.saver.close()
+    answer = {**_rates(recorder), **_collective(run), "labels": _labels(run)}
+    if run.is_chief:
+        write_json(run.run_dir.path / ANSWER, answer)
+
+
+def _agree(run: TrainingRun):
+    """Returns the function: what this worker holds for true -> whether all do."""
+    if run.team is None:
+        return bool
+
+    def all_hold(mine: bool) -> bool:
+        return run.team.sum(np.array([float(mine)]))[0] == run.team.cluster.num_workers
+
+    return all_hold
+
+
+def _rates(recorder: Recorder) -> dict[str, Any]:
+    return {
+        "steps_per_second": recorder.steps_per_second(),
+        "warmup": recorder.warmup,
+        "segments": recorder.samples,
+        "limit_beside": recorder.bare_samples,
+        "exchange_share": recorder.exchange_seconds / recorder.seconds,
+    }
+
+
+def _collective(run: TrainingRun) -> dict[str, Any]:
+    """Returns the bytes that a step sums over the workers, and the seconds of that sum alone."""
+    import tensorflow as tf
+
+    from benchmarks.collectives import all_reduce_seconds
+
+    shapes = [list(weight.shape) for weight in run.state.model.trainable_variables]
+    dtype = run.config.gradient_dtype
+    num_bytes = tf.as_dtype(dtype).size * sum(math.prod(shape) for shape in shapes)
+    samples = all_reduce_seconds(run.state.strategy, shapes, dtype) if run.team else []
+    return {"gradient_bytes_per_step": num_bytes, "all_reduce": samples}
+
+
+def _labels(run: TrainingRun) -> dict[str, Any]:
+    config = run.config
+    return {
+        "dataset": config.dataset,
+        "model": config.model,
+        "global_batch_size": config.global_batch_size,
+        "precision": run.choices.precision,
+        "jit": "on" if run.choices.jit else "off",
+        "cache": run.choices.cache,
+        "strategy": config.strategy,
+        "num_replicas": run.state.strategy.num_replicas_in_sync,
+        "num_workers": run.team.cluster.num_workers if run.team else 1,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

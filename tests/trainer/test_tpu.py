@@ -1,0 +1,51 @@
+"""Where there is no TPU, that is said at once; with one it was never run."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flowrate.errors import ClusterError
+from trainer.tpu import find_tpu
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_no_tpu_is_a_line_and_status_4_before_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit(99)")
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.main", "--strategy=tpu", f"--run_dir={tmp_path / 'run'}"],
+        cwd=ROOT, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "there is no TPU here" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "words"),
+    [
+        (None, {}, "neither --tpu_name nor TPU_NAME names one"),
+        ("grpc://127.0.0.1:1", {}, "does not answer"),
+        ("grpc://nowhere:port", {}, "is not an address"),
+        (None, {"TPU_NAME": "grpc://127.0.0.1:1"}, "grpc://127.0.0.1:1 does not answer"),
+        ("grpc://127.0.0.1:1", {"TPU_NAME": "other"}, "grpc://127.0.0.1:1 does not answer"),
+        ("local", {}, "TensorFlow built for it"),
+    ],
+)
+def test_a_tpu_that_cannot_be_reached_is_named(asked, environment, words):
+    with pytest.raises(ClusterError, match=words):
+        find_tpu(asked, environment)
+
+
+def test_a_tpu_that_answers_is_taken():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        name = f"grpc://127.0.0.1:{server.getsockname()[1]}"
+        assert find_tpu(None, {"TPU_NAME": name}) == name

@@ -1,0 +1,46 @@
+"""Stopping and calling together: what one worker alone knows, and all must act on at one step.
+
+Each compiled call carries two figures of every worker into the sums of its steps: whether a signal
+has come to it, and how long its steps take. So all learn of a signal at the end of the same call,
+and cut the next call alike. With one worker there is nothing to agree on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainer.stop import StopRequest
+
+
+class Agreement:
+    """What the workers of a run have agreed on; true once they have agreed to stop.
+
+    Args:
+        stop: tells of the signals that come to this process.
+        num_workers: that take part.
+    """
+
+    def __init__(self, stop: StopRequest, num_workers: int = 1):
+        self.num_workers = num_workers
+        self._stop = stop
+        self._is_agreed = False
+
+    def __bool__(self) -> bool:
+        return self._is_agreed if self.num_workers > 1 else bool(self._stop)
+
+    @property
+    def reason(self) -> str:
+        """Why to stop, for the user."""
+        return self._stop.signal_name or "a signal to another worker"
+
+    def ballot(self, seconds_per_step: float = 0.0) -> np.ndarray:
+        """Returns what this worker tells the others, float32 [2]; [0] where there are none."""
+        told = [float(bool(self._stop)), seconds_per_step] if self.num_workers > 1 else []
+        return np.array(told, np.float32)
+
+    def count(self, sums: np.ndarray) -> float | None:
+        """Takes in the sums of all ballots; returns the mean of their seconds per step, if any."""
+        if not sums.size:
+            return None
+        self._is_agreed = self._is_agreed or bool(sums[0] > 0)
+        return float(sums[1]) / self.num_workers

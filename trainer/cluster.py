@@ -1,0 +1,308 @@
+"""Who takes part in a run of several processes, as whoever started them says.
+
+    TF_CONFIG            TensorFlow's own way; scripts/launch sets it
+    Slurm                the environment of a task started by srun
+    Kubernetes           an Indexed Job with a headless Service (scripts/submit renders one)
+    Vertex AI            CLUSTER_SPEC
+    SageMaker            SM_HOSTS, SM_CURRENT_HOST
+
+Each source is one function of the environment; the first that applies wins. No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowrate.errors import ClusterError
+from trainer.node_lists import expand_host_list, expand_task_counts
+
+Environment = Mapping[str, str]
+
+# Where the source names hosts and no port.
+DEFAULT_PORT = 2222
+# Of a Slurm job: by its number, so that two jobs on one node do not meet; below the ports that
+# Linux hands out by itself.
+_SLURM_FIRST_PORT, _SLURM_PORT_RANGES, _PORTS_PER_JOB = 10_000, 350, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers of a run, and which of them this process is.
+
+    Attributes:
+        source: who said so, for messages.
+        addresses: host:port of each worker, by rank; the first is the chief, who writes.
+        index: the rank of this process.
+        local_index: its rank among the workers of its machine.
+        num_local: how many those are: they share out its GPUs.
+    """
+
+    source: str
+    addresses: tuple[str, ...]
+    index: int
+    local_index: int = 0
+    num_local: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        return self.index == 0
+
+    @property
+    def num_workers(self) -> int:
+        return len(self.addresses)
+
+    @property
+    def address(self) -> str:
+        return self.addresses[self.index]
+
+    def name(self, index: int) -> str:
+        """Returns `worker 1`."""
+        return f"worker {index}"
+
+    def describe(self, index: int) -> str:
+        """Returns `worker 1 (host:port)`."""
+        return f"{self.name(index)} ({self.addresses[index]})"
+
+
+def join(environment: Environment) -> Cluster | None:
+    """Returns the cluster of a run that asks for several workers; None where it has one worker.
+
+    Raises:
+        ClusterError: as find_cluster does, or where the environment tells of no cluster.
+    """
+    cluster = find_cluster(environment)
+    if cluster is None:
+        raise ClusterError(
+            "--strategy=multi_worker_mirrored: nothing here tells of other workers. Start them "
+            "with scripts/launch, with srun in a Slurm job, or with TF_CONFIG set for each."
+        )
+    return cluster if cluster.num_workers > 1 else None
+
+
+def gpus_of(cluster: Cluster, visible: Sequence[str]) -> list[str]:
+    """Returns this worker's share of the GPUs that all workers of its machine see.
+
+    Args:
+        cluster: the workers.
+        visible: identifiers of the GPUs, as CUDA_VISIBLE_DEVICES has them; fewer than workers mean
+            that whoever started them has shared them out already.
+    """
+    if cluster.num_local > len(visible):
+        return list(visible)
+    return list(visible[cluster.local_index :: cluster.num_local])
+
+
+def find_cluster(environment: Environment) -> Cluster | None:
+    """Returns the cluster that the environment tells of; None where it tells of none.
+
+    Raises:
+        ClusterError: it is told of in a way that cannot be; names the variable and the field.
+    """
+    for source in (from_tf_config, from_slurm, from_kubernetes, from_vertex, from_sagemaker):
+        if cluster := source(environment):
+            return checked(cluster)
+    return None
+
+
+def from_tf_config(environment: Environment) -> Cluster | None:
+    """TF_CONFIG: tensorflow.org/api_docs/python/tf/distribute/cluster_resolver."""
+    if "TF_CONFIG" not in environment:
+        return None
+    jobs, kind, position = read_tf_config(environment, ("chief", "worker"))
+    chief = jobs.get("chief", [])
+    addresses = [*chief, *jobs.get("worker", [])]
+    return _with_local_places(
+        "TF_CONFIG", addresses, position + (len(chief) if kind == "worker" else 0)
+    )
+
+
+def read_tf_config(
+    environment: Environment, known_jobs: Sequence[str]
+) -> tuple[dict[str, list[str]], str, int]:
+    """Returns what TF_CONFIG says: addresses by job, and this process's job and index in it.
+
+    Raises:
+        ClusterError: it is not what it should be; names the field.
+    """
+    config = _parse_object(environment, "TF_CONFIG")
+    jobs = _field(config, "TF_CONFIG", "cluster", dict)
+    task = _field(config, "TF_CONFIG", "task", dict)
+    for job in jobs:
+        if job not in known_jobs:
+            known = f"{', '.join(known_jobs[:-1])} and {known_jobs[-1]}"
+            raise ClusterError(
+                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows {known}.'
+            )
+        _field(jobs, "TF_CONFIG: cluster", job, list)
+    kind = _field(task, "TF_CONFIG: task", "type", str)
+    if kind not in jobs:
+        raise ClusterError(
+            f'TF_CONFIG: task.type is "{kind}"; cluster has {" and ".join(jobs) or "no job"}.'
+        )
+    position = _field(task, "TF_CONFIG: task", "index", int)
+    if not 0 <= position < len(jobs[kind]):
+        raise ClusterError(
+            f"TF_CONFIG: task.index is {position}; cluster.{kind} has {len(jobs[kind])} "
+            f"address{'es' * (len(jobs[kind]) != 1)}, counted from 0."
+        )
+    num_chiefs = len(jobs.get("chief", []))
+    if num_chiefs > 1:
+        raise ClusterError(f"TF_CONFIG: cluster.chief has {num_chiefs} addresses; there is one.")
+    return jobs, kind, position
+
+
+def from_slurm(environment: Environment) -> Cluster | None:
+    """A task of srun: slurm.schedmd.com/srun.html, output environment variables."""
+    if "SLURM_STEP_NODELIST" not in environment or "SLURM_PROCID" not in environment:
+        return None
+    hosts = expand_host_list(environment["SLURM_STEP_NODELIST"])
+    tasks = expand_task_counts(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+    if len(tasks) != len(hosts):
+        raise ClusterError(
+            f"SLURM_STEP_TASKS_PER_NODE={environment['SLURM_STEP_TASKS_PER_NODE']} does not fit "
+            f"SLURM_STEP_NODELIST={environment['SLURM_STEP_NODELIST']}."
+        )
+    kind = environment.get("SLURM_DISTRIBUTION", "block").split(",")[0].split(":")[0]
+    if kind not in ("block", "cyclic"):
+        raise ClusterError(
+            f"SLURM_DISTRIBUTION={kind}: which task runs where is known of block and cyclic; "
+            "give srun --distribution=block."
+        )
+    places = _block(tasks) if kind == "block" else _cyclic(tasks)
+    first = _slurm_port(environment)
+    index = _number(environment, "SLURM_PROCID")
+    if index >= len(places):
+        raise ClusterError(f"SLURM_PROCID={index}, but the step has {len(places)} tasks.")
+    return Cluster(
+        source="Slurm",
+        addresses=tuple(f"{hosts[node]}:{first + rank}" for rank, node in enumerate(places)),
+        index=index,
+        local_index=places[:index].count(places[index]),
+        num_local=tasks[places[index]],
+    )
+
+
+def from_kubernetes(environment: Environment) -> Cluster | None:
+    """A pod of an Indexed Job, with what our job file sets: the job, its service, its workers.
+
+    kubernetes.io/docs/tasks/job/job-with-pod-to-pod-communication.
+    """
+    if "JOB_COMPLETION_INDEX" not in environment or "FLOWRATE_SERVICE" not in environment:
+        return None
+    job, service = environment.get("FLOWRATE_JOB", ""), environment["FLOWRATE_SERVICE"]
+    hosts = [
+        f"{job}-{index}.{service}" for index in range(_number(environment, "FLOWRATE_WORKERS"))
+    ]
+    index = _number(environment, "JOB_COMPLETION_INDEX")
+    return _with_local_places("Kubernetes", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
+
+
+def from_vertex(environment: Environment) -> Cluster | None:
+    """CLUSTER_SPEC: cloud.google.com/vertex-ai/docs/training/distributed-training."""
+    if "CLUSTER_SPEC" not in environment:
+        return None
+    config = _parse_object(environment, "CLUSTER_SPEC")
+    pools = _field(config, "CLUSTER_SPEC", "cluster", dict)
+    task = _field(config, "CLUSTER_SPEC", "task", dict)
+    kind = _field(task, "CLUSTER_SPEC: task", "type", str)
+    workers = ("workerpool0", "workerpool1")
+    if kind not in workers:
+        raise ClusterError(
+            f'CLUSTER_SPEC: task.type is "{kind}"; replicas train in {" and ".join(workers)}.'
+        )
+    sizes = [len(_field(pools, "CLUSTER_SPEC: cluster", pool, list)) for pool in workers
+             if pool in pools]  # fmt: skip
+    position = _field(task, "CLUSTER_SPEC: task", "index", int)
+    addresses = [address for pool in workers for address in pools.get(pool, [])]
+    index = position + (sizes[0] if kind == "workerpool1" else 0)
+    return _with_local_places("Vertex AI", addresses, index)
+
+
+def from_sagemaker(environment: Environment) -> Cluster | None:
+    """SM_HOSTS: github.com/aws/sagemaker-training-toolkit, ENVIRONMENT_VARIABLES.md."""
+    if "SM_HOSTS" not in environment or "SM_CURRENT_HOST" not in environment:
+        return None
+    try:
+        hosts = json.loads(environment["SM_HOSTS"])
+        index = hosts.index(environment["SM_CURRENT_HOST"])
+    except (ValueError, AttributeError):
+        raise ClusterError(
+            f"SM_HOSTS={environment['SM_HOSTS']} does not list "
+            f"SM_CURRENT_HOST={environment['SM_CURRENT_HOST']}."
+        ) from None
+    return _with_local_places("SageMaker", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
+
+
+def _block(tasks: Sequence[int]) -> list[int]:
+    """Returns the node of each task where nodes are filled one after the other."""
+    return [node for node, count in enumerate(tasks) for _ in range(count)]
+
+
+def _cyclic(tasks: Sequence[int]) -> list[int]:
+    """Returns the node of each task where they are dealt out in turn."""
+    return [node for turn in range(max(tasks)) for node, count in enumerate(tasks) if turn < count]
+
+
+def _slurm_port(environment: Environment) -> int:
+    job = _number(environment, "SLURM_JOB_ID")
+    return _SLURM_FIRST_PORT + job % _SLURM_PORT_RANGES * _PORTS_PER_JOB
+
+
+def _with_local_places(source: str, addresses: Sequence[str], index: int) -> Cluster:
+    """Returns the cluster; workers of one host name share its GPUs."""
+    if not 0 <= index < len(addresses):
+        raise ClusterError(f"{source}: this is worker {index}, but there are {len(addresses)}.")
+    hosts = [str(address).rpartition(":")[0] for address in addresses]
+    return Cluster(
+        source=source,
+        addresses=tuple(addresses),
+        index=index,
+        local_index=hosts[:index].count(hosts[index]),
+        num_local=hosts.count(hosts[index]),
+    )
+
+
+def checked(cluster: Cluster) -> Cluster:
+    """Returns the cluster; raises ClusterError where an address cannot be one, or comes twice."""
+    for address in cluster.addresses:
+        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ClusterError(
+                f"{cluster.source}: {address!r} is not an address; give host:port, as in "
+                "10.0.0.1:2222."
+            )
+        if cluster.addresses.count(address) > 1:
+            raise ClusterError(
+                f"{cluster.source}: {address} is given to more than one worker; each needs its own."
+            )
+    return cluster
+
+
+def _parse_object(environment: Environment, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(environment[name])
+    except ValueError as error:
+        raise ClusterError(f"{name} is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ClusterError(f"{name} is {type(value).__name__}; give an object.")
+    return value
+
+
+def _field(record: Mapping[str, Any], where: str, name: str, kind: type) -> Any:
+    if name not in record:
+        raise ClusterError(f"{where} has no {name}.")
+    value = record[name]
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}[kind]
+        raise ClusterError(f"{where}.{name} is {json.dumps(value)}; give {wanted}.")
+    return value
+
+
+def _number(environment: Environment, name: str) -> int:
+    text = environment.get(name, "")
+    if not text.isdecimal():
+        raise ClusterError(f"{name}={text}: give a whole number.")
+    return int(text)

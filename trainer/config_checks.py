@@ -1,0 +1,129 @@
+"""Which flags go together, and with which data and devices. No TensorFlow here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flowrate import options
+from flowrate.errors import ConfigError
+from input_pipelines import _augmentation_names
+
+if TYPE_CHECKING:
+    from trainer.config import TrainConfig
+
+STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu")
+# Those of several processes.
+_CLUSTER_STRATEGIES = ("multi_worker_mirrored", "parameter_server")
+
+
+def check_combinations(config: TrainConfig) -> None:
+    """Raises ConfigError for flags that cannot work together, wherever they are run."""
+    _check_strategy(config)
+    _check_length(config)
+    _check_optimization(config)
+
+
+def check_divides(global_batch_size: int, num_replicas: int) -> None:
+    """Raises ConfigError, with the nearest sizes that work, if a batch does not divide evenly."""
+    remainder = global_batch_size % num_replicas
+    if remainder:
+        below, above = global_batch_size - remainder, global_batch_size - remainder + num_replicas
+        good = f"{below} or {above}" if below else f"{above}"
+        raise ConfigError(
+            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} "
+            f"replicas; use {good}."
+        )
+
+
+def check_mixes_pairs(augmentation: tuple[str, ...], per_replica_batch_size: int) -> None:
+    """Raises ConfigError if an augmentation that works on pairs meets an odd batch."""
+    mixing = [name for name in augmentation if name in _augmentation_names.MIXING]
+    if mixing and per_replica_batch_size % 2:
+        raise ConfigError(
+            f"--augmentation={mixing[0]} blends pairs, but each replica has "
+            f"{per_replica_batch_size} examples per step; use an even number."
+        )
+
+
+def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
+    """Raises ConfigError if the steps to profile do not lie within the run."""
+    steps = config.profiled_steps()
+    if steps and steps[1] > total_steps:
+        raise ConfigError(
+            f"--profile_steps={config.profile_steps}: the run ends with step {total_steps}; give "
+            "steps within it."
+        )
+
+
+def _check_strategy(config: TrainConfig) -> None:
+    strategy = config.strategy
+    if strategy not in STRATEGIES:
+        near = options.nearest_name(strategy, STRATEGIES)
+        raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
+    if strategy in _CLUSTER_STRATEGIES and not config.run_dir:
+        raise ConfigError(
+            f"--strategy={strategy} needs --run_dir=FOLDER, the same for all workers."
+        )
+    if strategy == "parameter_server":
+        _check_parameter_server(config)
+    if config.tpu_name and strategy != "tpu":
+        raise ConfigError(f"--tpu_name={config.tpu_name} is of use with --strategy=tpu only.")
+    if config.virtual_devices > 1:
+        if strategy in ("one_device", "tpu"):
+            raise ConfigError(
+                f"--virtual_devices={config.virtual_devices} makes no difference to "
+                f"--strategy={strategy}; use --strategy=mirrored."
+            )
+        check_divides(config.global_batch_size, config.virtual_devices)
+        check_jit(config, config.virtual_devices)
+
+
+def _check_parameter_server(config: TrainConfig) -> None:
+    """Raises ConfigError for a flag that asynchronous training cannot follow."""
+    reasons = {
+        "virtual_devices": "each worker is one replica",
+        "jit": "XLA cannot compile a step that spans several processes",
+        "cache": "each worker keeps the decoded training set in its memory",
+        "precision": "workers cannot lower the scale of the loss together; use mixed_bfloat16",
+        "deterministic": "gradients are applied in the order in which they come",
+        "steps_per_call": "the chief hands out single steps",
+        "gradient_dtype": "nothing is summed over replicas",
+        "gradient_bucket_mib": "nothing is summed over replicas",
+        "profile_steps": "the chief, who would be profiled, trains no step",
+    }
+    taken = {
+        "jit": ("auto", "off"),
+        "cache": ("auto", "memory"),
+        "precision": ("float32", "mixed_bfloat16", "auto"),
+        "gradient_dtype": ("float32",),
+    }
+    for name, reason in reasons.items():
+        value = getattr(config, name)
+        if value and value not in taken.get(name, ()):
+            raise ConfigError(f"--{name}={value}: not with --strategy=parameter_server: {reason}.")
+
+
+def check_jit(config: TrainConfig, num_replicas: int) -> None:
+    """Raises ConfigError if XLA is demanded where it cannot compile the loop."""
+    if config.jit == "on" and num_replicas > 1:
+        raise ConfigError(
+            f"--jit=on: XLA cannot compile a loop over {num_replicas} replicas "
+            "(their collectives lie inside it); use --jit=auto."
+        )
+
+
+def _check_length(config: TrainConfig) -> None:
+    if config.epochs is not None and config.steps is not None:
+        raise ConfigError(
+            f"--epochs={config.epochs} and --steps={config.steps} both say how long to train; "
+            "give one of them."
+        )
+
+
+def _check_optimization(config: TrainConfig) -> None:
+    if config.weight_decay and config.optimizer == "adam":
+        raise ConfigError(
+            f"--weight_decay={config.weight_decay:g} is not for --optimizer=adam; use adamw."
+        )
+    if config.schedule == "piecewise":
+        config.milestones()

@@ -1,0 +1,92 @@
+"""What a worker that is not the chief has in place of what the chief writes with.
+
+It takes part in every step and every sum, and leaves the records to the chief: all it writes into
+the run directory is its own status (trainer/peers.py) and what TensorFlow's C++ code says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trainer.checkpoints import Checkpoint
+from trainer.config import TrainConfig
+from trainer.run_dir import RunDir
+
+
+class FollowerDir(RunDir):
+    """The run directory of a worker that writes no records."""
+
+    worker: str
+
+    @classmethod
+    def join(cls, config: TrainConfig, worker: str) -> FollowerDir:
+        """Opens the folder, which the chief may not have made yet, without locking it."""
+        self = cls(Path(config.run_dir).expanduser().absolute(), config.keep_checkpoints, print)
+        self.worker = worker.replace(" ", "-")
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self
+
+    @property
+    def native_log_path(self) -> Path:
+        return self.path / f"tensorflow-{self.worker}.log"
+
+    @property
+    def traceback_path(self) -> Path:
+        return self.path / f"traceback-{self.worker}.txt"
+
+    def write_config(self, config: TrainConfig) -> None: ...
+
+    def write_environment(self, environment: dict[str, Any]) -> None: ...
+
+    def check_data(self, facts: dict[str, Any], plan: dict[str, Any]) -> None: ...
+
+    def restore(self, resume: str) -> Checkpoint | None:
+        """The chief reads the checkpoint and hands it on."""
+        return None
+
+    def read_checkpoint(self, step: int) -> Checkpoint | None:
+        """The chief reads the checkpoint and hands it on."""
+        return None
+
+    def write_result(self, result: dict[str, Any]) -> None: ...
+
+
+class SilentWriter:
+    """A RunWriter that writes nothing."""
+
+    def describe(self, *_) -> None: ...
+
+    def images(self, *_) -> None: ...
+
+    def called(self, *_) -> None: ...
+
+    def log(self, *_) -> None: ...
+
+    def write_logged(self) -> None: ...
+
+    def evaluation(self, *_) -> None: ...
+
+    def checkpoint(self, *_) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class NoSaver:
+    """A BackgroundSaver that saves nothing."""
+
+    def start(self, *_) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class SilentConsole:
+    """A Console that shows nothing: the chief tells of the run."""
+
+    def say(self, line: str) -> None: ...
+
+    def start_bar(self, *_) -> None: ...
+
+    def show_summary(self, *_) -> None: ...

@@ -1,0 +1,117 @@
+"""Trains with several processes on this machine: `scripts/launch --workers=4 -- --dataset=mnist`.
+
+Each is `python -m trainer.main`; trainer/process_group.py looks after them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowrate import options
+from flowrate.errors import ConfigError, FlowrateError
+from flowrate.options import option
+from trainer.config import TrainConfig
+from trainer.process_group import ProcessGroup, Task
+from trainer.run_dir import default_name
+
+USAGE = """Trains with several processes on this machine.
+
+    scripts/launch --workers=N [--ps=N] [--max_restarts=N] -- FLAGS OF trainer.main"""
+
+_STRATEGY, _ASYNCHRONOUS = "multi_worker_mirrored", "parameter_server"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaunchConfig:
+    """What was asked of the launcher."""
+
+    workers: int = option(
+        2, group="Launch", lower_bound=1, upper_bound=64, help="Processes to train with."
+    )
+    ps: int = option(
+        0, group="Launch", lower_bound=0, upper_bound=64,
+        help="Parameter servers, of --strategy=parameter_server.",
+    )  # fmt: skip
+    max_restarts: int = option(
+        3, group="Launch", lower_bound=0, upper_bound=1000,
+        help="How often all begin again after one was lost.",
+    )  # fmt: skip
+
+    def __post_init__(self):
+        options.check(self)
+
+    def tasks(self) -> list[Task]:
+        """Returns the processes to start."""
+        workers = [Task("worker", index) for index in range(self.workers)]
+        if not self.ps:
+            return workers
+        return [Task("chief", 0), *workers, *(Task("ps", index) for index in range(self.ps))]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
+    try:
+        own, trainers = split(argv)
+        config = options.parse(LaunchConfig, own)
+        if config is None:
+            print(options.render_help(LaunchConfig, USAGE))
+            return 0
+        flags, run_dir = complete(trainers, config.ps)
+    except FlowrateError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    program = ["trainer.main", *flags]
+    return ProcessGroup(program, run_dir, config.tasks(), max_restarts=config.max_restarts).run()
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the launcher's words, program name first, and the trainer's."""
+    if "--" not in argv:
+        stray = [word for word in argv[1:] if word.lstrip("-") not in ("help", "h")]
+        if stray and not any(
+            word.startswith(("--workers", "--ps", "--max_restarts")) for word in stray
+        ):
+            raise ConfigError(f"{stray[0]}: give the flags of trainer.main after `--`.")
+        return list(argv), []
+    place = list(argv).index("--")
+    return list(argv[:place]), list(argv[place + 1 :])
+
+
+def complete(flags: list[str], num_parameter_servers: int = 0) -> tuple[list[str], Path]:
+    """Checks the trainer's flags; returns them with what several workers need, and the run_dir.
+
+    Raises:
+        ConfigError: the trainer would not take them, or they do not fit the launcher's.
+    """
+    name = "--strategy="
+    asked = [flag for flag in flags if flag.startswith(name)]
+    strategy = asked[-1].removeprefix(name) if asked else _STRATEGY
+    if strategy not in (_STRATEGY, _ASYNCHRONOUS) or len(set(asked)) > 1:
+        raise ConfigError(
+            f"{asked[-1]}: several processes train with {name}{_STRATEGY} or {_ASYNCHRONOUS}."
+        )
+    if strategy == _ASYNCHRONOUS and not num_parameter_servers:
+        raise ConfigError(
+            f"{name}{_ASYNCHRONOUS} needs parameter servers; give --ps=1 before `--`."
+        )
+    if strategy == _STRATEGY and num_parameter_servers:
+        raise ConfigError(
+            f"--ps={num_parameter_servers}: parameter servers are of use with "
+            f"{name}{_ASYNCHRONOUS} only."
+        )
+    flags = [flag for flag in flags if flag not in asked]
+    config = options.parse(TrainConfig, ["trainer.main", *flags])
+    if config is None:
+        raise ConfigError("--help: see python -m trainer.main --help.")
+    if not config.run_dir:
+        flags = [*flags, f"--run_dir={default_name(config)}"]
+    flags = [*flags, name + strategy]
+    config = options.parse(TrainConfig, ["trainer.main", *flags])
+    return flags, Path(config.run_dir).expanduser().absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

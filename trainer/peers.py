@@ -1,0 +1,235 @@
+"""Watches the other workers: each keeps `status/worker-N.json`, and who falls silent is named.
+
+TensorFlow's collectives end with an error some seconds after a worker is gone, or wait for ever
+where it has only stopped; neither says who it was, and why. The files lie in the run directory,
+which all workers see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
+from trainer.attempt import Attempt, find_attempt
+from trainer.cluster import Cluster
+from trainer.stragglers import StragglerWatch
+
+_BEAT_SECONDS = 1.0
+# Of the other's beats: more than a busy machine or a slow network file system holds up.
+_SILENCE_SECONDS = 20.0
+# Who has not looked for so long, held up itself, cannot say that another was silent.
+_BLINK_SECONDS = 5.0
+# For the others to say their last words, once TensorFlow has said that something is wrong.
+_LAST_WORDS_SECONDS = 5.0
+_TAKEN_OVER = "a later start of this run ({}) has taken over; this worker leaves without writing."
+
+
+class PeerWatch:
+    """Tells the others that this worker lives, and ends it when one of them does not.
+
+    Args:
+        folder: `status` in the run directory.
+        cluster: the workers.
+        facts: what to tell of this worker: its phase and step.
+        give_up: called once, from the watching thread, with the error that names who is gone; it
+            must end the process: the main thread may be waiting for ever.
+        needed: the workers without whom this one cannot go on; None for all.
+        tell: takes a line for the user when one of the rest falls silent, or is back.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: Cluster,
+        facts: Callable[[], dict[str, Any]],
+        give_up: Callable[[FlowrateError], None],
+        needed: Collection[int] | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+    ):
+        self._folder = folder
+        self._cluster = cluster
+        self._facts = facts
+        self._give_up = give_up
+        self._attempt = find_attempt(os.environ)
+        self._beats = 0
+        self._ending: dict[str, Any] = {}
+        others = [index for index in range(cluster.num_workers) if index != cluster.index]
+        self._peers = {index: _Peer(self._path(index), self._attempt) for index in others}
+        self._stragglers = StragglerWatch(
+            cluster.describe, lambda line: print(f"warning: {line}", file=sys.stderr, flush=True)
+        )
+        self._needed = others if needed is None else list(needed)
+        self._tell = tell
+        self._absent: set[int] = set()
+        self._is_over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write and to watch."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._beat()
+        self._thread.start()
+
+    def end(self, exit_code: int, error: str | None) -> None:
+        """Says how this worker ends; watches no longer."""
+        self._is_over.set()
+        self._ending = {"exit_code": exit_code, "error": error}
+        self._beat()
+
+    def find_lost(self, is_certain: bool) -> PeerLost | None:
+        """Returns who is gone, after TensorFlow has met an error; waits for last words.
+
+        Args:
+            is_certain: whether somebody must be gone; else None is an answer.
+        """
+        end = time.monotonic() + _LAST_WORDS_SECONDS
+        self._is_over.set()
+        while time.monotonic() < end:
+            if lost := self._lost(ends_well=(0,)):
+                return lost
+            time.sleep(_BEAT_SECONDS / 4)
+        silent = max(self._needed, key=lambda index: self._peers[index].silence_seconds)
+        return self.describe_lost(silent, "TensorFlow lost the connection") if is_certain else None
+
+    def describe_lost(self, index: int, what: str) -> PeerLost:
+        """Returns the error that names a lost worker, what befell it, and its last words."""
+        status = self._peers[index].status
+        words = status.get("error")
+        where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
+        said = f": {words}" if words else f" (last seen in {where})"
+        return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
+
+    def status_of(self, index: int) -> dict[str, Any]:
+        """Returns what a worker has last told since this one started; empty where nothing."""
+        return self._peers[index].status
+
+    def signalled(self) -> str | None:
+        """Returns the name of a worker that a signal has come to, if there is one."""
+        for index, peer in self._peers.items():
+            if peer.status.get("signal"):
+                return self._cluster.name(index)
+        return None
+
+    def _run(self) -> None:
+        while not self._is_over.wait(_BEAT_SECONDS):
+            if later := self._later_attempt():
+                self._give_up(ClusterError(_TAKEN_OVER.format(later)))
+                return
+            self._beat()
+            # A worker that has saved and left (143) leaves the others to save and leave.
+            lost = self._lost(ends_well=(0, Preempted.exit_code))
+            if lost and not self._is_over.is_set():
+                self._give_up(lost)
+                return
+            if self._cluster.is_chief:
+                self._look_for_stragglers()
+
+    def _look_for_stragglers(self) -> None:
+        pace = {index: peer.status for index, peer in self._peers.items()}
+        pace[self._cluster.index] = self._facts()
+        name = "busy_seconds_per_step"
+        self._stragglers.look({i: each[name] for i, each in pace.items() if each.get(name)})
+
+    def _later_attempt(self) -> Attempt | None:
+        """Returns the later start of this run that writes this worker's status now, if any."""
+        status = _read(self._path(self._cluster.index))
+        found = Attempt.parse(str(status.get("attempt", "")))
+        return found if self._attempt.is_before(found) else None
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._beats += 1
+            status = {
+                "worker": self._cluster.index, "address": self._cluster.address,
+                "attempt": str(self._attempt), "host": platform.node(), "pid": os.getpid(),
+                "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+                "beats": self._beats, "time": time.time(), **self._facts(), **self._ending,
+            }  # fmt: skip
+            path = self._path(self._cluster.index)
+            temporary = path.with_suffix(".tmp")
+            try:
+                temporary.write_text(json.dumps(status))
+                temporary.replace(path)
+            except OSError:
+                pass  # A full disk is met, and told of, where it matters.
+
+    def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
+        for index, peer in self._peers.items():
+            status = peer.look()
+            if index not in self._needed:
+                self._tell_whether_absent(index, peer)
+                continue
+            exit_code = status.get("exit_code")
+            if exit_code in ends_well:
+                continue
+            if exit_code == PeerLost.exit_code:
+                return PeerLost(status.get("error"))  # It has found who was lost first.
+            if exit_code is not None:
+                return self.describe_lost(index, f"it ended with status {exit_code}")
+            if peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS:
+                return self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+        return None
+
+    def _tell_whether_absent(self, index: int, peer: _Peer) -> None:
+        is_absent = peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS
+        if is_absent and index not in self._absent:
+            lost = self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+            self._tell(f"{lost}; the others go on.")
+            self._absent.add(index)
+        elif not is_absent and index in self._absent:
+            self._tell(f"{self._cluster.describe(index)} is back.")
+            self._absent.remove(index)
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"{self._cluster.name(index).replace(' ', '-')}.json"
+
+
+class _Peer:
+    """What is known of another worker by its file; clocks of other machines are not trusted."""
+
+    def __init__(self, path: Path, attempt: Attempt):
+        self._path = path
+        self._attempt = str(attempt)
+        # What lies there from an earlier start of the run says nothing.
+        self._before = _read(path)
+        self._looked = self._changed = time.monotonic()
+        self.status: dict[str, Any] = {}
+
+    @property
+    def has_been_seen(self) -> bool:
+        return bool(self.status)
+
+    @property
+    def silence_seconds(self) -> float:
+        return time.monotonic() - self._changed
+
+    def look(self) -> dict[str, Any]:
+        """Returns its newest status; empty where it has given none since this worker started."""
+        now = time.monotonic()
+        if now - self._looked > _BLINK_SECONDS:
+            self._changed = now
+        self._looked = now
+        status = _read(self._path)
+        is_new = status not in ({}, self._before, self.status)
+        # A worker of an earlier start, on a node that was cut off, may write there too.
+        if is_new and status.get("attempt", "") == self._attempt:
+            self.status = status
+            self._changed = now
+        return self.status
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        status = json.loads(path.read_text())
+        return status if isinstance(status, dict) else {}
+    except (OSError, ValueError):
+        return {}

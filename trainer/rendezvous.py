@@ -1,0 +1,139 @@
+"""The workers of a run find each other, before TensorFlow connects them.
+
+Each listens at its own address and greets those who call, and calls the others until it has heard
+of them all, either way. A greeting says which start of the run it comes from: a worker that was
+started again alone, beside others that still run, is told so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+
+from flowrate.errors import ClusterError
+from trainer.attempt import find_attempt
+from trainer.cluster import Cluster
+from trainer.preflight import split_address
+
+_LOOK_SECONDS = 0.25
+_CONNECT_SECONDS = 2.0
+# A machine under load takes its time to answer.
+_ANSWER_SECONDS = 10.0
+_LONGEST_GREETING = 1000
+
+
+def wait_for_all(cluster: Cluster, timeout_seconds: float) -> None:
+    """Waits until every worker has been heard of.
+
+    Raises:
+        ClusterError: the time is over, and who is missing; or a worker is of another start.
+    """
+    end = time.monotonic() + timeout_seconds
+    with _greeter(cluster) as greeter:
+        while missing := greeter.missing():
+            for index in missing:
+                greeter.call(index)
+            if greeter.stranger:
+                raise ClusterError(greeter.stranger)
+            if greeter.missing() and time.monotonic() > end:
+                raise ClusterError(greeter.describe_missing(timeout_seconds))
+            time.sleep(_LOOK_SECONDS)
+        if greeter.stranger:
+            raise ClusterError(greeter.stranger)
+
+
+class _Greeter(socketserver.ThreadingTCPServer):
+    """Listens at this worker's port, on all interfaces as TensorFlow does.
+
+    Attributes:
+        stranger: what to say of a worker of another start that was met; else empty.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, cluster: Cluster):
+        super().__init__(("0.0.0.0", split_address(cluster.address)[1]), _Answer)
+        self.stranger = ""
+        self.greeting = json.dumps(
+            {"flowrate_worker": cluster.index, "attempt": str(find_attempt(os.environ))}
+        ).encode()
+        self._cluster = cluster
+        self._heard = {cluster.index}
+        # What answers there, but not as a worker that is starting.
+        self._others: set[int] = set()
+
+    def missing(self) -> list[int]:
+        """Returns the workers that have not been heard of."""
+        return [index for index in range(self._cluster.num_workers) if index not in self._heard]
+
+    def call(self, index: int) -> None:
+        """Greets a worker, and takes its answer if there is one."""
+        address = split_address(self._cluster.addresses[index])
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(address, timeout=_CONNECT_SECONDS) as connection,
+        ):
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.sendall(self.greeting + b"\n")
+            self._others.add(index)
+            with connection.makefile("rb") as answer:
+                self.hear(answer.readline(_LONGEST_GREETING))
+
+    def hear(self, line: bytes) -> None:
+        """Takes what somebody has said."""
+        try:
+            said, ours = json.loads(line), json.loads(self.greeting)
+            index, attempt = said["flowrate_worker"], said["attempt"]
+        except (ValueError, KeyError, TypeError):
+            return  # A port scan, or a probe of the cluster's.
+        if not isinstance(index, int) or not 0 <= index < self._cluster.num_workers:
+            return
+        if attempt != ours["attempt"]:
+            self.stranger = (
+                f"{self._cluster.describe(index)} is of another start of this run "
+                f"({attempt or 'unnamed'} there, {ours['attempt'] or 'unnamed'} here); end all "
+                "workers and restart all."
+            )
+        self._heard.add(index)
+
+    def describe_missing(self, waited_seconds: float) -> str:
+        """Returns the message for when the time is over."""
+        missing = self.missing()
+        silent = [index for index in missing if index not in self._others]
+        said = f"waited {waited_seconds:.0f} s for {self._cluster.num_workers} workers: "
+        if silent:
+            who = ", ".join(map(self._cluster.describe, silent))
+            return f"{said}{who} did not answer; start all workers, and let them reach each other."
+        who = ", ".join(map(self._cluster.describe, missing))
+        return (
+            f"{said}{who} answered, but not as a worker that is starting: an earlier start of the "
+            "run, or another program; end it and restart all workers."
+        )
+
+
+class _Answer(socketserver.StreamRequestHandler):
+    timeout = _ANSWER_SECONDS
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(self.server.greeting + b"\n")
+            self.server.hear(self.rfile.readline(_LONGEST_GREETING))
+
+
+@contextlib.contextmanager
+def _greeter(cluster: Cluster) -> Iterator[_Greeter]:
+    with _Greeter(cluster) as greeter:
+        thread = threading.Thread(target=greeter.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield greeter
+        finally:
+            greeter.shutdown()
+            thread.join()

@@ -1,0 +1,1 @@
+"""Jobs on a cluster: `scripts/submit --cluster=slurm --nodes=2 -- --dataset=mnist`."""
