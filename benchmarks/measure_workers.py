@@ -140,7 +140,8 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
 def _verdict(metrics: dict[str, float], num_workers: int, num_cores: int) -> dict[str, Any]:
     share = metrics["exchange_share"]
     if not num_gpus() and num_workers * num_cores > num_cpus():
-        text = f"{num_workers} workers of {num_cores} cores each share {num_cpus()} cores"
+        each = f"{num_cores} core{'s' * (num_cores > 1)}"
+        text = f"{num_workers} workers of {each} each share {num_cpus()} cores"
         return {"bound": "host", "text": text, "flag": None}
     if share > _LARGE_SHARE:
         text = f"{share:.0%} of a step is the exchange; a larger batch makes it rarer"

@@ -1,16 +1,22 @@
-"""Being asked to stop: a first signal means save and leave, a second one means leave at once."""
+"""Being asked to stop: a first signal means save and leave, a second one means leave at once.
+
+Schedulers ask more than once: Slurm signals a job's steps, and srun, told so too, signals them
+again. What comes on the heels of the first signal is the same request, unless it is Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import time
 from types import FrameType
 
 from flowrate.errors import Preempted
 
 # SIGUSR1 is what Slurm can be told to send before the time is over.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_ECHO_SECONDS = 5.0
 
 
 class StopRequest:
@@ -22,6 +28,7 @@ class StopRequest:
 
     def __init__(self):
         self.signal_name: str | None = None
+        self._asked_at = 0.0
         self._armed = False
         self._nothing_to_save = "stopped before the first step; there is nothing to save."
 
@@ -45,7 +52,10 @@ class StopRequest:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         if self._armed and self.signal_name is None:
-            self.signal_name = name
+            self.signal_name, self._asked_at = name, time.monotonic()
+            return
+        is_echo = number != signal.SIGINT and time.monotonic() - self._asked_at < _ECHO_SECONDS
+        if self._armed and is_echo:
             return
         if self._armed:
             message = "stopped by a second signal; what was done since the last checkpoint is lost."

@@ -80,6 +80,9 @@ def bar_labels(entries: Sequence[Entry]) -> list[str]:
         return [_with_contender(entry, entries, entry.case) for entry in entries]
     if len({entry.case for entry in entries}) == 1:
         return [entry.contender for entry in entries]
+    if any(entry.labels.keys() != entries[0].labels.keys() for entry in entries):
+        # Of one process and of several, say: what they are is in their names.
+        return [_with_contender(entry, entries, _short_case(entry)) for entry in entries]
     labels = [_with_contender(e, entries, _configuration(e, differing)) for e in entries]
     if len(set(labels)) < len(labels):
         return [_with_contender(entry, entries, entry.case) for entry in entries]
@@ -95,6 +98,12 @@ def _configuration(entry: Entry, differing: Sequence[str]) -> str:
         bare = word in _BARE_WORDS or not any(letter.isalpha() for letter in word)
         words.append(f"{name.replace('_', ' ')} {word}" if bare else word)
     return " · ".join(words) or entry.case
+
+
+def _short_case(entry: Entry) -> str:
+    """Returns the case without data set and model, which stand above it."""
+    prefix = "-".join(str(entry.labels.get(name, "")) for name in ("dataset", "model"))
+    return entry.case.removeprefix(f"{prefix}-")
 
 
 def _with_contender(entry: Entry, entries: Sequence[Entry], text: str) -> str:

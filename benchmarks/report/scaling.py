@@ -63,10 +63,19 @@ def _series_key(entry: Entry) -> tuple[tuple[str, str], ...]:
 
 
 def _names(keys: Sequence[tuple]) -> dict[tuple, str]:
-    """Names a series by what tells it from others, besides data set and model."""
-    varying = {pair[0] for key in keys for pair in key if any(pair not in other for other in keys)}
-    order = sorted(varying - {"dataset", "model"})
-    return {key: " · ".join(dict(key)[name] for name in order if name in dict(key)) for key in keys}
+    """Names a series by what tells it from others, besides data set and model.
+
+    Rows of one process and of several have different labels: what only some have does not count,
+    but for the link between processes.
+    """
+    every = [dict(key) for key in keys]
+    names = set.intersection(*map(set, every)) - {"dataset", "model"} if every else set()
+    order = sorted(name for name in names if len({labels[name] for labels in every}) > 1)
+    if any("link" in labels for labels in every):
+        for labels in every:
+            labels.setdefault("link", "one process")
+        order.append("link")
+    return {key: " · ".join(labels[name] for name in order) for key, labels in zip(keys, every)}
 
 
 def _points(group: Sequence[Entry]) -> tuple[ScalingPoint, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import formats
 from benchmarks.report.cells import STATUS_WORDS, Cell
-from benchmarks.report.columns import Column, inside_columns, measured, outcome_columns
+from benchmarks.report.columns import CASE, Column, inside_columns, measured, outcome_columns
 from benchmarks.report.entry import Entry, Row
 from benchmarks.report.formats import NOTHING
 from benchmarks.report.further_columns import further_columns, only_columns
@@ -89,19 +89,20 @@ def make_section(report: Report, suite: str, with_pictures: bool = True) -> Sect
     """Returns what the report says of a suite."""
     entries = report.of_suite(suite)
     shown, inside, dropped = _columns(suite, entries)
+    tables = [
+        _table(title, columns, entries)
+        for title, columns in (
+            ("Outcome", shown),
+            ("What a step costs, and what bounds it", inside),
+        )
+        if columns
+    ]
     return Section(
         suite,
         TITLES[suite],
         PURPOSES[suite],
         outcome(suite, entries),
-        [
-            _table(title, columns, entries)
-            for title, columns in (
-                ("Outcome", shown),
-                ("What a step costs, and what bounds it", inside),
-            )
-            if columns
-        ],
+        [*tables, *_exchange_table(suite, entries)],
         list(dict.fromkeys(column.header for column in dropped)),
         problems(entries),
         pictures(suite, entries) if with_pictures else [],
@@ -121,11 +122,19 @@ def _columns(
         columns.append(scaling_column(entries))
     shown, dropped = measured(columns, entries)
     inside, dropped_inside = measured(inside_columns(suite), entries)
-    inside += measured(further_columns(suite, entries), entries)[0]
     figures = [column for column in inside if not column.always]
     if len(figures) < FEWEST_COLUMNS:
         shown, inside = [*shown, *figures], []
     return shown, inside, [*dropped, *dropped_inside]
+
+
+def _exchange_table(suite: str, entries: Sequence[Entry]) -> list[Table]:
+    """Returns the table of what workers send each other, of the entries with several workers."""
+    entries = [entry for entry in entries if any(entry.values("exchange_ms"))]
+    if not entries:
+        return []
+    columns, _ = measured([CASE, *further_columns(suite, entries)], entries)
+    return [_table("What workers send each other", columns, entries)]
 
 
 def scaling_column(entries: Sequence[Entry]) -> Column:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.report.html import render_html
 from benchmarks.report.markdown import render_markdown
 from benchmarks.report.outcome import outcome
+from benchmarks.report.panels import bar_labels
 from benchmarks.report.sections import make_section
 from benchmarks.report.tables import build_entries, read_report
 
@@ -80,14 +81,24 @@ def test_scaling_over_workers_is_a_series_of_its_own_with_its_sums(results, row)
 
     rows = [
         of(1, None, 1000.0), of(2, None, 1500.0), of(1, "loopback", 800.0),
-        of(2, "loopback", 1200.0, exchange_share=0.25, gradient_bytes_per_step=4e6),
+        of(2, "loopback", 1200.0, exchange_share=0.25, exchange_ms=9.0,
+           gradient_bytes_per_step=4e6),
     ]  # fmt: skip
-    section = make_section(read_report([results(rows)]), "scaling")
-    assert any("loopback: 2 replicas give 1.50x" in sentence for sentence in section.outcome)
+    report = read_report([results(rows)])
+    section = make_section(report, "scaling")
+    for words in ("one process: 2 replicas give 1.50x", "loopback: 2 replicas give 1.50x"):
+        assert any(f"mnist · cnn, {words}" in sentence for sentence in section.outcome)
+    assert bar_labels(report.of_suite("scaling")) == [
+        "weak-None-1",
+        "weak-None-2",
+        "weak-loopback-1",
+        "weak-loopback-2",
+    ]
     cells = {
         column.header: [cells[index].text for _, cells in table.rows]
         for table in section.tables
         for index, column in enumerate(table.columns)
     }
-    assert cells["In the exchange"] == ["–", "–", "–", "25.0"]  # noqa: RUF001
-    assert cells["Gradients"][-1] == "4.00"
+    # A table of its own, without the rows of a single worker.
+    assert cells["In the exchange"] == ["25.0"]
+    assert cells["Gradients"] == ["4.00"]
