@@ -111,6 +111,23 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
     return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
 
 
+def parse_with_words(
+    config_class: type[Config], argv: Sequence[str]
+) -> tuple[Config | None, list[str]]:
+    """Reads flags, and words that stand between them, such as the names of folders.
+
+    Returns:
+        The config, None where `--help` was asked for, and the words in order.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    flags_end = argv.index("--") if "--" in argv else len(argv)
+    words = [word for word in argv[1:flags_end] if not word.startswith("-")]
+    given = [word for word in argv[1:flags_end] if word.startswith("-")]
+    return parse(config_class, [argv[0], *given]), [*words, *argv[flags_end + 1 :]]
+
+
 def check(config: Any) -> None:
     """Raises ConfigError if a value is of the wrong type, out of bounds or not a choice."""
     for field, description, kind in described_fields(type(config)):

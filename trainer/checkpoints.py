@@ -26,6 +26,7 @@ import numpy as np
 
 from flowrate.errors import DivergedError, RunDirError
 from flowrate.records import disk_errors, read_json, sync_to_disk, to_json
+from trainer.arrays import read_arrays
 from trainer.progress import Progress
 
 ARRAYS, PROGRESS, MANIFEST = "arrays.npz", "progress.json", "manifest.json"
@@ -143,12 +144,11 @@ class CheckpointStore:
             if (path / MANIFEST).read_text(encoding="utf-8") != to_json(found):
                 raise ValueError
             progress = Progress.from_json(read_json(path / PROGRESS))
-            with np.load(path / ARRAYS, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_arrays(path / ARRAYS)
         except OSError as error:
             what = Path(error.filename).name if error.filename else path.name
             raise RunDirError(f"{path.name} damaged: {what}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
             raise RunDirError(f"{path.name} damaged: {MANIFEST} is not what was written") from None
         return Checkpoint(arrays, progress)
 

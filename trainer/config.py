@@ -183,6 +183,10 @@ class TrainConfig:
     keep_checkpoints: int = option(
         3, group=_RUN, lower_bound=1, help="Latest checkpoints kept; the best is kept besides."
     )
+    report: bool = option(
+        True, group=_RUN,
+        help="At the end, keep the answers to the test split and write report.html.",
+    )  # fmt: skip
     profile_steps: str | None = option(
         None, group=_RUN, help="FIRST,LAST: write a TensorBoard profile of these steps."
     )
@@ -231,6 +235,6 @@ CHANGEABLE_ON_RESUME = frozenset(
     {
         "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "tpu_name",
         "steps_per_call", "gradient_bucket_mib", "run_dir", "resume", "keep_checkpoints",
-        "profile_steps",
+        "profile_steps", "report",
     }
 )  # fmt: skip

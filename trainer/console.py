@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -92,11 +93,15 @@ def _summary(result: dict[str, Any], run_dir: str) -> list[tuple[str, str]]:
     ]
     if result["train_accuracy"] is not None:
         rows.append(("train accuracy", f"{result['train_accuracy']:.4f} (last epoch, as it went)"))
-    rows += [
+    rows.append(
         ("steps/s", f"{rate('steps_per_second')} ({rate('examples_per_second')} examples/s, "
-                    f"replicas: {result['num_replicas']})"),
-        ("report", f"{run_dir}/result.json"),
+                    f"replicas: {result['num_replicas']})")
+    )  # fmt: skip
+    if Path(run_dir, "report.html").exists():
+        rows.append(("report", f"{run_dir}/report.html"))
+    rows += [
+        ("result", f"{run_dir}/result.json"),
         ("model", f"{run_dir}/model.keras"),
         ("TensorBoard", f"tensorboard --logdir {run_dir}/tensorboard"),
-    ]  # fmt: skip
+    ]
     return rows

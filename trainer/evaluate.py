@@ -1,7 +1,7 @@
 """Evaluates a trained run: `python -m trainer.evaluate runs/mine --split=test`.
 
 Accuracy and loss come from the evaluation that training itself uses, with the same replicas,
-precision and compiler, so that they are the same to the last digit; the rest from the logits of
+precision and compiler, so that they are the same to the last digit; the rest from the answer to
 each example.
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrate import options
-from flowrate.errors import ConfigError, DataError, FlowrateError
+from flowrate.command import run_command
+from flowrate.errors import ConfigError, DataError
 from flowrate.options import option
 from flowrate.records import to_json
 from trainer.config import TrainConfig
 from trainer.config_checks import STRATEGIES
-from trainer.trained import FINAL, TrainedRun
+from trainer.trained import FINAL, TrainedRun, only_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,35 +61,15 @@ class EvaluateConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the program; returns its exit status (flowrate/errors.py)."""
-    try:
-        config, folder = parse(argv)
-        if config is None:
-            print(options.render_help(EvaluateConfig, USAGE))
-            return 0
-        found = evaluate(TrainedRun.open(folder), config)
-    except FlowrateError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
-        return error.exit_code
+    return run_command(argv, EvaluateConfig, USAGE, _evaluate)
+
+
+def _evaluate(config: EvaluateConfig, words: list[str]) -> None:
+    found = evaluate(TrainedRun.open(only_folder(words)), config)
     if config.json:
         print(to_json(found), end="")
     else:
         _show(found)
-    return 0
-
-
-def parse(argv: Sequence[str]) -> tuple[EvaluateConfig | None, str]:
-    """Returns the flags and the run directory; None for --help.
-
-    Raises:
-        ConfigError: a wrong flag, or not one run directory.
-    """
-    folders = [word for word in argv[1:] if not word.startswith("-")]
-    config = options.parse(EvaluateConfig, [word for word in argv if word not in folders])
-    if config and len(folders) != 1:
-        raise ConfigError(
-            f"give one run directory, not {len(folders)}; write every flag as --name=value."
-        )
-    return config, folders[0] if folders else ""
 
 
 def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
@@ -108,15 +89,16 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     _check_fits(trained, data, config)
     session.import_tensorflow()
     from trainer.evaluation import evaluate_split
+    from trainer.scores import score
 
-    figures, scores = evaluate_split(asked, trained, checkpoint, data, config.split)
+    figures, predictions = evaluate_split(asked, trained, checkpoint, data, config.split)
     return {
         "schema_version": 1,
         "run_dir": str(trained.path),
         "dataset": asked.dataset,
         "split": config.split,
         "step": checkpoint.progress.step,
-        **scores.to_json(trained.class_names),
+        **score(predictions, len(trained.class_names)).to_json(trained.class_names),
         **figures,
     }
 

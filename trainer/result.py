@@ -6,17 +6,27 @@ from typing import Any
 
 from flowrate.records import written_whole
 from trainer.data import TrainingData
+from trainer.inference import plain_model, predict_split
 from trainer.loop import TrainingRun
 
 
-def evaluate_and_describe(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
-    """Evaluates the final weights on the test split and returns the record of a completed run.
+def evaluate_test(run: TrainingRun) -> dict[str, Any]:
+    """Returns {"accuracy", "loss", "examples"} of the final weights on the test split.
 
     Raises:
         DataError: an image cannot be decoded.
     """
+    last = run.state.progress.evaluation
+    is_current = not run.config.early_stopping_patience and last
+    if is_current and last["split"] == "test" and last["step"] == run.state.progress.step:
+        return last
+    with run.clock.phase("evaluate"):
+        return run.evaluator(run.sources["test"])
+
+
+def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict[str, Any]:
+    """Returns the record of a completed run; `test` as evaluate_test gives it."""
     progress, plan = run.state.progress, run.plan
-    test = _evaluate_test(run)
     # A run may end within an epoch: the longer of the two says more.
     epochs = (progress.last_epoch, progress.this_epoch)
     trained = max(epochs, key=lambda totals: totals.num_steps).means()
@@ -65,10 +75,15 @@ def save_model(run: TrainingRun) -> None:
                 run.state.model.save(temporary)
 
 
-def _evaluate_test(run: TrainingRun) -> dict[str, Any]:
-    last = run.state.progress.evaluation
-    is_current = not run.config.early_stopping_patience and last
-    if is_current and last["split"] == "test" and last["step"] == run.state.progress.step:
-        return last
-    with run.clock.phase("evaluate"):
-        return run.evaluator(run.sources["test"])
+def save_predictions(run: TrainingRun, data: TrainingData) -> None:
+    """Writes predictions.npz: each answer to the test split, for the report.
+
+    By a model on one device, so that no worker waits for another.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    with run.clock.phase("report"):
+        model = plain_model(data.model, len(data.class_names), run.state)
+        if run.is_chief:
+            predict_split(model, run.sources["test"]).save(run.run_dir.path)

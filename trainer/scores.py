@@ -1,4 +1,4 @@
-"""What a classifier's answers are worth: counts, rates and calibration, from its probabilities."""
+"""What a classifier's answers are worth: counts, rates and calibration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ from typing import Any
 
 import numpy as np
 
+from trainer.predictions import Predictions
+
 _TOP = 5
+# As in C. Guo et al., "On calibration of modern neural networks" (2017).
+_NUM_BINS = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How often answers of each confidence are right; see Guo et al., section 2.
+
+    Attributes:
+        counts: int64 [15], answers whose confidence lies in ((i, i + 1] / 15).
+        confidences: float64 [15], their mean confidence; NaN where there are none.
+        accuracies: float64 [15], the share that is right; NaN where there are none.
+        expected_error: mean |accuracy - confidence| over the answers (ECE).
+    """
+
+    counts: np.ndarray
+    confidences: np.ndarray
+    accuracies: np.ndarray
+    expected_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +42,7 @@ class Scores:
         macro_f1: mean over the classes of the harmonic mean of precision and recall.
         precision, recall, f1: float64 [C]; 0 where nothing was predicted, or there is nothing.
         confusion: int64 [C, C]: true class by predicted class.
+        calibration: of the confidences.
     """
 
     examples: int
@@ -31,6 +53,7 @@ class Scores:
     recall: np.ndarray
     f1: np.ndarray
     confusion: np.ndarray
+    calibration: Calibration
 
     def to_json(self, class_names: tuple[str, ...]) -> dict[str, Any]:
         """Returns the figures, JSON-able, classes by name."""
@@ -39,6 +62,7 @@ class Scores:
             "accuracy": self.accuracy,
             "top_5_accuracy": self.top_5_accuracy,
             "macro_f1": self.macro_f1,
+            "expected_calibration_error": self.calibration.expected_error,
             "classes": [
                 {
                     "name": name,
@@ -53,25 +77,35 @@ class Scores:
         }
 
 
-def score(logits: np.ndarray, labels: np.ndarray) -> Scores:
-    """Returns the scores of float32 [N, C] logits against int32 [N] labels."""
+def score(predictions: Predictions, num_classes: int) -> Scores:
+    """Returns the scores of predictions of `num_classes` classes."""
     from sklearn import metrics
 
-    classes = np.arange(logits.shape[1])
-    predicted = logits.argmax(axis=1)
+    labels, predicted = predictions.labels, predictions.predicted
+    classes = np.arange(num_classes)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0.0
     )
-    top = None
-    if len(classes) > _TOP:
-        top = float(metrics.top_k_accuracy_score(labels, logits, k=_TOP, labels=classes))
     return Scores(
-        examples=len(labels),
-        accuracy=float(metrics.accuracy_score(labels, predicted)),
-        top_5_accuracy=top,
+        examples=len(predictions),
+        accuracy=float(predictions.is_right.mean()),
+        top_5_accuracy=float((predictions.ranks < _TOP).mean()) if num_classes > _TOP else None,
         macro_f1=float(f1.mean()),
         precision=precision,
         recall=recall,
         f1=f1,
         confusion=metrics.confusion_matrix(labels, predicted, labels=classes),
+        calibration=calibrate(predictions.confidences, predictions.is_right),
     )
+
+
+def calibrate(confidences: np.ndarray, is_right: np.ndarray) -> Calibration:
+    """Returns how well float32 [N] confidences fit bool [N] answers."""
+    confidences = confidences.astype(np.float64)
+    bins = np.clip(np.ceil(confidences * _NUM_BINS).astype(int) - 1, 0, _NUM_BINS - 1)
+    counts = np.bincount(bins, minlength=_NUM_BINS)
+    sums = [np.bincount(bins, values, _NUM_BINS) for values in (confidences, is_right)]
+    with np.errstate(invalid="ignore"):
+        means = [of_bins / counts for of_bins in sums]
+    error = np.abs(sums[0] - sums[1]).sum() / len(confidences)
+    return Calibration(counts, *means, float(error))

@@ -86,12 +86,24 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     from trainer import result
 
     run.stop.disarm(str(run.run_dir.path))
-    record = result.evaluate_and_describe(run, data)
+    test = result.evaluate_test(run)
     result.save_model(run)
+    if run.config.report:
+        result.save_predictions(run, data)
+    record = result.describe(run, data, test)
     run.run_dir.write_result(record)
     if run.team:
         run.team.wait_for_all()
+    if run.config.report and run.is_chief:
+        _write_report(run)
     return record
+
+
+def _write_report(run: TrainingRun) -> None:
+    from trainer.report.write import pictures_of, write_report
+
+    write_report(run.run_dir.path)
+    run.writer.pictures(pictures_of(run.run_dir.path), run.state.progress.step)
 
 
 def import_tensorflow() -> None:

@@ -6,7 +6,7 @@ import concurrent.futures
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from trainer.config import TrainConfig
+
+if TYPE_CHECKING:
+    from flowrate.drawing import Picture
 
 _SCALARS = (
     "loss", "accuracy", "learning_rate", "gradient_norm", "steps_per_second",
@@ -59,6 +62,19 @@ class TensorBoardWriter:
         if images.shape[-1] in (1, 3, 4):
             with self._writer("train").as_default(step=step):
                 tf.summary.image("examples", images, max_outputs=len(images))
+
+    def pictures(self, pictures: Sequence[Picture], step: int) -> None:
+        """Writes pictures of the report, for the test split."""
+        values = [
+            summary_pb2.Summary.Value(
+                tag=picture.name, image=summary_pb2.Summary.Image(encoded_image_string=picture.png())
+            )
+            for picture in pictures
+        ]
+        summary = summary_pb2.Summary(value=values).SerializeToString()
+        with self._writer("test").as_default(step=step):
+            tf.summary.experimental.write_raw_pb(summary, step=step)
+        self.flush()
 
     def scalars(self, run: str, *rows: dict[str, Any]) -> None:
         """Writes the figures of metrics rows under `run`: train, validation or test."""

@@ -7,6 +7,7 @@ below, and weights are plain arrays. No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class TrainedRun:
         path = Path(folder).expanduser().absolute()
         if not (path / "config.json").is_file():
             raise RunDirError(f"{path} holds no run: config.json is missing.")
-        asked, plan = _read(path / "config.json"), _read(path / "plan.json")
+        asked, plan = read_object(path / "config.json"), read_object(path / "plan.json")
         facts = plan.get("data")
         _check_facts(path / "plan.json", plan)
         fields = {field.name for field in dataclasses.fields(TrainConfig)}
@@ -73,7 +74,7 @@ class TrainedRun:
             class_names=tuple(facts["class_names"]),
             image_shape=tuple(facts["image_shape"]),
             total_steps=plan["total_steps"],
-            result=_read(result) if result.exists() else {},
+            result=read_object(result) if result.exists() else {},
         )
 
     def checkpoint(self, which: str = FINAL) -> Checkpoint:
@@ -106,7 +107,25 @@ class TrainedRun:
         return store.read(latest.progress.best["step"])
 
 
-def _read(path: Path) -> dict[str, Any]:
+def only_folder(words: Sequence[str]) -> str:
+    """Returns the one run directory of a command line.
+
+    Raises:
+        ConfigError: there is none, or more.
+    """
+    if len(words) != 1:
+        raise ConfigError(
+            f"give one run directory, not {len(words)}; write every flag as --name=value."
+        )
+    return words[0]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        RunDirError: it cannot be read, or is none.
+    """
     try:
         value = read_json(path)
     except (OSError, ValueError, RecursionError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,6 +14,9 @@ from trainer.plan import TrainPlan
 from trainer.run_dir import RunDir
 from trainer.steps import StepResults
 from trainer.tensorboard import TensorBoardWriter
+
+if TYPE_CHECKING:
+    from flowrate.drawing import Picture
 
 
 class RunWriter:
@@ -86,6 +90,10 @@ class RunWriter:
         """Writes a `checkpoint` row."""
         self._run_dir.append_metrics("checkpoint", {"step": step, "seconds": seconds})
         self._tensorboard.flush()
+
+    def pictures(self, pictures: Sequence[Picture], step: int) -> None:
+        """Writes pictures of what the model answered."""
+        self._tensorboard.pictures(pictures, step)
 
     def close(self) -> None:
         """Brings everything to the files."""

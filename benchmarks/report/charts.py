@@ -10,18 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from benchmarks.report import formats
+from benchmarks.report.colors import contender_color
 from benchmarks.report.panels import Bar, Panel
-from benchmarks.report.svg import (
-    FAINT,
-    INK,
-    PAPER,
-    WIDTH,
-    contender_color,
-    drawing,
-    new_figure,
-    phase_color,
-    to_svg,
-)
+from flowrate.drawing import FAINT, INK, PAPER, WIDTH, drawing, new_figure, phase_color, to_svg
 
 # Beyond this ratio within a panel the small bars would vanish: the axis becomes logarithmic.
 LOG_FROM = 30

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from benchmarks.report import formats
@@ -15,6 +14,7 @@ from benchmarks.report.entry import OURS
 from benchmarks.report.machines import list_machines, missing_environments
 from benchmarks.report.sections import explanations, make_section, measured_between
 from benchmarks.report.tables import Report
+from flowrate.page import page_environment
 
 _TEMPLATE = "template.html.jinja"
 # A longer list of problems or commands is folded up.
@@ -23,14 +23,7 @@ MAX_OPEN = 12
 
 def render_html(report: Report) -> str:
     """Returns report.html; every text of the records is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["sort_key"] = sort_key
     environment.filters["breakable"] = breakable
     sections = [make_section(report, suite) for suite in report.suites]

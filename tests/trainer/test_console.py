@@ -71,7 +71,7 @@ def test_the_summary(capsys):
         ["test loss", "0.0432"],
         ["train accuracy", "0.9913 (last epoch, as it went)"],
         ["steps/s", "1,234.6 (39,505.9 examples/s, replicas: 2)"],
-        ["report", "/runs/one/result.json"],
+        ["result", "/runs/one/result.json"],
         ["model", "/runs/one/model.keras"],
         ["TensorBoard", "tensorboard --logdir /runs/one/tensorboard"],
     ]

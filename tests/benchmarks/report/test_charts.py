@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.report import charts
 from benchmarks.report.panels import Bar, Panel, bar_labels, panels_of
-from benchmarks.report.svg import INK, contender_color
+from benchmarks.report.colors import contender_color
 from benchmarks.report.tables import build_entries
+from flowrate.drawing import INK
 
 
 def bar_of(entry, label):

@@ -1,41 +1,33 @@
-"""Draws with matplotlib and returns inline SVG: text kept as text, colours of the page's scheme."""
+"""Pictures of pages, by matplotlib, as inline SVG: text kept as text, colours of the page's scheme.
+
+Only what makes a page imports this file: matplotlib takes half a second.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import html
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import matplotlib
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Ink and lines take the page's colours, light or dark; these stand for them until the SVG is made.
-INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+# Ink and lines take the page's colours, light or dark; without a page these, made for white.
+INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"
 _ON_PAGE = {
-    INK: "var(--ink, #1b1f24)",
-    FAINT: "var(--line, #c9ced6)",
-    PAPER: "var(--paper, #ffffff)",
+    INK: f"var(--ink, {INK})",
+    FAINT: f"var(--line, {FAINT})",
+    PAPER: f"var(--paper, {PAPER})",
 }
 
 # Okabe and Ito's colours: told apart with every common colour blindness, on white and on black.
-_CONTENDER_COLORS = {
-    "flowrate": "#0072b2",
-    "keras_fit": "#e69f00",
-    "torch_eager": "#d55e00",
-    "torch_compiled": "#cc79a7",
-    "jax_scan": "#009e73",
-    "jax_step": "#56b4e9",
-    "image_dataset_from_directory": "#e69f00",
-    "torch_dataloader": "#d55e00",
-}
-_OTHER_COLORS = ("#e69f00", "#d55e00", "#cc79a7", "#009e73", "#56b4e9", "#8a8f98")
-# Lines of one picture, none of which is a contender.
-SERIES_COLORS = ("#0072b2", *_OTHER_COLORS)
+SERIES_COLORS = ("#0072b2", "#e69f00", "#d55e00", "#cc79a7", "#009e73", "#56b4e9", "#8a8f98")
 # Paul Tol's "muted" colours, nine that hold up side by side.
 _PHASE_COLORS = {
     "import": "#ddcc77",
@@ -73,14 +65,6 @@ _STYLE = {
 }
 
 
-def contender_color(contender: str, contenders: list[str]) -> str:
-    """Returns a contender's colour: its own, or one by its place among those without."""
-    if contender in _CONTENDER_COLORS:
-        return _CONTENDER_COLORS[contender]
-    others = [name for name in contenders if name not in _CONTENDER_COLORS]
-    return _OTHER_COLORS[others.index(contender) % len(_OTHER_COLORS)]
-
-
 def phase_color(phase: str, phases: list[str]) -> str:
     """Returns a phase's colour: its own, or one by its place among those without."""
     if phase in _PHASE_COLORS:
@@ -104,9 +88,9 @@ def drawing(name: str) -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> Figure:
-    """Returns an empty figure WIDTH by `height` units; call it within `drawing`."""
-    figure = Figure(figsize=(WIDTH / 72, height / 72), layout="none")
+def new_figure(height: float, width: float = WIDTH, layout: str = "none") -> Figure:
+    """Returns an empty figure of `width` by `height` units; call it within `drawing`."""
+    figure = Figure(figsize=(width / 72, height / 72), layout=layout)
     FigureCanvasSVG(figure)
     return figure
 
@@ -121,8 +105,7 @@ def to_svg(figure: Figure, description: str) -> Markup:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
     # Groups are numbered alike in every chart; nothing refers to them.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    for color, variable in _ON_PAGE.items():
-        text = text.replace(color, variable)
+    text = re.sub("|".join(_ON_PAGE), lambda found: _ON_PAGE[found.group()], text)
     view_box = re.search(r'viewBox="[^"]*"', text).group()
     label = html.escape(description)
     text = re.sub(
@@ -133,3 +116,39 @@ def to_svg(figure: Figure, description: str) -> Markup:
     )
     # In a page, SVG's own references need no namespace.
     return Markup(text.replace("xlink:href", "href").strip())
+
+
+def to_png(figure: Figure, scale: float = 2.0) -> bytes:
+    """Returns the figure as PNG, dark on white: for where no page gives colours."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=72 * scale, facecolor="white")
+    return buffer.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure with its words, drawn when asked for.
+
+    Attributes:
+        name: unique within a page.
+        title: above it.
+        note: what is to be seen, and how to read it.
+        description: for those who cannot see it.
+        make: draws it.
+    """
+
+    name: str
+    title: str
+    note: str
+    description: str
+    make: Callable[[], Figure]
+
+    def svg(self) -> Markup:
+        """Returns it for a page."""
+        with drawing(self.name):
+            return to_svg(self.make(), self.description)
+
+    def png(self) -> bytes:
+        """Returns it for where no page is."""
+        with drawing(self.name):
+            return to_png(self.make())

@@ -1,0 +1,52 @@
+"""A program of one command: flags and words in, an exit status and one line for a mistake out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowrate import options
+from flowrate.errors import INTERNAL_ERROR_EXIT_CODE, FlowrateError
+
+# As a shell gives it for Ctrl-C: 128 and the signal's number.
+_INTERRUPTED = 130
+
+
+def run_command(
+    argv: Sequence[str],
+    config_class: type,
+    usage: str,
+    action: Callable[[Any, list[str]], int | None],
+) -> int:
+    """Runs a program; returns its exit status (flowrate/errors.py).
+
+    Args:
+        argv: the command line, program name first.
+        config_class: of its flags, as flowrate/options.py wants it.
+        usage: what `--help` begins with.
+        action: takes the config and the words beside the flags; returns an exit status, None for 0.
+    """
+    try:
+        config, words = options.parse_with_words(config_class, argv)
+        if config is None:
+            print(options.render_help(config_class, usage))
+            return 0
+        status = action(config, words) or 0
+        sys.stdout.flush()
+        return status
+    except FlowrateError as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # As with `| head`: nobody reads on.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        print(f"error: an error of the program itself: {type(error).__name__}.", file=sys.stderr)
+        return INTERNAL_ERROR_EXIT_CODE

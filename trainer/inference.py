@@ -1,0 +1,73 @@
+"""A trained model on one device, and what it answers."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from input_pipelines import _decode
+from input_pipelines._blocks import evaluation_blocks
+from input_pipelines._source import ArraySource, Source
+from trainer import blocks
+from trainer.build import build_model
+from trainer.predictions import Predictions
+from trainer.state import TrainState
+
+
+def plain_model(name: str, num_classes: int, state: TrainState) -> keras.Model:
+    """Returns the model of a state, uint8 images -> logits, apart from its strategy and optimizer.
+
+    It has the weights to judge it by (averages, where they are kept), and asks no other worker.
+    """
+    with state.weights_to_evaluate():
+        weights = [variable.numpy() for variable in state.model.weights]
+    model = build_model(name, num_classes, state.model.input_shape[1:])
+    model.set_weights(weights)
+    return model
+
+
+def predict_logits(model: keras.Model, source: Source) -> np.ndarray:
+    """Returns float32 [N, classes] for the N examples of a source, in order.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+    """
+    shape = model.input_shape[1:]
+    batch_size = blocks.evaluation_batch_size(shape, 1)
+    steps = blocks.evaluation_block_steps(len(source), batch_size, shape)
+    predict = tf.function(
+        lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False
+    )
+    found = [
+        predict(images).numpy()
+        for block in evaluation_blocks(
+            source, shape, global_batch_size=batch_size, steps_per_block=steps
+        )
+        for images in block["images"]
+    ]
+    return np.concatenate(found)[: len(source)]
+
+
+def predict_split(model: keras.Model, source: Source) -> Predictions:
+    """Returns what the model answers to each example of a source, with images to look at.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+    """
+    shape = model.input_shape[1:]
+    return Predictions.from_logits(
+        predict_logits(model, source),
+        source.labels,
+        lambda indices: _read_images(source, indices, shape),
+    )
+
+
+def _read_images(source: Source, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns uint8 [M, *shape] of int64 [M] indices, as the model gets them."""
+    if isinstance(source, ArraySource):
+        return np.array(source.images[indices])
+    images = np.empty((len(indices), *shape), np.uint8)
+    if len(indices):
+        _decode.decode_into(images, source.take(indices))
+    return images
