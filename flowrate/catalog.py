@@ -1,8 +1,8 @@
 """A folder of files as a registry: adding an entry is adding one file, and nothing else.
 
 Every public module of a package is an entry under its own name; a leading underscore marks
-machinery. Names are listed from the folder without importing anything, so that `--help` and the
-message for an unknown name cost nothing.
+machinery, and a package within it is a program. Names are listed from the folder without importing
+anything, so that `--help` and the message for an unknown name cost nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ class Catalog:
         """Returns the sorted entry names, found in the folder without importing them."""
         spec = importlib.util.find_spec(self.package)
         modules = pkgutil.iter_modules(spec.submodule_search_locations)
-        return sorted(module.name for module in modules if not module.name.startswith("_"))
+        return sorted(
+            module.name
+            for module in modules
+            if not module.ispkg and not module.name.startswith("_")
+        )
 
     def spellings(self) -> list[str]:
         """Returns the names as a user writes them: families as `family:NAME`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
+from input_pipelines._failures import Failure, failure_reason, failures_text
 from input_pipelines._jpeg import decode_jpeg
 from input_pipelines._source import ArraySource, FileSource
 
-_MAX_NAMES_IN_MESSAGE = 10
 _FILES_PER_BATCH = 64
 # Raised whenever the same file gives other pixels: what is cached on disk is then made anew.
 VERSION = 2
@@ -108,31 +108,55 @@ def decode_into(
     Raises:
         DataError: some files cannot be read or decoded; all of them were tried and are named.
     """
-    image_shape = images.shape[1:]
-    is_done = np.zeros(len(source), bool)
-    for indices, decoded in _decoded_batches(source, image_shape):
+    failures: list[Failure] = []
+    num_done = 0
+    for indices, decoded in decoded_batches(source, images.shape[1:], failures):
         images[indices] = decoded
-        is_done[indices] = True
+        num_done += len(indices)
         if report and len(indices) == _FILES_PER_BATCH:
-            report(int(is_done.sum()))
-    # One by one what was left out: for its reason, or because it works the second time.
-    failures = []
-    for index in np.flatnonzero(~is_done):
-        try:
-            images[index] = decode(_path_tensor(source.paths[index]), image_shape).numpy()
-        except tf.errors.OpError as error:
-            failures.append(describe_failure(source.paths[index], error))
+            report(num_done)
     if failures:
-        raise DataError(_failures_text(failures))
+        raise DataError(failures_text(failures))
 
 
-def _decoded_batches(source: FileSource, image_shape: tuple[int, int, int]):
+def decoded_batches(
+    source: FileSource,
+    image_shape: tuple[int, int, int],
+    failures: list[Failure],
+    indices: np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the images of a source, decoded in parallel, a batch at a time.
+
+    Args:
+        source: N files.
+        image_shape: (height, width, channels) to decode to.
+        failures: gets what cannot be read or decoded, all of it by the end.
+        indices: int64 [K] of the files wanted, each once; None: all.
+
+    Yields:
+        int64 [M] indices of files, in order, and their images, uint8 [M, *image_shape].
+    """
+    wanted = np.arange(len(source)) if indices is None else indices
+    is_done = np.zeros(len(source), bool)
+    for found, images in _decoded_in_order(source, image_shape, wanted):
+        is_done[found] = True
+        yield found, images
+    # One by one what was left out: for its reason, or because it works the second time.
+    for index in wanted[~is_done[wanted]]:
+        outcome = _decode_one(source, index, image_shape)
+        if isinstance(outcome, Failure):
+            failures.append(outcome)
+        else:
+            yield np.array([index]), outcome[None]
+
+
+def _decoded_in_order(source: FileSource, image_shape: tuple[int, int, int], wanted: np.ndarray):
     """Yields (int64 [M] indices, uint8 [M, *image_shape]), in order, without what fails."""
     # tf.data, not Python threads with a call per file: a call costs as much as half a decoding.
     with tf.device("/cpu:0"):
         paths = tf.constant([os.fsencode(path) for path in source.paths])
         dataset = map_in_order(
-            tf.data.Dataset.range(len(source)),
+            tf.data.Dataset.from_tensor_slices(wanted),
             lambda index: (index, decode(paths[index], image_shape)),
             num_parallel_calls=num_cpus(),
         )
@@ -140,32 +164,23 @@ def _decoded_batches(source: FileSource, image_shape: tuple[int, int, int]):
         yield from dataset.with_options(decoding_options()).as_numpy_iterator()
 
 
+def _decode_one(
+    source: FileSource, index: int, image_shape: tuple[int, int, int]
+) -> np.ndarray | Failure:
+    path = source.paths[index]
+    try:
+        return decode(_path_tensor(path), image_shape).numpy()
+    except tf.errors.OpError as error:
+        return Failure(int(index), path, failure_reason(path, error.message))
+
+
 def find_undecodable(
     source: FileSource, indices: np.ndarray, image_shape: tuple[int, int, int]
 ) -> str | None:
     """Returns a message naming those of the files (int64 [M] indices) that cannot be decoded."""
-    failures = []
-    for index in np.unique(indices):
-        path = source.paths[index]
-        try:
-            decode(_path_tensor(path), image_shape)
-        except tf.errors.OpError as error:
-            failures.append(describe_failure(path, error))
-    return _failures_text(failures) if failures else None
-
-
-def describe_failure(path: Path, error: tf.errors.OpError) -> str:
-    """Returns `PATH: reason` in a few words."""
-    # A name that is no UTF-8 must not stop the message from being printed.
-    name = os.fsencode(path).decode(errors="backslashreplace")
-    if not os.access(path, os.R_OK):
-        return f"{name}: cannot be read (missing, or no permission)"
-    if path.stat().st_size == 0:
-        return f"{name}: is empty"
-    text = " ".join(error.message.replace("{{", "").replace("}}", "").split())
-    if "Unknown image file format" in text or "Expected image" in text:
-        return f"{name}: is no JPEG, PNG, GIF or BMP"
-    return f"{name}: damaged or cut short ({text[:80]})"
+    outcomes = (_decode_one(source, index, image_shape) for index in np.unique(indices))
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    return failures_text(failures) if failures else None
 
 
 def resized(source: ArraySource, image_shape: tuple[int, int, int]) -> ArraySource:
@@ -184,16 +199,6 @@ def resized(source: ArraySource, image_shape: tuple[int, int, int]) -> ArraySour
     if images.shape[-1] != channels:
         images = np.repeat(images, channels, axis=-1)
     return ArraySource(images, source.labels, source.class_names)
-
-
-def _failures_text(failures: list[str]) -> str:
-    shown = "; ".join(failures[:_MAX_NAMES_IN_MESSAGE])
-    more = len(failures) - _MAX_NAMES_IN_MESSAGE
-    rest = f"; and {more} more" if more > 0 else ""
-    noun = "image" if len(failures) == 1 else "images"
-    return (
-        f"{len(failures)} {noun} cannot be used: {shown}{rest}. Repair or remove, and start again."
-    )
 
 
 def _path_tensor(path: Path) -> tf.Tensor:

@@ -43,6 +43,13 @@ WITHOUT_TENSORFLOW = (
         )
     ),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
+    *(
+        ROOT / "input_pipelines" / name
+        for name in (
+            "_failures.py", "_headers.py", "_loading.py", "_printable.py", "_tensorflow.py",
+            "inspect/__init__.py", "inspect/__main__.py", "inspect/config.py",
+        )
+    ),
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from flowrate.environment import describe_cpu
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._blocks import WHOLE
 from input_pipelines._cache import TierChoice, apply_tier, choose_tier
+from input_pipelines._device_memory import free_device_bytes
 from input_pipelines._source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
@@ -35,7 +36,7 @@ from trainer.saving import BackgroundSaver
 from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.stop import StopRequest
-from trainer.strategy import build_strategy, free_device_bytes, gpu_capability, is_on_gpu
+from trainer.strategy import build_strategy, gpu_capability, is_on_gpu
 from trainer.team import Team
 from trainer.writers import RunWriter
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 from flowrate.errors import ConfigError
-from input_pipelines import DATASETS, _augmentation_names
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource, Source
-from input_pipelines._splits import hold_out
+from input_pipelines import _augmentation_names
+from input_pipelines._dataset import DatasetInfo
+from input_pipelines._loading import load_sources
+from input_pipelines._source import Source
 from trainer.config import TrainConfig
 
 
@@ -55,24 +53,14 @@ def load_data(config: TrainConfig) -> TrainingData:
         ConfigError: a flag that does not fit the data set.
         DataError: the data set is missing or damaged.
     """
-    dataset, argument = DATASETS.load(config.dataset)
-    info: DatasetInfo = dataset.INFO
-    options = LoadOptions(
-        data_dir=Path(os.path.expanduser(config.data_dir)) if config.data_dir else None,
-        argument=argument,
-        image_shape=_asked_shape(config, info.image_shape),
+    loaded = load_sources(
+        config.dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        validation_examples=config.validation_examples,
         seed=config.seed,
     )
-    sources = dict(dataset.load(options))
-    if config.validation_examples:
-        if "validation" in sources:
-            raise ConfigError(
-                f"--validation_examples={config.validation_examples}: {config.dataset} brings a "
-                f"validation split of {len(sources['validation'])} examples; leave the flag out."
-            )
-        sources["train"], sources["validation"] = hold_out(
-            sources["train"], config.validation_examples, config.seed
-        )
+    info, sources = loaded.info, loaded.sources
     if config.early_stopping_patience and "validation" not in sources:
         raise ConfigError(
             f"--early_stopping_patience={config.early_stopping_patience} needs a validation split: "
@@ -81,15 +69,7 @@ def load_data(config: TrainConfig) -> TrainingData:
     return TrainingData(
         info=info,
         sources=sources,
-        image_shape=_asked_shape(config, _loaded_shape(sources["train"], info)),
+        image_shape=loaded.image_shape,
         model=info.default_model if config.model == "auto" else config.model,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
     )
-
-
-def _asked_shape(config: TrainConfig, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    return (config.image_size, config.image_size, shape[2]) if config.image_size else shape
-
-
-def _loaded_shape(source: Source, info: DatasetInfo) -> tuple[int, int, int]:
-    return source.images.shape[1:] if isinstance(source, ArraySource) else info.image_shape

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 import tensorflow as tf
-from tensorflow.python.client import device_lib
 
-from flowrate.environment import available_memory_bytes, num_cpus
+from flowrate.environment import num_cpus
 from flowrate.errors import ConfigError
 from trainer import tpu
 from trainer.bringup import connect
@@ -93,18 +92,6 @@ def gpu_capability() -> tuple[int, int] | None:
         return None
     details = map(tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU"))
     return min(each.get("compute_capability", (0, 0)) for each in details)
-
-
-def free_device_bytes() -> int:
-    """Returns the memory that TensorFlow may still take on a device, the smallest of its GPUs'."""
-    if not is_on_gpu():
-        return available_memory_bytes()
-    limits = [
-        device.memory_limit
-        for device in device_lib.list_local_devices()
-        if device.device_type == "GPU"
-    ]
-    return min(limits)
 
 
 def _all_devices() -> list[tf.config.LogicalDevice]:

@@ -46,6 +46,14 @@ def test_names_are_listed_without_importing(catalog):
     assert not [name for name in sys.modules if name.startswith(PACKAGE)]
 
 
+def test_a_package_within_is_no_entry(catalog, folder):
+    (folder / "press").mkdir()
+    (folder / "press" / "__init__.py").write_text("")
+    assert "press" not in catalog.names()
+    with pytest.raises(ConfigError, match="no such fruit"):
+        catalog.check("press")
+
+
 def test_a_family_is_spelt_with_a_name(catalog):
     assert catalog.spellings() == ["apple", "bomb", "juice:NAME", "pear"]
 
