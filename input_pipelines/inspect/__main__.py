@@ -1,0 +1,65 @@
+"""Looks at a data set: `python -m input_pipelines.inspect --dataset=flowers`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from flowrate.command import run_command
+from flowrate.errors import ConfigError, DataError
+from flowrate.records import disk_errors, to_json
+from input_pipelines._tensorflow import import_tensorflow, set_tensorflow_defaults
+from input_pipelines.inspect.config import InspectConfig
+
+USAGE = """Looks at a data set before it is trained on, and writes a page about it.
+
+    python -m input_pipelines.inspect --dataset=NAME [--flag=value ...]
+
+Writes inspect.html and inspect.json. Exit status 3: files cannot be decoded; all are named."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the program; returns its exit status (flowrate/errors.py)."""
+    return run_command(argv, InspectConfig, USAGE, _inspect)
+
+
+def _inspect(config: InspectConfig, words: list[str]) -> None:
+    if words:
+        raise ConfigError(f"{words[0]!r} stands alone; write every flag as --name=value.")
+    with disk_errors(config.folder):
+        config.folder.mkdir(parents=True, exist_ok=True)
+    set_tensorflow_defaults()
+    from input_pipelines._loading import load_sources
+
+    # Before TensorFlow is loaded: a data set that is not there is told of at once.
+    data = load_sources(
+        config.dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        validation_examples=config.validation_examples,
+        seed=config.seed,
+    )
+    import_tensorflow()
+    from input_pipelines.inspect.inspection import inspect
+    from input_pipelines.inspect.progress import Progress
+    from input_pipelines.inspect.summary import show
+    from input_pipelines.inspect.write import write
+
+    with Progress() as progress:
+        inspection = inspect(data, config, progress)
+        progress.start("drawing", None)
+        record = inspection.to_json()
+        page, json_file = write(inspection, record, config.folder)
+    if config.json:
+        print(to_json(record), end="")
+    else:
+        show(inspection, page, json_file)
+    if inspection.failures:
+        raise DataError(
+            f"{len(inspection.failures):,} of the files cannot be used, and training stops there; "
+            f"{json_file} names each with its reason."
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,182 @@
+"""The headers of all files: formats, sizes, colours, and files whose names mislead."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from flowrate.environment import num_cpus
+from input_pipelines._failures import Failure
+from input_pipelines._headers import (
+    MAX_PIXELS,
+    Header,
+    HeaderError,
+    has_wrong_suffix,
+    headers_of_any_size,
+    parse_header,
+)
+from input_pipelines._source import FileSource, Source
+from input_pipelines.inspect.example import Example
+
+# Files handed to the threads at once: a queue of all would be larger than what is found.
+_AT_ONCE = 1024
+_PREFIX_BYTES = 4096
+_UPRIGHT = 1
+DECODED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+
+
+@dataclasses.dataclass
+class HeaderScan:
+    """What the headers say; of a file without a header, width and height are 0.
+
+    Attributes:
+        num_files: of all splits.
+        num_bytes: {split: int64 [N]} sizes of the files.
+        prefixes: {split: uint64 [N]} a hash of how each file begins.
+        widths, heights: {split: int32 [N]} in pixels.
+        formats, modes, orientations: how often each occurs.
+        wrong_suffixes: examples whose name says another format, and the format.
+        refused: files that are larger than is ever decoded, with the reason.
+        doubtful: files in which no header was found, with the reason; the decoder decides.
+        others: files beside the images that are not used, for their suffix.
+    """
+
+    num_files: int = 0
+    num_bytes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    prefixes: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    widths: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    heights: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    formats: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    modes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    orientations: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    wrong_suffixes: list[tuple[Example, str]] = dataclasses.field(default_factory=list)
+    refused: dict[Example, str] = dataclasses.field(default_factory=dict)
+    doubtful: dict[Example, str] = dataclasses.field(default_factory=dict)
+    others: list[Path] = dataclasses.field(default_factory=list)
+
+    @property
+    def total_bytes(self) -> int:
+        return int(sum(sizes.sum() for sizes in self.num_bytes.values()))
+
+    @property
+    def num_rotated(self) -> int:
+        """How many images an EXIF mark says to turn before they are looked at."""
+        return sum(n for orientation, n in self.orientations.items() if orientation != _UPRIGHT)
+
+    def sizes(self) -> np.ndarray:
+        """Returns int32 [M, 2], width and height of every image with a header."""
+        pairs = [
+            np.stack([self.widths[split], self.heights[split]], axis=1) for split in self.widths
+        ]
+        all_sizes = np.concatenate(pairs)
+        return all_sizes[all_sizes[:, 0] > 0]
+
+
+def scan_headers(
+    sources: Mapping[str, Source], report: Callable[[int], None] = lambda _: None
+) -> HeaderScan | None:
+    """Reads the headers of all files, in parallel; None where the data set came as arrays.
+
+    Args:
+        sources: by split.
+        report: called with the number of files done since the last call.
+    """
+    files = {split: each for split, each in sources.items() if isinstance(each, FileSource)}
+    if not files:
+        return None
+    scan = HeaderScan(num_files=sum(map(len, files.values())))
+    with headers_of_any_size(), concurrent.futures.ThreadPoolExecutor(2 * num_cpus()) as threads:
+        for split, source in files.items():
+            _scan_split(scan, split, source, threads, report)
+    scan.others = _other_files(files)
+    return scan
+
+
+def explain(failure: Failure) -> Failure:
+    """Returns the failure with a better reason, where the file's beginning gives one."""
+    with headers_of_any_size():
+        found = _read(failure.path)
+    if found.header and found.header.format not in DECODED_FORMATS:
+        kinds = ", ".join(DECODED_FORMATS)
+        reason = f"is a {found.header.format}; training reads {kinds}"
+        return dataclasses.replace(failure, reason=reason)
+    if found.reason:
+        return dataclasses.replace(failure, reason=found.reason)
+    return failure
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    num_bytes: int = 0
+    prefix: int = 0
+    header: Header | None = None
+    reason: str | None = None
+
+
+def _scan_split(scan, split: str, source: FileSource, threads, report) -> None:
+    count = len(source)
+    scan.num_bytes[split] = np.zeros(count, np.int64)
+    scan.prefixes[split] = np.zeros(count, np.uint64)
+    scan.widths[split], scan.heights[split] = np.zeros(count, np.int32), np.zeros(count, np.int32)
+    for index, found in enumerate(_files_in_order(source.paths, threads)):
+        scan.num_bytes[split][index], scan.prefixes[split][index] = found.num_bytes, found.prefix
+        header = found.header
+        if header:
+            scan.widths[split][index] = header.width
+            scan.heights[split][index] = header.height
+            scan.formats[header.format] += 1
+            scan.modes[header.mode] += 1
+            scan.orientations[header.orientation] += 1
+            if has_wrong_suffix(source.paths[index], header.format):
+                scan.wrong_suffixes.append((Example(split, index), header.format))
+        if found.reason:
+            reasons = scan.refused if header else scan.doubtful
+            reasons[Example(split, index)] = found.reason
+        report(1)
+
+
+def _files_in_order(paths: tuple[Path, ...], threads) -> Iterator[_File]:
+    for first in range(0, len(paths), _AT_ONCE):
+        yield from threads.map(_read, paths[first : first + _AT_ONCE])
+
+
+def _read(path: Path) -> _File:
+    try:
+        with path.open("rb") as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            digest = hashlib.blake2b(file.read(_PREFIX_BYTES), digest_size=8).digest()
+            read = functools.partial(_File, num_bytes, int.from_bytes(digest, "little"))
+            file.seek(0)
+            try:
+                header = parse_header(file)
+            except HeaderError as error:
+                return read(reason=str(error))
+    except OSError as error:
+        return _File(reason=f"cannot be read ({error.strerror or error})")
+    if header.num_pixels > MAX_PIXELS:
+        return read(header, f"{_mega(header.num_pixels)} Mpx, more than {_mega(MAX_PIXELS)} Mpx")
+    return read(header)
+
+
+def _mega(count: int) -> str:
+    return f"{count / 10**6:,.0f}"
+
+
+def _other_files(files: Mapping[str, FileSource]) -> list[Path]:
+    """Returns the files, by name, that lie beside the images and are not used."""
+    used = {path for source in files.values() for path in source.paths}
+    found = []
+    for folder in sorted({path.parent for path in used}):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file())
+            found += [folder / name for name in names if not name.startswith(".")]
+    return [path for path in found if path not in used]
