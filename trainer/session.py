@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
@@ -100,10 +101,18 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 
 
 def _write_report(run: TrainingRun) -> None:
-    from trainer.report.write import pictures_of, write_report
+    from trainer.report.write import write_plots, write_report
 
     write_report(run.run_dir.path)
-    run.writer.pictures(pictures_of(run.run_dir.path), run.state.progress.step)
+    run.writer.pictures(write_plots(run.run_dir.path), run.state.progress.step)
+
+
+def quiet_tensorflow() -> None:
+    """Prepares TensorFlow's import for a command without a run of its own: no log is kept."""
+    from trainer.native_log import divert_native_stderr
+
+    set_tensorflow_defaults()
+    divert_native_stderr(Path(os.devnull))
 
 
 def import_tensorflow() -> None:
