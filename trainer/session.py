@@ -53,7 +53,7 @@ def start(
     from trainer.native_log import divert_native_stderr
 
     # Some data sets import TensorFlow, so this comes before them.
-    set_tensorflow_defaults()
+    _set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
     if worker:
@@ -111,18 +111,18 @@ def quiet_tensorflow() -> None:
     """Prepares TensorFlow's import for a command without a run of its own: no log is kept."""
     from trainer.native_log import divert_native_stderr
 
-    set_tensorflow_defaults()
+    _set_tensorflow_defaults()
     divert_native_stderr(Path(os.devnull))
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras as a run does, so that later imports find them."""
-    set_tensorflow_defaults()
+    _set_tensorflow_defaults()
     with without_optional_packages():
         import keras  # noqa: F401 (TensorFlow comes with it)
 
 
-def set_tensorflow_defaults() -> None:
+def _set_tensorflow_defaults() -> None:
     """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, yet its convolutions are faster
