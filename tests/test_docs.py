@@ -153,6 +153,8 @@ def test_every_link_leads_somewhere(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
+    known |= {f"no{field.name}" for field, _, kind in options.described_fields(TrainConfig)
+              if kind is bool}  # fmt: skip
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
     configs = (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig)
     for config in (*configs, *PROGRAMS.values()):
