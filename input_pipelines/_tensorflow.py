@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from flowrate.lean_imports import without_optional_packages
+from flowrate.native_log import divert_native_stderr
+
+
+def quiet_tensorflow() -> None:
+    """Prepares TensorFlow's import for a command without a run of its own: no log is kept."""
+    set_tensorflow_defaults()
+    divert_native_stderr(Path(os.devnull))
 
 
 def import_tensorflow() -> None:

@@ -61,8 +61,8 @@ class ServerTask(Worker):
             Preempted: the chief has saved and left.
             ClusterError: no chief came.
         """
+        from flowrate.native_log import divert_native_stderr
         from trainer import session
-        from trainer.native_log import divert_native_stderr
 
         self.start(PhaseClock())
         divert_native_stderr(self.run_dir.native_log_path)

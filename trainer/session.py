@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
-from input_pipelines._tensorflow import import_tensorflow, set_tensorflow_defaults
+from input_pipelines._tensorflow import (
+    import_tensorflow,
+    quiet_tensorflow,  # noqa: F401 (of the commands that look at runs)
+    set_tensorflow_defaults,
+)
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.console import Console
@@ -47,8 +51,8 @@ def start(
     Raises:
         ConfigError, DataError, RunDirError, ClusterError: as load_data and build_run do.
     """
+    from flowrate.native_log import divert_native_stderr
     from trainer.data import load_data
-    from trainer.native_log import divert_native_stderr
 
     # Some data sets import TensorFlow, so this comes before them.
     set_tensorflow_defaults()
@@ -99,7 +103,7 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 
 
 def _write_report(run: TrainingRun) -> None:
-    from trainer.report.write import pictures_of, write_report
+    from trainer.report.write import write_plots, write_report
 
     write_report(run.run_dir.path)
-    run.writer.pictures(pictures_of(run.run_dir.path), run.state.progress.step)
+    run.writer.pictures(write_plots(run.run_dir.path), run.state.progress.step)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flowrate.command import run_command
 from flowrate.errors import ConfigError, DataError
 from flowrate.records import disk_errors, to_json
-from input_pipelines._tensorflow import import_tensorflow, set_tensorflow_defaults
+from input_pipelines._tensorflow import import_tensorflow, quiet_tensorflow
 from input_pipelines.inspect.config import InspectConfig
 
 USAGE = """Looks at a data set before it is trained on, and writes a page about it.
@@ -28,7 +28,7 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
         raise ConfigError(f"{words[0]!r} stands alone; write every flag as --name=value.")
     with disk_errors(config.folder):
         config.folder.mkdir(parents=True, exist_ok=True)
-    set_tensorflow_defaults()
+    quiet_tensorflow()
     from input_pipelines._loading import load_sources
 
     # Before TensorFlow is loaded: a data set that is not there is told of at once.

@@ -24,7 +24,8 @@ def ask(tf, tmp_path):
 @pytest.fixture(autouse=True)
 def _keep_the_process_as_it_is(tf, monkeypatch):
     """A worker has a process of its own; here TensorFlow is set up and its errors are ours."""
-    from trainer import native_log, strategy
+    from flowrate import native_log
+    from trainer import strategy
 
     monkeypatch.setattr(native_log, "divert_native_stderr", lambda path: None)
     monkeypatch.setattr(strategy, "configure_devices", lambda config: None)

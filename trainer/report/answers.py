@@ -10,10 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
+from flowrate.drawing import FAINT, INK, RIGHT, WRONG, Picture, new_figure
 from trainer.scores import Calibration
 
-RIGHT_COLOR, WRONG_COLOR = SERIES_COLORS[0], SERIES_COLORS[2]
 RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"
 # A larger matrix has no room for numbers.
 _MAX_NUMBERED = 20
@@ -40,13 +39,13 @@ def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> Pict
 
 def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
     count = len(class_names)
-    cell = 44 if numbered else max(2.0, 520 / count)
+    cell = min(64.0, max(38.0, 360 / count)) if numbered else max(2.0, 520 / count)
     side = cell * count
     names = [textwrap.shorten(name, 18, placeholder="…") for name in class_names]
-    left = 12 + 5.2 * max(map(len, names)) if numbered else 30
-    figure = new_figure(side + left + 20, side + left + 20)
-    width, height = side + left + 20, side + left + 20
-    axes = figure.add_axes((left / width, left / height, side / width, side / height))
+    left = 34 + 5.2 * max(map(len, names)) if numbered else 34
+    whole = side + left + 6
+    figure = new_figure(whole, whole)
+    axes = figure.add_axes((left / whole, left / whole, side / whole, side / whole))
     axes.imshow(_cell_colors(shares), interpolation="none", aspect="auto")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -64,10 +63,11 @@ def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
     for row, column in np.argwhere(confusion > 0):
         is_dark = shares[row, column] > (0.5 if row == column else 0.3)
         color = "white" if is_dark else "#1b1f25"
-        axes.text(column, row - 0.12, f"{confusion[row, column]:,}", ha="center", va="center",
-                  color=color, fontsize=9, weight="bold" if row == column else "normal")  # fmt: skip
-        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", ha="center", va="center",
-                  color=color, fontsize=6.5)  # fmt: skip
+        options = {"ha": "center", "va": "center", "color": color}
+        weight = "bold" if row == column else "normal"
+        count = f"{confusion[row, column]:,}"
+        axes.text(column, row - 0.12, count, fontsize=9, weight=weight, **options)
+        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", fontsize=6.5, **options)
     return figure
 
 
@@ -75,9 +75,9 @@ def _cell_colors(shares: np.ndarray) -> np.ndarray:
     """Returns float [C, C, 4]: the diagonal in blues, mistakes in oranges that show early."""
     blues, oranges = (matplotlib.colormaps[name] for name in ("Blues", "Oranges"))
     colors = oranges(np.sqrt(shares) * 0.9)
-    colors[shares == 0] = (0.965, 0.97, 0.975, 1)
     diagonal = np.arange(len(shares))
     colors[diagonal, diagonal] = blues(0.15 + 0.7 * np.diag(shares))
+    colors[shares == 0] = 0  # Transparent.
     return colors
 
 
@@ -144,9 +144,9 @@ def _headline(probabilities, class_names, label) -> tuple[str, str]:
     if label is None:
         return f"{name} {probabilities[predicted]:.2%}", INK
     if predicted == label:
-        return f"{RIGHT_SIGN} {name}", RIGHT_COLOR
+        return f"{RIGHT_SIGN} {name}", RIGHT
     true = textwrap.shorten(class_names[label], 14, placeholder="…")
-    return f"{WRONG_SIGN} {name}, is {true}", WRONG_COLOR
+    return f"{WRONG_SIGN} {name}, is {true}", WRONG
 
 
 def _show_image(axes: Axes, image: np.ndarray, color: str) -> None:
@@ -166,9 +166,9 @@ def _draw_bars(axes: Axes, probabilities, class_names, labels, number, bars: int
     for place, index in enumerate(top):
         color = FAINT
         if labels is not None and index == labels[number]:
-            color = RIGHT_COLOR
+            color = RIGHT
         elif place == 0:
-            color = WRONG_COLOR if labels is not None else RIGHT_COLOR
+            color = WRONG if labels is not None else RIGHT
         axes.barh(place, probabilities[index], color=color, height=0.78, alpha=0.55)
         name = textwrap.shorten(class_names[index], 15, placeholder="…")
         axes.text(0.01, place, name, va="center", fontsize=7)
@@ -198,8 +198,10 @@ def _draw_calibration(calibration: Calibration) -> Figure:
     bins = len(calibration.counts)
     centers, width = (np.arange(bins) + 0.5) / bins, 0.92 / bins
     filled = calibration.counts > 0
-    upper.bar(centers[filled], calibration.accuracies[filled], width, color=RIGHT_COLOR, alpha=0.75)
-    upper.plot(calibration.confidences[filled], calibration.accuracies[filled], ".", color=INK, ms=4)
+    upper.bar(centers[filled], calibration.accuracies[filled], width, color=RIGHT, alpha=0.75)
+    upper.plot(
+        calibration.confidences[filled], calibration.accuracies[filled], ".", color=INK, ms=4
+    )
     upper.plot([0, 1], [0, 1], "--", color=INK, lw=1)
     upper.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
     lower.bar(centers, calibration.counts / calibration.counts.sum(), width, color=FAINT)
