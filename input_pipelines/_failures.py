@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from input_pipelines._printable import printable
 
 _MAX_NAMES_IN_MESSAGE = 10
+# Which operation of TensorFlow found it, on which device.
+_WHERE = re.compile(r"\{\{.*?\}\}|\[Op:.*?\](\s*name:)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ def failure_reason(path: Path, message: str) -> str:
         return "cannot be read (missing, or no permission)"
     if path.stat().st_size == 0:
         return "is empty"
-    text = " ".join(message.replace("{{", "").replace("}}", "").split())
+    text = " ".join(_WHERE.sub(" ", message).split())
     if "Unknown image file format" in text or "Expected image" in text:
         return "is no JPEG, PNG, GIF or BMP"
     return f"damaged or cut short ({text[:80]})"

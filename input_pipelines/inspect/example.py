@@ -46,6 +46,11 @@ class Naming:
         path = self.path(example)
         return self.shorten(path) if path else f"{example.split} {example.index}"
 
+    def file_name(self, example: Example) -> str:
+        """Returns the name of the example's file alone, or its number."""
+        path = self.path(example)
+        return printable(path.name) if path else str(example.index)
+
     def shorten(self, path: Path) -> str:
         """Returns a path below the data set's folder, printable."""
         return printable(os.path.relpath(path, self.root) if self.root else path)

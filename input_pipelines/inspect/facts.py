@@ -65,7 +65,7 @@ def describe_pixels(inspection: Inspection) -> Facts:
     return [
         ("mean", f"{_levels(pixels.mean)} of 255; {_shares(pixels.mean)} of 1"),
         ("standard deviation", f"{_levels(pixels.std)} of 255; {_shares(pixels.std)} of 1"),
-        ("of", f"{pixels.num_images:,} images of all splits"),
+        ("measured over", f"{pixels.num_images:,} images of all splits"),
     ]
 
 
@@ -101,8 +101,13 @@ def _tally(counter: collections.Counter) -> str:
 def _range(values: np.ndarray, unit: str = "") -> str:
     low, middle, high = values.min(), np.median(values), values.max()
     if low == high:
-        return f"{low:,.4g} {unit}".strip() + " in all"
-    return f"{low:,.4g} to {high:,.4g} {unit}, median {middle:,.4g}".replace(" ,", ",")
+        return f"{_figure(low)} {unit}".strip() + " in all"
+    of_unit = f" {unit}" if unit else ""
+    return f"{_figure(low)} to {_figure(high)}{of_unit}, median {_figure(middle)}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
 
 
 def _levels(values: np.ndarray) -> str:

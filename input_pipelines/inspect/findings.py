@@ -43,13 +43,13 @@ def _about_duplicates(inspection: Inspection) -> list[str]:
     found = []
     if labels:
         found.append(
-            f"{_times(labels, 'image')} more than once with different labels: one label at "
-            "least is wrong."
+            f"{_stand(labels)} in more than one class: one of its labels at least is wrong."
+            if labels == 1
+            else f"{_stand(labels)} in more than one class: labels are wrong."
         )
     if splits:
         found.append(
-            f"{_times(splits, 'image')} in more than one split: what is tested there was seen "
-            "in training."
+            f"{_stand(splits)} in more than one split: what is tested there was trained on."
         )
     if groups:
         surplus = sum(len(group.examples) - 1 for group in groups)
@@ -108,6 +108,10 @@ def _about_pixels(inspection: Inspection) -> list[str]:
 def _times(count: int, noun: str) -> str:
     """Returns `1 image is` or `3 images are`."""
     return f"1 {noun} is" if count == 1 else f"{count:,} {noun}s are"
+
+
+def _stand(count: int) -> str:
+    return "1 image stands" if count == 1 else f"{count:,} images stand"
 
 
 def _groups(count: int) -> str:

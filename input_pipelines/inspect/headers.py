@@ -31,12 +31,12 @@ from input_pipelines.inspect.example import Example
 _AT_ONCE = 1024
 _PREFIX_BYTES = 4096
 _UPRIGHT = 1
-DECODED_FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+DECODED_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 
 @dataclasses.dataclass
 class HeaderScan:
-    """What the headers say; of a file without a header, width and height are 0.
+    """What the headers say; of a file that cannot be used, width and height are 0.
 
     Attributes:
         num_files: of all splits.
@@ -73,7 +73,7 @@ class HeaderScan:
         return sum(n for orientation, n in self.orientations.items() if orientation != _UPRIGHT)
 
     def sizes(self) -> np.ndarray:
-        """Returns int32 [M, 2], width and height of every image with a header."""
+        """Returns int32 [M, 2], width and height of every image that may be decoded."""
         pairs = [
             np.stack([self.widths[split], self.heights[split]], axis=1) for split in self.widths
         ]
@@ -131,8 +131,9 @@ def _scan_split(scan, split: str, source: FileSource, threads, report) -> None:
         scan.num_bytes[split][index], scan.prefixes[split][index] = found.num_bytes, found.prefix
         header = found.header
         if header:
-            scan.widths[split][index] = header.width
-            scan.heights[split][index] = header.height
+            if not found.reason:
+                scan.widths[split][index] = header.width
+                scan.heights[split][index] = header.height
             scan.formats[header.format] += 1
             scan.modes[header.mode] += 1
             scan.orientations[header.orientation] += 1

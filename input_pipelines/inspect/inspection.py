@@ -151,8 +151,9 @@ def _read_pixels(
             progress.advance(len(batch))
         found = [explain(failure) for failure in found]
         found += [Failure(index, source.paths[index], why) for index, why in refused.items()]
-        failures |= {Example(split, f.index): f for f in sorted(found, key=lambda f: f.index)}
-    return pixels, failures
+        failures |= {Example(split, failure.index): failure for failure in found}
+    by_path = sorted(failures.items(), key=lambda item: item[1].path)
+    return pixels, dict(by_path)
 
 
 def _of_split(scan: HeaderScan | None, split: str) -> tuple[dict[int, str], list[int]]:

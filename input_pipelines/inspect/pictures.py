@@ -16,7 +16,9 @@ from input_pipelines.inspect.pixels import UNSEEN, PixelStatistics
 _MAX_NAMED = 40
 _WIDTH, _HEIGHT = 420, 250
 _NAME_LENGTH = 20
-_CHANNEL_COLORS = ("#c8102e", "#1a8a3a", "#1f5fbf")
+_CHANNEL_NAMES = ("red", "green", "blue", "alpha")
+_CHANNEL_COLORS = ("#d3313f", "#1f9a47", "#3f7fd9")
+_EDGES = np.arange(0, 257, 4)
 _SPLIT_COLORS = {
     "train": SERIES_COLORS[0],
     "validation": SERIES_COLORS[4],
@@ -55,7 +57,7 @@ def _draw_classes(counts: Counts, split: str) -> Figure:
     bars = axes.barh(places, of_class, color=color, height=0.72)
     shares = counts.shares(split)
     axes.bar_label(
-        bars, [f"{n:,}  {share:.1%}" for n, share in zip(of_class, shares)], padding=3, fontsize=8
+        bars, [f"{n:,} ({share:.1%})" for n, share in zip(of_class, shares)], padding=3, fontsize=8
     )
     axes.set_yticks(places, [_short(name) for name in counts.class_names])
     axes.set(ylim=(len(of_class) - 0.4, -0.6), xlim=(0, 1.28 * of_class.max()), xlabel="examples")
@@ -85,25 +87,23 @@ def pixel_pictures(pixels: PixelStatistics) -> list[Picture]:
 
 def _draw_levels(pixels: PixelStatistics) -> Figure:
     figure, axes = _new_axes("level", "share of pixels")
-    names = ("red", "green", "blue") if len(pixels.levels) == 3 else ("grey", "", "", "")
-    colors = _CHANNEL_COLORS if len(pixels.levels) == 3 else (SERIES_COLORS[0],) * 4
-    tallest = 0.0
-    for counts, name, color in zip(pixels.levels, names, colors):
-        shares = counts / counts.sum()
-        axes.stairs(shares, np.arange(257), color=color, lw=1.2, label=name or None)
-        axes.stairs(shares, np.arange(257), color=color, alpha=0.12, fill=True)
-        # Paper and ink, black and white, are most pixels of many sets; the rest is to be seen too.
-        tallest = max(tallest, float(np.sort(shares)[-8]) * 1.6)
-    highest = max(float((counts / counts.sum()).max()) for counts in pixels.levels)
-    if highest > 2.5 * tallest > 0:
-        axes.set_ylim(0, tallest)
-        axes.text(
-            0.5, 0.98, f"levels beyond the edge: up to {highest:.0%}", ha="center", va="top",
-            fontsize=8, transform=axes.transAxes,
-        )  # fmt: skip
+    is_colour = len(pixels.levels) == len(_CHANNEL_COLORS)
+    colors = _CHANNEL_COLORS if is_colour else [SERIES_COLORS[0]] * len(pixels.levels)
+    # By fours: rounding favours even levels.
+    shares = pixels.levels.reshape(len(pixels.levels), -1, 4).sum(axis=2)
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    for of_channel, name, color in zip(shares, _CHANNEL_NAMES, colors):
+        axes.stairs(of_channel, _EDGES, color=color, alpha=0.12, fill=True)
+        axes.stairs(of_channel, _EDGES, color=color, lw=1.3, label=name if is_colour else None)
     axes.set_xlim(0, 256)
+    # Black and white are most pixels of many sets; the levels between are to be seen too.
+    usual = 1.5 * float(np.sort(shares, axis=1)[:, -6].max())
+    if shares.max() > 2 * usual > 0:
+        axes.set_ylim(0, usual)
+        axes.set_title(f"cut off: the highest bar is {shares.max():.0%}", fontsize=8)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    if len(pixels.levels) == 3:
+    axes.locator_params(axis="y", nbins=6)
+    if is_colour:
         axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -114,9 +114,9 @@ def _draw_brightness(pixels: PixelStatistics) -> Figure:
         seen = values[values != UNSEEN]
         if not seen.size:
             continue
-        shares = np.histogram(seen, 64, (0, 256))[0] / seen.size
+        shares = np.histogram(seen, _EDGES)[0] / seen.size
         color = _SPLIT_COLORS.get(split, SERIES_COLORS[2])
-        axes.stairs(shares, np.linspace(0, 256, 65), color=color, lw=1.4, label=split)
+        axes.stairs(shares, _EDGES, color=color, lw=1.4, label=split)
     axes.set_xlim(0, 256)
     axes.set_ylim(0, None)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -144,9 +144,13 @@ def size_pictures(scan: HeaderScan | None) -> list[Picture]:
 
 def _draw_sizes(sizes: np.ndarray) -> Figure:
     figure, axes = _new_axes("width in pixels", "height in pixels")
-    field = max(1, int(np.ceil((sizes.max() - sizes.min()) / _SIZE_FIELDS)))
-    fields, counts = np.unique(sizes // field, axis=0, return_counts=True)
-    centers = fields * field + (field - 1) / 2
+    field = np.maximum(1, np.ceil(np.ptp(sizes, axis=0) / _SIZE_FIELDS)).astype(int)
+    _, places, counts = np.unique(sizes // field, axis=0, return_inverse=True, return_counts=True)
+    places = places.reshape(-1)
+    # Where the images of a field really are, which its middle need not be.
+    centers = np.stack(
+        [np.bincount(places, weights=sizes[:, axis]) / counts for axis in (0, 1)], axis=1
+    )
     area = 8 + 220 * counts / counts.max()
     axes.scatter(
         centers[:, 0], centers[:, 1], s=area, color=SERIES_COLORS[0], alpha=0.55, lw=0.6,
@@ -164,8 +168,8 @@ def _draw_aspects(sizes: np.ndarray) -> Figure:
     counts, edges = np.histogram(ratios, 41, (-reach, reach))
     axes.stairs(counts, 2**edges, color=SERIES_COLORS[0], fill=True)
     axes.set_xscale("log", base=2)
-    ticks = [each for each in (1 / 8, 1 / 4, 1 / 2, 2 / 3, 1, 3 / 2, 2, 4, 8)
-             if 2**-reach <= each <= 2**reach]  # fmt: skip
+    wide, close = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16), (1 / 2, 2 / 3, 1, 3 / 2, 2)
+    ticks = [each for each in (wide if reach > 1.5 else close) if 2**-reach <= each <= 2**reach]
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     axes.xaxis.set_minor_formatter(ScalarFormatter())
     axes.minorticks_off()

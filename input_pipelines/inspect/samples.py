@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from input_pipelines._augmentation_names import MIXING
 from input_pipelines._printable import printable
 from input_pipelines.inspect.decoding import decode_some
 from input_pipelines.inspect.duplicates import Duplicates
-from input_pipelines.inspect.example import Example
+from input_pipelines.inspect.example import Example, Naming
 from input_pipelines.inspect.inspection import Inspection
 from input_pipelines.inspect.thumbnails import Thumbnail, make_thumbnail
 
@@ -45,7 +46,8 @@ def class_rows(inspection: Inspection) -> list[Row]:
     rows = []
     for label, name in enumerate(inspection.data.class_names[:MAX_CLASSES_SHOWN]):
         chosen = _spread(usable[labels == label], _PER_CLASS)
-        shown = _thumbnails(inspection, [Example("train", int(index)) for index in chosen])
+        examples = [Example("train", int(index)) for index in chosen]
+        shown = _thumbnails(inspection, examples, naming=inspection.naming.file_name)
         rows.append(Row(printable(name), shown))
     return rows
 
@@ -80,7 +82,10 @@ def extreme_rows(inspection: Inspection) -> list[Row]:
         ("Of one colour", inspection.extremes.blank),
     ):
         examples = [example for example, _ in found[:_MAX_EXTREMES]]
-        details = [f"mean level {level:.0f}" for _, level in found]
+        details = [
+            _with_class(inspection.naming, example, f"mean level {level:.0f}")
+            for example, level in found[:_MAX_EXTREMES]
+        ]
         if examples:
             rows.append(Row(title, _thumbnails(inspection, examples, details)))
     return rows
@@ -117,7 +122,9 @@ def augmented_rows(inspection: Inspection) -> list[Row]:
         shown = images[:: rows_per_image // _NUM_AUGMENTED]
         name = inspection.naming.short(Example("train", int(index)))
         thumbnails = [make_thumbnail(originals[number], "as it is")]
-        thumbnails += [make_thumbnail(image, str(n)) for n, image in enumerate(shown, 1)]
+        thumbnails += [
+            make_thumbnail(image, "", alt=f"augmented, {n}") for n, image in enumerate(shown, 1)
+        ]
         rows.append(Row(name, thumbnails))
     return rows
 
@@ -141,9 +148,11 @@ def _group_row(inspection: Inspection, group: Duplicates) -> Row:
     return Row(title, _thumbnails(inspection, shown, details), ", ".join(marks))
 
 
-def _thumbnails(inspection: Inspection, examples, details=None) -> list[Thumbnail]:
+def _thumbnails(
+    inspection: Inspection, examples, details=None, naming: Callable[[Example], str] | None = None
+) -> list[Thumbnail]:
     """Returns the examples that can be decoded, under their names."""
-    naming, found = inspection.naming, []
+    name_of, found = naming or inspection.naming.short, []
     details = details or [""] * len(examples)
     pixels = {}
     for split, source in inspection.data.sources.items():
@@ -154,8 +163,13 @@ def _thumbnails(inspection: Inspection, examples, details=None) -> list[Thumbnai
             pixels |= {Example(split, int(index)): image for index, image in zip(indices, images)}
     for example, detail in zip(examples, details):
         if example in pixels:
-            found.append(make_thumbnail(pixels[example], naming.short(example), detail))
+            found.append(make_thumbnail(pixels[example], name_of(example), detail))
     return found
+
+
+def _with_class(naming: Naming, example: Example, words: str) -> str:
+    """Returns the words, after the class where the example's name does not tell it."""
+    return words if naming.path(example) else f"{printable(naming.class_name(example))}, {words}"
 
 
 def _spread(indices: np.ndarray, count: int) -> np.ndarray:

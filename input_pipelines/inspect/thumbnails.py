@@ -21,18 +21,20 @@ class Thumbnail:
 
     Attributes:
         address: for `<img src>`.
-        caption: below it; also for those who cannot see it.
+        caption: below it, or nothing.
+        alt: for those who cannot see it.
         detail: a second line, or nothing.
         is_pixelated: whether it is so small that its pixels are to be seen.
     """
 
     address: str
     caption: str
+    alt: str
     detail: str = ""
     is_pixelated: bool = False
 
 
-def make_thumbnail(pixels: np.ndarray, caption: str, detail: str = "") -> Thumbnail:
+def make_thumbnail(pixels: np.ndarray, caption: str, detail: str = "", alt: str = "") -> Thumbnail:
     """Returns uint8 [height, width, channels] as a thumbnail; photos as JPEG, small ones exact."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3])
     is_small = max(image.size) < _PIXELATED_BELOW
@@ -44,4 +46,6 @@ def make_thumbnail(pixels: np.ndarray, caption: str, detail: str = "") -> Thumbn
         image.save(stream, "JPEG", quality=_JPEG_QUALITY)
     kind = "png" if is_small else "jpeg"
     content = base64.b64encode(stream.getvalue()).decode()
-    return Thumbnail(f"data:image/{kind};base64,{content}", caption, detail, is_small)
+    return Thumbnail(
+        f"data:image/{kind};base64,{content}", caption, alt or caption, detail, is_small
+    )
