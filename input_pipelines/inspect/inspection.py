@@ -24,6 +24,8 @@ from input_pipelines.inspect.pixels import PixelStatistics
 from input_pipelines.inspect.probe import InputRate, measure_input_rate
 from input_pipelines.inspect.progress import Progress
 
+_SPLITS = ("train", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
@@ -100,7 +102,9 @@ def inspect(data: LoadedData, config: InspectConfig, progress: Progress) -> Insp
             nothing: they are among the findings.
     """
     _use_memory_as_needed()
-    sources, total = data.sources, sum(map(len, data.sources.values()))
+    sources = dict(sorted(data.sources.items(), key=lambda item: _SPLITS.index(item[0])))
+    data = dataclasses.replace(data, sources=sources)
+    total = sum(map(len, sources.values()))
     augmentation = _augmentation_names.parse(config.augmentation, data.info.augmentation)
     progress.start("headers", total)
     scan = scan_headers(sources, progress.advance)
