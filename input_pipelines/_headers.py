@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,11 +61,14 @@ class HeaderError(ValueError):
 def headers_of_any_size() -> Iterator[None]:
     """Within the block Pillow opens images of any size: nothing is decoded, so none does harm.
 
-    The setting is Pillow's, for the whole process; it is put back.
+    The setting is Pillow's, for the whole process; it is put back. Nor does Pillow print what it
+    thinks of odd files.
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -14,7 +14,8 @@ from benchmarks.report import write_report
 from benchmarks.report.markdown import readme_table, replace_between_markers
 from benchmarks.suites import SUITES
 from flowrate import options
-from input_pipelines import DATASETS
+from input_pipelines import DATASETS, _augmentation_names
+from input_pipelines.inspect.config import InspectConfig
 from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
@@ -38,7 +39,11 @@ def commands(path: Path) -> list[str]:
 
 
 # Programs of one command: what reads their flags.
-PROGRAMS = {"trainer.evaluate": EvaluateConfig, "trainer.report": ReportConfig}
+PROGRAMS = {
+    "input_pipelines.inspect": InspectConfig,
+    "trainer.evaluate": EvaluateConfig,
+    "trainer.report": ReportConfig,
+}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
@@ -168,6 +173,13 @@ def test_every_flag_mentioned_exists(path):
 def test_the_readme_lists_every_data_set_and_model():
     text = (ROOT / "README.md").read_text()
     for name in (*DATASETS.spellings(), *MODELS.spellings()):
+        assert f"`{name}`" in text, name
+
+
+def test_the_page_on_data_explains_every_augmentation_and_cache():
+    text = (ROOT / "docs" / "data.md").read_text()
+    (cache,) = (d for f, d, _ in options.described_fields(TrainConfig) if f.name == "cache")
+    for name in (*_augmentation_names.NAMES, *cache.list_choices()):
         assert f"`{name}`" in text, name
 
 

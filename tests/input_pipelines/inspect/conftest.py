@@ -51,7 +51,7 @@ def bomb() -> bytes:
 
 @pytest.fixture
 def look(tf) -> Callable:
-    """Returns a function: flags of InspectConfig -> the Inspection, without a probe unless given."""
+    """Returns a function: flags of InspectConfig -> the Inspection; no probe unless given."""
     from input_pipelines._loading import load_sources
     from input_pipelines.inspect.config import InspectConfig
     from input_pipelines.inspect.inspection import inspect

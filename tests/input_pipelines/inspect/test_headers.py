@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import resource
 
@@ -92,10 +93,8 @@ _WHOLE = [encode("JPEG"), encode("PNG"), encode("GIF"), encode("TIFF"), encode("
 def test_whatever_the_bytes_there_is_a_header_or_a_reason(content, place, junk, cut):
     place %= len(content)
     odd = (content[:place] + junk + content[place + len(junk) :])[: len(content) - cut]
-    try:
+    with contextlib.suppress(HeaderError):
         assert read(odd).num_pixels >= 0
-    except HeaderError as error:
-        assert str(error)
 
 
 def test_a_bomb_is_refused_by_its_header(photos, bomb):
@@ -118,7 +117,8 @@ def test_pillows_own_limit_is_put_back():
 @pytest.mark.parametrize(
     ("name", "kind", "wrong"),
     [("a.jpg", "JPEG", False), ("a.JPEG", "JPEG", False), ("a.jpg", "PNG", True),
-     ("a.png", "WEBP", True), ("a.bmp", "BMP", False), ("a.tif", "PNG", False), ("a", "PNG", False)],
+     ("a.png", "WEBP", True), ("a.bmp", "BMP", False), ("a.tif", "PNG", False),
+     ("a", "PNG", False)],
 )  # fmt: skip
 def test_a_suffix_of_another_format(tmp_path, name, kind, wrong):
     assert has_wrong_suffix(tmp_path / name, kind) is wrong
