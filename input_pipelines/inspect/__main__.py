@@ -26,8 +26,6 @@ def main(argv: Sequence[str]) -> int:
 def _inspect(config: InspectConfig, words: list[str]) -> None:
     if words:
         raise ConfigError(f"{words[0]!r} stands alone; write every flag as --name=value.")
-    with disk_errors(config.folder):
-        config.folder.mkdir(parents=True, exist_ok=True)
     quiet_tensorflow()
     from input_pipelines._loading import load_sources
 
@@ -39,6 +37,8 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
         validation_examples=config.validation_examples,
         seed=config.seed,
     )
+    with disk_errors(config.folder):
+        config.folder.mkdir(parents=True, exist_ok=True)
     import_tensorflow()
     from input_pipelines.inspect.inspection import inspect
     from input_pipelines.inspect.progress import Progress

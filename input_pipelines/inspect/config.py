@@ -45,7 +45,7 @@ class InspectConfig:
     )  # fmt: skip
     max_images: int = option(
         100_000, group=_PAGE, lower_bound=0,
-        help="Decode at most so many images, drawn evenly over classes; 0: all. Headers and "
+        help="Decode at most so many images, each class with its share; 0: all. Headers and "
         "duplicates are always of all.",
     )  # fmt: skip
     probe_seconds: float = option(

@@ -30,7 +30,7 @@ def describe_data(inspection: Inspection) -> Facts:
     if not inspection.is_whole:
         facts.append(
             ("decoded", f"{inspection.pixels.num_images:,} of {inspection.counts.total:,} images, "
-                        f"drawn evenly over classes (--max_images={config.max_images})")
+                        f"each class with its share (--max_images={config.max_images})")
         )  # fmt: skip
     return facts
 

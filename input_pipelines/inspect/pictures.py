@@ -47,8 +47,9 @@ def _draw_classes(counts: Counts, split: str) -> Figure:
     if len(of_class) > _MAX_NAMED:
         figure = new_figure(_HEIGHT, _WIDTH, layout="constrained")
         axes = figure.add_subplot()
-        axes.fill_between(range(1, len(of_class) + 1), -np.sort(-of_class), color=color, step="mid")
-        axes.set(xlabel="classes, largest first", ylabel="examples", ylim=(0, None))
+        edges = np.arange(len(of_class) + 1) + 0.5
+        axes.stairs(-np.sort(-of_class), edges, color=color, fill=True)
+        axes.set(xlabel="classes, largest first", ylabel="examples", xlim=(0, edges[-1]))
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         return figure
     figure = new_figure(40 + 19 * len(of_class), _WIDTH, layout="constrained")

@@ -195,6 +195,7 @@ def test_a_mistake_is_one_line(tmp_path, flags, status, message):
     assert done.returncode == status
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {message}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_explains_every_flag_without_tensorflow(tmp_path):
