@@ -18,6 +18,7 @@ from input_pipelines import DATASETS
 from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
+from trainer.doctor.command import DoctorConfig
 from trainer.launch import LaunchConfig
 from trainer.submit import kubernetes
 from trainer.submit import main as submit
@@ -68,6 +69,23 @@ def test_every_launch_command_parses(path):
             own, trainers = launch.split(shlex.split(line))
             config = options.parse(LaunchConfig, own)
             assert launch.complete(trainers, config.ps)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_doctor_command_parses(path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).splitlines():
+        _, is_there, words = line.partition("trainer.doctor")
+        if is_there:
+            argv = ["trainer.doctor", *shlex.split(words.partition("|")[0], comments=True)]
+            assert isinstance(options.parse(DoctorConfig, argv), DoctorConfig), line
+
+
+def test_the_doctor_is_documented():
+    text = (ROOT / "docs" / "train.md").read_text()
+    assert "python -m trainer.doctor\n" in text
+    for field, _, _ in options.described_fields(DoctorConfig):
+        assert f"--{field.name}" in text, field.name
 
 
 def test_every_kubernetes_job_can_be_rendered():
@@ -137,7 +155,8 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig):
+    configs = (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig, DoctorConfig)
+    for config in configs:
         known |= {field.name for field, _, _ in options.described_fields(config)}
     # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
     known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}
