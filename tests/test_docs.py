@@ -77,7 +77,8 @@ def test_every_doctor_command_parses(path):
     for line in "\n".join(blocks).splitlines():
         _, is_there, words = line.partition("trainer.doctor")
         if is_there:
-            argv = ["trainer.doctor", *shlex.split(words.partition("|")[0], comments=True)]
+            words = re.split(r"[|>]", words)[0]
+            argv = ["trainer.doctor", *shlex.split(words, comments=True)]
             assert isinstance(options.parse(DoctorConfig, argv), DoctorConfig), line
 
 
