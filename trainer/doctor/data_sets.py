@@ -65,7 +65,7 @@ def _not_here(name: str, found: dict[str, Any]) -> Check:
         size = f"{found['num_bytes'] / 1e6:,.0f} MB"
         return Check(
             SECTION, name, ABSENT, f"would be downloaded: {size} from {', '.join(found['hosts'])}",
-            "train once where there is a network, or give --data_dir.", found,
+            "the first training fetches it; without a network give --data_dir.", found,
         )  # fmt: skip
     return Check(SECTION, name, ABSENT, found["reason"].removesuffix("."), facts=found)
 
@@ -82,7 +82,7 @@ def _check_prepared(name: str, data_dir: Path | None) -> Check:
             )
     return Check(
         SECTION, name, ABSENT, f"none is prepared in {usual}",
-        "train once where there is a network, or give --data_dir.",
+        "the first training fetches what it needs; without a network give --data_dir.",
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from trainer.doctor import (
     machine,
     network,
     packages,
+    probe_runs,
     probes,
     storage,
     tensorflow_child,
@@ -82,4 +83,4 @@ def _probe(probe: str, timeout_seconds: float) -> Iterator[Check]:
         yield Check(probes.SECTION, "probes", ABSENT, "not tried: TensorFlow cannot be imported")
         return
     tried = probes.quick_probes() if probe == "quick" else probes.all_probes()
-    yield from probes.look(tried, len(facts["gpus"]), timeout_seconds)
+    yield from probe_runs.look(tried, len(facts["gpus"]), timeout_seconds)

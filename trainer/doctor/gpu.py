@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ _CONTAINER = (
 
 def look() -> Iterator[Check]:
     """Yields the checks."""
+    if num_gpus():
+        yield from guarded(SECTION, "nvidia-smi", lambda: check_program(shutil.which("nvidia-smi")))
     yield from guarded(
         SECTION, "GPU",
         lambda: judge(nvml_child.facts(), tensorflow_child.facts()[0], os.environ),
@@ -32,6 +35,16 @@ def look() -> Iterator[Check]:
 def num_gpus() -> int:
     """Returns how many GPUs the driver tells of."""
     return len(nvml_child.facts().get("devices", []))
+
+
+def check_program(path: str | None) -> Check:
+    """Returns whether the program that the workers of a machine share out its GPUs by is there."""
+    if path:
+        return Check(SECTION, "nvidia-smi", OK, path, facts={"path": path})
+    return Check(
+        SECTION, "nvidia-smi", WARNING, "not in PATH: several workers would train without GPUs",
+        "put it into PATH, or start each worker with its own CUDA_VISIBLE_DEVICES.",
+    )  # fmt: skip
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""Real trainings of five steps, one process or group of processes after the other."""
+"""Which trainings are tried: each strategy, precision and compiler, with the flags for it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ import dataclasses
 import itertools
 import math
 import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from flowrate.errors import ClusterError, ConfigError
-from trainer.doctor import children
-from trainer.doctor.check import ABSENT, FAILED, OK, WARNING, Check, one_line
+from trainer.doctor.check import one_line
 
 SECTION = "probes"
 NUM_STEPS = 5
 # Two processes are what several can be tried with; a batch that divides among them.
 _NUM_REPLICAS, _BATCH_SIZE = 2, 32
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# How far a loss may lie from the first one's, as a share of it. Seen on CPUs: 1e-7, 1.4e-4, 4e-5;
-# on GPUs products in float32 have 10 bits. Weights that do not move are off by 3.4e-3.
-_TOLERANCES = {"float32": 5e-4, "mixed_bfloat16": 2e-3, "mixed_float16": 1e-3}
 _FLAGS = (
     "--dataset=digits", "--model=cnn", f"--steps={NUM_STEPS}", f"--log_every_steps={NUM_STEPS}",
     "--noreport",
@@ -41,15 +35,6 @@ class Probe:
         return f"{self.strategy}, {self.precision}, jit {self.jit}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a training went: its mean loss over the steps, as recorded, and what it was."""
-
-    loss: float
-    first_step_seconds: float
-    num_replicas: int
-
-
 def quick_probes() -> list[Probe]:
     """Returns one training for each strategy."""
     from trainer.config_checks import STRATEGIES
@@ -62,22 +47,6 @@ def all_probes() -> list[Probe]:
     from trainer.config_checks import STRATEGIES
 
     return [Probe(*each) for each in itertools.product(STRATEGIES, _PRECISIONS, ("off", "on"))]
-
-
-def look(probes: list[Probe], num_gpus: int, timeout_seconds: float) -> Iterator[Check]:
-    """Yields a check for each training; the first's loss is what the others' are held against.
-
-    Args:
-        probes: what to try; the first is that of one device in float32.
-        num_gpus: that TensorFlow sees.
-        timeout_seconds: for each.
-    """
-    reference = None
-    for probe in probes:
-        with tempfile.TemporaryDirectory(prefix="flowrate-doctor-") as folder:
-            check, outcome = _try(probe, Path(folder), num_gpus, timeout_seconds, reference)
-        reference = reference or outcome
-        yield check
 
 
 def flags(probe: Probe, run_dir: Path, num_gpus: int) -> list[str]:
@@ -114,6 +83,23 @@ def batch_size(num_gpus: int) -> int:
     return math.ceil(_BATCH_SIZE / unit) * unit
 
 
+def environment(probe: Probe, num_gpus: int, visible: str | None) -> dict[str, str]:
+    """Returns the variables to set: two workers get an even number of GPUs, or none at all.
+
+    NCCL does not let two processes share a GPU.
+
+    Args:
+        probe: what to try.
+        num_gpus: that TensorFlow sees.
+        visible: the value of CUDA_VISIBLE_DEVICES.
+    """
+    if probe.strategy != "multi_worker_mirrored" or num_gpus % _NUM_REPLICAS == 0:
+        return {}
+    names = visible.split(",") if visible else [str(number) for number in range(num_gpus)]
+    kept = names[: num_gpus - num_gpus % _NUM_REPLICAS]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(kept)}
+
+
 def refusal(probe: Probe, num_gpus: int) -> str | None:
     """Returns why the trainer refuses these flags here, by its own checks; None: it does not."""
     from flowrate import options
@@ -131,63 +117,3 @@ def refusal(probe: Probe, num_gpus: int) -> str | None:
     except (ConfigError, ClusterError) as error:
         return one_line(error)
     return None
-
-
-def _try(
-    probe: Probe, folder: Path, num_gpus: int, timeout_seconds: float, reference: Outcome | None
-) -> tuple[Check, Outcome | None]:
-    reason = refusal(probe, num_gpus)
-    if reason:
-        return Check(SECTION, probe.name, ABSENT, f"not possible here: {reason}"), None
-    run_dir = folder / "run"
-    ended = children.run(
-        words(probe, run_dir, num_gpus), timeout_seconds=timeout_seconds, folder=folder
-    )
-    if ended.exit_code != 0:
-        return _failed(probe, ended, timeout_seconds), None
-    outcome = _read(run_dir)
-    facts = {**dataclasses.asdict(probe), **dataclasses.asdict(outcome)}
-    found = (
-        f"loss {outcome.loss:.5f}, first step after {outcome.first_step_seconds:.1f} s, "
-        f"replicas: {outcome.num_replicas}"
-    )
-    if reference is None:
-        verdict, beside = OK, ""
-        if probe.strategy != "one_device":
-            verdict, beside = WARNING, "; no loss to hold it against"
-        return Check(SECTION, probe.name, verdict, found + beside, facts=facts), outcome
-    difference = abs(outcome.loss - reference.loss) / reference.loss
-    facts["relative_difference"] = difference
-    if difference <= _TOLERANCES[probe.precision]:
-        return Check(SECTION, probe.name, OK, found, facts=facts), outcome
-    found += f": {difference:.1%} off the {reference.loss:.5f} of one device in float32"
-    to_do = "do not trust this combination here; report it with environment.json of a run."
-    return Check(SECTION, probe.name, FAILED, found, to_do, facts), outcome
-
-
-def _failed(probe: Probe, ended: children.Ended, timeout_seconds: float) -> Check:
-    facts = {**dataclasses.asdict(probe), "exit_code": ended.exit_code}
-    if ended.exit_code is None:
-        return Check(
-            SECTION, probe.name, FAILED, f"no end within {timeout_seconds:.0f} s: "
-            f"{children.last_line(ended.output)[:120]}",
-            "give --probe_timeout=N; else look for what else uses this machine.", facts,
-        )  # fmt: skip
-    said = [line for line in ended.output.splitlines() if "error: " in line]
-    line = (said[0] if said else children.last_line(ended.output)).strip()[:300]
-    return Check(SECTION, probe.name, FAILED, f"{ended.how()}: {line}", _by_hand(probe), facts)
-
-
-def _by_hand(probe: Probe) -> str:
-    several = probe.strategy in ("multi_worker_mirrored", "parameter_server")
-    program = "scripts/launch --" if several else "python -m trainer.main"
-    return f"{program} --strategy={probe.strategy} --steps={NUM_STEPS} shows it alone."
-
-
-def _read(run_dir: Path) -> Outcome:
-    """Reads the records of a completed training; JSON has no NaN, and the trainer stops at one."""
-    from flowrate.records import read_json, read_json_lines
-
-    result = read_json(run_dir / "result.json")
-    rows = [row for row in read_json_lines(run_dir / "metrics.jsonl") if row["kind"] == "train"]
-    return Outcome(rows[-1]["loss"], result["first_step_seconds"], result["num_replicas"])

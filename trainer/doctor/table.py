@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from trainer.doctor.check import ABSENT, FAILED, OK, WARNING, Check
 
 _COLORS = {OK: "green", WARNING: "yellow", FAILED: "bold red", ABSENT: "dim"}
 _COLUMNS = 80
-_VERDICT_WIDTH, _NAME_WIDTH = 8, 18
+_VERDICT_WIDTH, _NAME_WIDTH, _NAME_COLUMN_WIDTH = 8, 18, 22
 
 
 def show(checks: Iterable[Check]) -> list[Check]:
@@ -19,19 +20,16 @@ def show(checks: Iterable[Check]) -> list[Check]:
     Args:
         checks: in order of their sections.
     """
-    show_one = _terminal() if sys.stdout.isatty() else _show_plain
+    if sys.stdout.isatty() and importlib.util.find_spec("rich"):
+        return _show_on_terminal(checks)
     shown: list[Check] = []
     for check in checks:
-        show_one(check, not shown or shown[-1].section != check.section)
+        if not shown or shown[-1].section != check.section:
+            print(check.section)
+        for line in plain_lines(check):
+            print(line, flush=True)
         shown.append(check)
     return shown
-
-
-def _show_plain(check: Check, is_first: bool) -> None:
-    if is_first:
-        print(f"{check.section}")
-    for line in plain_lines(check):
-        print(line, flush=True)
 
 
 def plain_lines(check: Check) -> Iterator[str]:
@@ -52,27 +50,33 @@ def _wrapped(text: str, indent: str) -> list[str]:
     ) or [text]  # fmt: skip
 
 
-def _terminal():
-    """Returns what shows a check on a terminal: a row of a table, as wide as that is."""
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ImportError:
-        return _show_plain
+def _show_on_terminal(checks: Iterable[Check]) -> list[Check]:
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(highlight=False, markup=False, emoji=False)
+    shown: list[Check] = []
+    with console.status("looking") as status:
+        for check in checks:
+            if not shown or shown[-1].section != check.section:
+                console.print(Text(f"\n{check.section}", style="bold"))
+                status.update(f"looking: {check.section}")
+            console.print(_row(check))
+            shown.append(check)
+    return shown
 
-    def show_row(check: Check, is_first: bool) -> None:
-        if is_first:
-            console.print(Text(f"\n{check.section}", style="bold"))
-        row = Table.grid(padding=(0, 1))
-        row.add_column(width=_VERDICT_WIDTH)
-        row.add_column(width=_NAME_WIDTH)
-        row.add_column(ratio=1, overflow="fold")
-        found = Text(check.found)
-        if check.to_do:
-            found.append(f"\n{check.to_do}", style="cyan")
-        row.add_row(Text(check.verdict, style=_COLORS[check.verdict]), Text(check.name), found)
-        console.print(row)
 
-    return show_row
+def _row(check: Check):
+    """Returns a table of one row: sections are printed while later ones are not known yet."""
+    from rich.table import Table
+    from rich.text import Text
+
+    row = Table.grid(padding=(0, 1), expand=True)
+    row.add_column(width=_VERDICT_WIDTH)
+    row.add_column(width=_NAME_COLUMN_WIDTH, overflow="fold")
+    row.add_column(ratio=1, overflow="fold")
+    found = Text(check.found)
+    if check.to_do:
+        found.append(f"\n{check.to_do}", style="cyan")
+    row.add_row(Text(check.verdict, style=_COLORS[check.verdict]), Text(check.name), found)
+    return row

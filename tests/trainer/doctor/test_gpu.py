@@ -93,6 +93,11 @@ def test_what_lies_between_a_gpu_and_tensorflow(
     assert words in check.to_do
 
 
+def test_the_program_that_gpus_are_shared_out_by():
+    assert gpu.check_program("/usr/bin/nvidia-smi").verdict == "ok"
+    assert gpu.check_program(None).verdict == "warning"
+
+
 def test_gpus_on_the_pci_bus_are_counted(tmp_path):
     for name, vendor, kind in (
         ("0000:00:04.0", "0x10de", "0x030200"), ("0000:00:05.0", "0x10de", "0x040300"),

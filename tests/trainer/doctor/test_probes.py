@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from trainer.doctor import probes
+from trainer.doctor import probe_runs, probes
 from trainer.doctor.probes import Probe
 
 
@@ -67,8 +67,18 @@ def test_the_batch_divides_among_the_gpus(num_gpus, size):
     assert ("--virtual_devices=2" in mirrored) == (num_gpus < 2)
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "visible", "set_to"),
+    [(0, None, None), (2, None, None), (1, None, ""), (3, None, "0,1"), (3, "4,5,6", "4,5")],
+)
+def test_two_workers_share_no_gpu(num_gpus, visible, set_to):
+    found = probes.environment(Probe("multi_worker_mirrored"), num_gpus, visible)
+    assert found.get("CUDA_VISIBLE_DEVICES") == set_to
+    assert probes.environment(Probe("mirrored"), num_gpus, visible) == {}
+
+
 def test_one_device_trains(temporary_folder):
-    (check,) = probes.look([Probe("one_device")], 0, 240)
+    (check,) = probe_runs.look([Probe("one_device")], 0, 240)
     assert check.verdict == "ok", check
     assert 2.0 < check.facts["loss"] < 2.5
     assert check.facts["first_step_seconds"] > 0
@@ -76,7 +86,7 @@ def test_one_device_trains(temporary_folder):
 
 
 def test_a_training_that_does_not_end_is_ended(temporary_folder):
-    (check,) = probes.look([Probe("multi_worker_mirrored")], 0, 2)
+    (check,) = probe_runs.look([Probe("multi_worker_mirrored")], 0, 2)
     assert check.verdict == "failed"
     assert check.found.startswith("no end within 2 s")
     assert trainers(temporary_folder) == []
@@ -88,7 +98,7 @@ def test_a_training_that_fails_says_so_in_the_trainers_words(temporary_folder, m
     (temporary_folder / "sklearn").mkdir()
     (temporary_folder / "sklearn" / "__init__.py").write_text("")
     monkeypatch.setenv("PYTHONPATH", str(temporary_folder))
-    (check,) = probes.look([Probe("one_device")], 0, 240)
+    (check,) = probe_runs.look([Probe("one_device")], 0, 240)
     assert check.verdict == "failed"
     assert "ended with status 3: error: --dataset=digits" in check.found
     assert "--strategy=one_device" in check.to_do
@@ -97,8 +107,10 @@ def test_a_training_that_fails_says_so_in_the_trainers_words(temporary_folder, m
 @pytest.mark.slow
 def test_another_loss_is_no_success(temporary_folder):
     """Held against a loss that is not that of the same training."""
-    outcome = probes.Outcome(loss=2.2963, first_step_seconds=1.0, num_replicas=1)  # no weight moved
-    check, _ = probes._try(Probe("one_device"), temporary_folder, 0, 240, outcome)
+    outcome = probe_runs.Outcome(
+        loss=2.2963, first_step_seconds=1.0, num_replicas=1
+    )  # no weight moved
+    check, _ = probe_runs._try(Probe("one_device"), temporary_folder, 0, 240, outcome)
     assert check.verdict == "failed"
     assert "0.3% off the 2.29630" in check.found
 
@@ -106,7 +118,7 @@ def test_another_loss_is_no_success(temporary_folder):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_all_strategies_give_the_same_loss(temporary_folder):
-    checks = list(probes.look(probes.quick_probes(), 0, 280))
+    checks = list(probe_runs.look(probes.quick_probes(), 0, 280))
     verdicts = {check.name.split(",")[0]: check for check in checks}
     for strategy in ("one_device", "mirrored", "multi_worker_mirrored", "parameter_server"):
         assert verdicts[strategy].verdict == "ok", verdicts[strategy]
