@@ -125,6 +125,8 @@ def _check_libraries(tensorflow: Mapping[str, Any]) -> Iterator[Check]:
         )  # fmt: skip
         return
     missing = [library for library, is_there in tensorflow["libraries"].items() if not is_there]
+    if tensorflow["gpus"]:  # It registers no GPU unless it could open all that it needs.
+        missing = []
     built = f"CUDA {tensorflow['cuda_version']}, cuDNN {tensorflow['cudnn_version']}"
     facts = {"built_for": built, "libraries": tensorflow["libraries"]}
     if missing:

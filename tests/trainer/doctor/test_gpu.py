@@ -75,6 +75,7 @@ def test_a_gpu_without_a_driver_that_answers(change, verdict, words):
          "pip install -e .[gpu]"),
         ({}, {**UNSEEN, "libraries": {"libcudnn.so.9": False}}, {}, "seen by TensorFlow", "failed",
          "pip install -e .[gpu]"),
+        ({}, {**TENSORFLOW, "libraries": {"libcudnn.so.9": False}}, {}, "CUDA libraries", "ok", ""),
         ({}, {**UNSEEN, "is_cuda_build": False, "cuda_version": None}, {}, "CUDA libraries",
          "failed", "pip uninstall"),
         ({}, None, {}, "TensorFlow", "failed", "see above"),
