@@ -18,6 +18,7 @@ from input_pipelines import DATASETS
 from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
+from trainer.doctor.command import DoctorConfig
 from trainer.evaluate import EvaluateConfig
 from trainer.launch import LaunchConfig
 from trainer.report.__main__ import ReportConfig
@@ -38,7 +39,11 @@ def commands(path: Path) -> list[str]:
 
 
 # Programs of one command: what reads their flags.
-PROGRAMS = {"trainer.evaluate": EvaluateConfig, "trainer.report": ReportConfig}
+PROGRAMS = {
+    "trainer.doctor": DoctorConfig,
+    "trainer.evaluate": EvaluateConfig,
+    "trainer.report": ReportConfig,
+}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
@@ -46,7 +51,7 @@ def test_every_command_of_the_programs_parses(path):
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         for program, config_class in PROGRAMS.items():
-            if f"-m {program} " in line:
+            if re.search(rf"-m {program}(\s|$)", line):
                 words = shlex.split(line.partition(f"-m {program}")[2], comments=True)
                 config, _ = options.parse_with_words(config_class, [program, *words])
                 assert isinstance(config, config_class) or "--help" in words, line
@@ -85,6 +90,13 @@ def test_every_launch_command_parses(path):
             own, trainers = launch.split(shlex.split(line))
             config = options.parse(LaunchConfig, own)
             assert launch.complete(trainers, config.ps)
+
+
+def test_the_doctor_is_documented():
+    text = (ROOT / "docs" / "train.md").read_text()
+    assert "python -m trainer.doctor\n" in text
+    for field, _, _ in options.described_fields(DoctorConfig):
+        assert f"--{field.name}" in text, field.name
 
 
 def test_every_kubernetes_job_can_be_rendered():
