@@ -81,8 +81,7 @@ def _compare(words: list[str]) -> int:
     from benchmarks.compare import compare_folders, print_comparison
     from benchmarks.config import CompareConfig
 
-    folders = [word for word in words if not word.startswith("-")]
-    config = options.parse(CompareConfig, ["compare", *(w for w in words if w.startswith("-"))])
+    config, folders = options.parse_with_words(CompareConfig, ["compare", *words])
     if config is None:
         print(options.render_help(CompareConfig, USAGE))
         return 0
@@ -115,8 +114,7 @@ def _readme(words: list[str]) -> int:
 def _predict(words: list[str]) -> int:
     from benchmarks.config import PredictConfig
 
-    folders = [word for word in words if not word.startswith("-")]
-    config = options.parse(PredictConfig, ["predict", *(w for w in words if w.startswith("-"))])
+    config, folders = options.parse_with_words(PredictConfig, ["predict", *words])
     if config is None:
         print(options.render_help(PredictConfig, USAGE))
         return 0

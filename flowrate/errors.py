@@ -5,6 +5,7 @@
     ├── DataError          3  a data set that is missing, damaged or not what it should be
     ├── ClusterError       4  the workers, or the way to them, are not what they should be
     ├── BusyMachineError   4  something else uses the machine that is to be measured
+    ├── UnfitMachineError  4  the machine lacks what training needs
     ├── RunDirError        5  a run directory or checkpoint that cannot be used as asked
     ├── DivergedError      6  the loss or a weight is no longer a finite number
     ├── DiskError          8  no room, or no right, to write what must be written
@@ -51,6 +52,12 @@ class ClusterError(FlowrateError):
 
 class BusyMachineError(FlowrateError):
     """Something else uses the machine, so that a measurement would say nothing."""
+
+    exit_code = 4
+
+
+class UnfitMachineError(FlowrateError):
+    """The machine, or what is installed on it, lacks what training needs."""
 
     exit_code = 4
 

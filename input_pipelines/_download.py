@@ -7,7 +7,7 @@ import os
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from flowrate.errors import DataError
@@ -15,6 +15,8 @@ from input_pipelines._partial import delete_abandoned, partial_folder
 
 # Sets that need no download: named where one cannot be made.
 OFFLINE_DATASETS = "digits and synthetic need no download"
+# Where this variable is set, nothing is downloaded: what is not here is an error, at once.
+OFFLINE = "FLOWRATE_OFFLINE"
 _CONNECT_TIMEOUT_SECONDS = 5
 _READ_TIMEOUT_SECONDS = 60
 _PORTS = {"https": 443, "http": 80, "ftp": 21}
@@ -31,6 +33,33 @@ class RemoteFile:
     @property
     def name(self) -> str:
         return self.url.rsplit("/", 1)[-1]
+
+
+class MissingDataError(DataError):
+    """`--data_dir` is needed, or is a folder of something else."""
+
+
+class DownloadNeededError(DataError):
+    """The files are not here, and the network is not to be used.
+
+    Attributes:
+        files: what would be downloaded.
+    """
+
+    def __init__(self, files: Sequence[RemoteFile], wanted: str):
+        self.files = tuple(files)
+        names = ", ".join(file.name for file in files)
+        total = sum(file.num_bytes for file in files)
+        hosts = ", ".join(sorted({urllib.parse.urlsplit(file.url).hostname for file in files}))
+        super().__init__(
+            f"{names} ({total:,} bytes from {hosts}): not here, and {OFFLINE} is set. Give "
+            f"--data_dir=FOLDER with {wanted}, or unset it; {OFFLINE_DATASETS}."
+        )
+
+
+def is_offline() -> bool:
+    """Returns whether the network is not to be used (FLOWRATE_OFFLINE)."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
 
 
 def cache_folder(name: str = "") -> Path:
@@ -53,9 +82,9 @@ def existing_folder(data_dir: Path | None, dataset: str) -> Path:
     return data_dir
 
 
-def missing_from(data_dir: Path, wanted: str) -> DataError:
+def missing_from(data_dir: Path, wanted: str) -> MissingDataError:
     """Returns the error for a `--data_dir` that lacks what the data set is made of."""
-    return DataError(
+    return MissingDataError(
         f"--data_dir={data_dir} does not hold {wanted}; point it at the folder that does."
     )
 
@@ -72,14 +101,23 @@ def fetch(files: Iterable[RemoteFile], folder: Path, wanted: str) -> list[Path]:
         The paths, in order.
 
     Raises:
+        DownloadNeededError: something is not there, and FLOWRATE_OFFLINE is set.
         DataError: no connection, or another size or hash than promised.
     """
+    files = list(files)
+    if is_offline() and (missing := [file for file in files if not _is_here(file, folder)]):
+        raise DownloadNeededError(missing, wanted)
     return [_fetch_one(file, folder, wanted) for file in files]
+
+
+def _is_here(file: RemoteFile, folder: Path) -> bool:
+    path = folder / file.name
+    return path.is_file() and path.stat().st_size == file.num_bytes
 
 
 def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
     path = folder / file.name
-    if path.is_file() and path.stat().st_size == file.num_bytes:
+    if _is_here(file, folder):
         return path
     _check_connection(file, wanted)
     import keras  # Brings TensorFlow with it: only where something is really downloaded.

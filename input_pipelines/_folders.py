@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
+from input_pipelines._download import MissingDataError
 from input_pipelines._source import FileSource
 
 # What keras.utils.image_dataset_from_directory takes for an image.
@@ -24,11 +25,13 @@ def list_folder(folder: Path) -> FileSource:
         The source; labels follow the sorted class names.
 
     Raises:
-        DataError: no class folders, only one, or one without images.
+        MissingDataError: no class folders, only one, or one without images.
     """
     class_folders = class_folders_of(folder)
     if not class_folders:
-        raise DataError(f"{folder} holds no class folders (one folder of images for each class).")
+        raise MissingDataError(
+            f"{folder} holds no class folders (one folder of images for each class)."
+        )
     paths, labels, empty = [], [], []
     for label, class_folder in enumerate(class_folders):
         found = _images_below(class_folder)
@@ -37,12 +40,12 @@ def list_folder(folder: Path) -> FileSource:
         paths += found
         labels += [label] * len(found)
     if empty:
-        raise DataError(
+        raise MissingDataError(
             f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in class folder {', '.join(empty)}; "
             "add some, or remove the folder."
         )
     if len(class_folders) == 1:
-        raise DataError(
+        raise MissingDataError(
             f"{folder} has one class folder only ({class_folders[0].name}); "
             "a classifier needs at least two."
         )

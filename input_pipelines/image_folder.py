@@ -36,7 +36,9 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
         DataError: no `--data_dir`, no class folders, or splits with different classes.
     """
     if options.data_dir is None:
-        raise DataError("--dataset=image_folder needs --data_dir=FOLDER with one folder per class.")
+        raise _download.MissingDataError(
+            "--dataset=image_folder needs --data_dir=FOLDER with one folder per class."
+        )
     folder = _download.existing_folder(options.data_dir, "image_folder")
     found = _split_folders(folder)
     if "train" not in found:

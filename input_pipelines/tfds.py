@@ -11,7 +11,13 @@ import numpy as np
 
 from flowrate.errors import ConfigError, DataError, nearest_name
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._download import OFFLINE_DATASETS, existing_folder, unreachable
+from input_pipelines._download import (
+    OFFLINE,
+    OFFLINE_DATASETS,
+    existing_folder,
+    is_offline,
+    unreachable,
+)
 from input_pipelines._source import ArraySource
 
 # A data set may lie on several hosts, of which some are gone.
@@ -94,6 +100,8 @@ def _prepare(builder: Any, name: str) -> None:
 
 def _check_connection(urls: Iterable[str]) -> None:
     """Raises ConnectionError if no host answers: left alone, TFDS tries for minutes."""
+    if is_offline():
+        raise ConnectionError(f"{OFFLINE} is set")
     url_of_host = {urllib.parse.urlsplit(url).hostname: url for url in urls}
     reasons = [unreachable(url) for url in list(url_of_host.values())[:_MAX_HOSTS_TRIED]]
     if reasons and all(reasons):

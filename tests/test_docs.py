@@ -19,6 +19,7 @@ from input_pipelines.inspect.config import InspectConfig
 from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
+from trainer.doctor.command import DoctorConfig
 from trainer.evaluate import EvaluateConfig
 from trainer.launch import LaunchConfig
 from trainer.report.__main__ import ReportConfig
@@ -41,6 +42,7 @@ def commands(path: Path) -> list[str]:
 # Programs of one command: what reads their flags.
 PROGRAMS = {
     "input_pipelines.inspect": InspectConfig,
+    "trainer.doctor": DoctorConfig,
     "trainer.evaluate": EvaluateConfig,
     "trainer.report": ReportConfig,
 }
@@ -51,7 +53,7 @@ def test_every_command_of_the_programs_parses(path):
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
         for program, config_class in PROGRAMS.items():
-            if f"-m {program} " in line:
+            if re.search(rf"-m {program}(\s|$)", line):
                 words = shlex.split(line.partition(f"-m {program}")[2], comments=True)
                 config, _ = options.parse_with_words(config_class, [program, *words])
                 assert isinstance(config, config_class) or "--help" in words, line
@@ -90,6 +92,13 @@ def test_every_launch_command_parses(path):
             own, trainers = launch.split(shlex.split(line))
             config = options.parse(LaunchConfig, own)
             assert launch.complete(trainers, config.ps)
+
+
+def test_the_doctor_is_documented():
+    text = (ROOT / "docs" / "train.md").read_text()
+    assert "python -m trainer.doctor\n" in text
+    for field, _, _ in options.described_fields(DoctorConfig):
+        assert f"--{field.name}" in text, field.name
 
 
 def test_every_kubernetes_job_can_be_rendered():

@@ -43,6 +43,7 @@ WITHOUT_TENSORFLOW = (
             "worker",
         )
     ),
+    *sorted((ROOT / "trainer" / "doctor").glob("*.py")),
     *sorted((ROOT / "trainer" / "report").glob("*.py")),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
     *(
@@ -84,6 +85,15 @@ def test_imports_go_one_way(package):
 @pytest.mark.parametrize("path", WITHOUT_TENSORFLOW, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_tensorflow_at_the_top(path):
     assert not imported_packages(path, top_level_only=True) & HEAVY
+
+
+def test_the_doctor_starts_where_nothing_is_installed():
+    """What its first lines import is Python's own, or as lean."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['absl', 'numpy', 'packaging', 'psutil', "
+        "'rich', 'tensorflow'])); import trainer.doctor.__main__"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_data_set_files_import_no_tensorflow_at_the_top():

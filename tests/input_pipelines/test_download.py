@@ -76,6 +76,27 @@ def test_what_is_cut_short_on_disk_is_fetched_again(remote, file_server, tmp_pat
     assert file_server.requests == ["data.bin"]
 
 
+def test_nothing_is_fetched_where_the_network_is_not_to_be_used(
+    remote, file_server, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(_download.OFFLINE, "1")
+    file_server.files["more.bin"] = b"more"
+    files = [remote("more.bin", b"more"), remote()]
+    (tmp_path / "more.bin").write_bytes(b"more")
+    with pytest.raises(_download.DownloadNeededError) as caught:
+        _download.fetch(files, tmp_path, WANTED)
+    assert caught.value.files == (files[1],)
+    assert str(caught.value) == (
+        "data.bin (80,000 bytes from 127.0.0.1): not here, and FLOWRATE_OFFLINE is set. Give "
+        f"--data_dir=FOLDER with {WANTED}, or unset it; digits and synthetic need no download."
+    )
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+    assert len(_download.fetch(files, tmp_path, WANTED)) == 2
+    assert file_server.requests == []
+    monkeypatch.setenv(_download.OFFLINE, "0")
+    assert not _download.is_offline()
+
+
 def test_another_content_is_refused(remote, file_server, tmp_path):
     file_server.files["data.bin"] = CONTENT[::-1]
     message = refused(remote(), tmp_path)

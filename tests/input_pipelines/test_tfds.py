@@ -197,6 +197,12 @@ def test_without_a_network(tf, tmp_path, offline):
     )
 
 
+def test_where_the_network_is_not_to_be_used(tf, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWRATE_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"\(ConnectionError: FLOWRATE_OFFLINE is set\)"):
+        load(tmp_path, "cifar100")
+
+
 def test_a_folder_that_is_none(tmp_path):
     with pytest.raises(DataError, match=r"nowhere does not exist\.$"):
         load(tmp_path / "nowhere")
