@@ -84,7 +84,7 @@ FLAG_MISTAKES = """
 --epochs=0.5
     --epochs=0.5: expected a whole number.
 --epochs
-    Missing value for flag --epochs
+    --epochs: no value; write it as --epochs=VALUE.
 --steps=-5
     --steps=-5: must be between 1 and 1000000000.
 --steps=1000000000000000000000000

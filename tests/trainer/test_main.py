@@ -26,7 +26,7 @@ RESULT_FIELDS = {
     "jit": bool, "cache": str, "first_step_seconds": float,
 }  # fmt: skip
 PHASES = {"import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
-          "checkpoint"}  # fmt: skip
+          "checkpoint", "report"}  # fmt: skip
 METRIC_FIELDS = {
     "train": {"schema_version", "kind", "step", "epoch", "loss", "accuracy", "learning_rate",
               "gradient_norm", "steps_per_second", "examples_per_second", "warmup"},
