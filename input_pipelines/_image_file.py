@@ -1,0 +1,207 @@
+"""One image file of any kind -> uint8 pixels of the shape that a trained model takes.
+
+    the file holds                            what becomes of it
+    JPEG, grey or RGB, upright                for a model trained on files: `_decode.decode`, the
+    8-bit PNG without palette or alpha        function that training reads with, so that the
+    24-bit BMP; GIF of one opaque frame       answers are those of an evaluation
+    JPEG with an EXIF orientation             decoded and resized likewise, turned in between
+    anything else, or a model trained         Pillow, see below
+    on arrays
+
+By Pillow: JPEG (CMYK too), PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM; of several frames the
+first. EXIF orientation is applied. 16 bits: the high byte. Other whole or floating-point numbers: see
+`_to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a model
+with one channel, RGB becomes luminance (ITU-R 601). Then the size:
+
+*   For a model trained on files: as with JPEGs (`_jpeg.py`), the mean of 2 x 2, 4 x 4 or 8 x 8 pixels
+    where that leaves enough, then training's resize.
+*   For a model trained on arrays there is no reading of files to agree with. A larger image is first
+    brought to the data set's own size by areas: each pixel is the mean of those it covers. Bilinear
+    without anti-aliasing would read one of hundreds of pixels, and a pen stroke that it misses is
+    gone. Then comes the resize that `--image_size` gives such a data set, if any.
+
+The aspect ratio is not kept, as in training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import stat
+import threading
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageOps
+
+from flowrate.errors import DataError
+from input_pipelines import _decode
+from input_pipelines._file_kind import describe_kind
+from input_pipelines._jpeg import RATIOS, decode_jpeg
+
+# More than any camera's photo; such an image takes 256 MB while it is decoded.
+MAX_PIXELS = 64_000_000
+# Images above this size are decoded one at a time: 16 threads with one each would fill the memory.
+_LARGE_PIXELS = 16_000_000
+_one_large_image = threading.Lock()
+# EPS, which Pillow can read too, is a program.
+_FORMATS = (
+    "JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM",
+)  # fmt: skip
+_ORIENTATION = 0x0112
+# EXIF orientation -> what turns [height, width, channels] upright (CIPA DC-008, 4.6.4).
+_UPRIGHT = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels, 1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageReader:
+    """Reads image files for a model.
+
+    Attributes:
+        image_shape: (height, width, channels) that the model takes; 1 or 3 channels.
+        is_trained_on_files: whether its data set had image files, not arrays.
+        array_size: (height, width) of the data set's arrays; None where they differ, or are files.
+    """
+
+    image_shape: tuple[int, int, int]
+    is_trained_on_files: bool
+    array_size: tuple[int, int] | None = None
+
+    def read(self, path: Path) -> np.ndarray:
+        """Returns uint8 [height, width, channels].
+
+        Raises:
+            DataError: what is wrong with the file, in a few words, without its name.
+        """
+        try:
+            _check_is_file(path)
+            with Image.open(path, formats=_FORMATS) as image:
+                num_pixels = image.width * image.height
+                _check_size(num_pixels)
+                if num_pixels <= _LARGE_PIXELS:
+                    return self._decode(path, image)
+                with _one_large_image:
+                    return self._decode(path, image)
+        except DataError:
+            raise
+        except Image.DecompressionBombError as error:
+            # Pillow's own cap is higher, and met first.
+            _check_size(int(re.search(r"\((\d+) pixels", str(error))[1]))
+            raise
+        except Image.UnidentifiedImageError:
+            raise DataError(describe_kind(path)) from None
+        except PermissionError as error:
+            raise DataError(f"cannot be read ({error.strerror})") from None
+        except Exception as error:  # Pillow's readers let through whatever damage leads to.
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            raise DataError(f"is damaged or cut short ({reason})") from None
+
+    def _decode(self, path: Path, image: Image.Image) -> np.ndarray:
+        if self.is_trained_on_files:
+            orientation = _orientation_of(image)
+            if _is_plain_jpeg(image) and orientation in _UPRIGHT:
+                return self._decode_turned(path, orientation)
+            if orientation not in _UPRIGHT and _is_plain(image, self.image_shape[2]):
+                return _decode.decode(tf.constant(os.fsencode(path)), self.image_shape).numpy()
+        return self._resize(_flatten(ImageOps.exif_transpose(image), self.image_shape[2]))
+
+    def _decode_turned(self, path: Path, orientation: int) -> np.ndarray:
+        height, width, channels = self.image_shape
+        lying = (width, height) if orientation >= 5 else (height, width)
+        content = tf.io.read_file(os.fsencode(path))
+        pixels = _UPRIGHT[orientation](decode_jpeg(content, (*lying, channels)).numpy())
+        pixels = tf.cast(np.ascontiguousarray(pixels), tf.float32)
+        return _decode.resize(pixels, (height, width)).numpy()
+
+    def _resize(self, image: Image.Image) -> np.ndarray:
+        """Brings an image of mode L or RGB to the model's size."""
+        height, width, _ = self.image_shape
+        if self.is_trained_on_files:
+            times_larger = min(image.height // height, image.width // width)
+            image = image.reduce(max(ratio for ratio in RATIOS if ratio <= max(times_larger, 1)))
+        else:
+            most = self.array_size or (height, width)
+            size = min(image.width, most[1]), min(image.height, most[0])
+            image = image.resize(size, Image.Resampling.BOX)
+        pixels = np.asarray(image)
+        pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+        return _decode.resize(pixels, (height, width)).numpy()
+
+
+def _check_is_file(path: Path) -> None:
+    """Raises DataError unless this is a file: reading a pipe would never end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        reason = "is a link to nothing" if path.is_symlink() else "is not there"
+        raise DataError(reason) from None
+    except OSError as error:  # A loop of links, no right to look.
+        raise DataError(f"cannot be read ({error.strerror})") from None
+    if not stat.S_ISREG(mode):
+        raise DataError("is no file")
+
+
+def _check_size(num_pixels: int) -> None:
+    if num_pixels > MAX_PIXELS:
+        raise DataError(f"{num_pixels / 1e6:,.0f} Mpx > cap {MAX_PIXELS / 1e6:.0f} Mpx")
+
+
+def _orientation_of(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Damaged EXIF data; the pixels may be whole.
+        return 1
+
+
+def _is_plain_jpeg(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
+
+
+def _is_plain(image: Image.Image, channels: int) -> bool:
+    """Returns whether training reads the file, and as Pillow would."""
+    if "transparency" in image.info:
+        return False
+    if image.format == "PNG":
+        return image.mode in ("L", "RGB")
+    if image.format == "GIF":
+        return channels == 3 and not image.is_animated
+    if image.format == "BMP":
+        return channels == 3 and bool(image.tile) and image.tile[0].args[0] == "BGR"
+    return _is_plain_jpeg(image)
+
+
+def _flatten(image: Image.Image, channels: int) -> Image.Image:
+    """Returns the image in mode L or RGB, without alpha."""
+    if image.mode[0] == "I" or image.mode == "F":
+        image = Image.fromarray(_to_bytes(np.asarray(image), image.format))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _to_bytes(values: np.ndarray, file_format: str | None) -> np.ndarray:
+    """Returns uint8 of grey values of 16 bits (the high byte), of other whole numbers, or floats.
+
+    Of those last the depth is unknown: values in 0..1 (floats), 0..255 or 0..65535 are taken as of
+    such a scale; any others are stretched from the least to the greatest.
+    """
+    if values.dtype.itemsize == 2 or file_format in ("PNG", "PPM"):
+        return (values.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(finite.min()), float(finite.max())
+    is_float = values.dtype.kind == "f"
+    scales = [scale for scale in ((1,) if is_float else ()) + (255, 65535) if high <= scale]
+    if low < 0 or not scales:
+        finite, scales = finite - low, [max(high - low, 1e-30)]
+    return np.rint(finite * (255 / scales[0])).astype(np.uint8)

@@ -1,0 +1,193 @@
+"""Predictions for people and programs: lines, a table on a terminal, JSON, a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rich.box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flowrate.printable import printable
+from flowrate.records import disk_errors, to_json, written_whole
+from input_pipelines._image_paths import FoundImages
+from trainer.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from trainer.image_predictions import Answer
+    from trainer.predict import PredictConfig
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+_MAX_PLOTTED = 30
+# Longer names push the line's other columns aside.
+_MAX_NAME_WIDTH = 60
+
+
+class Output:
+    """Shows answers as they come.
+
+    Attributes:
+        step: of the checkpoint, for the record.
+        num_errors: files that cannot be used, so far.
+    """
+
+    def __init__(self, config: PredictConfig, trained: TrainedRun, found: FoundImages):
+        self.step = 0
+        self.num_errors = 0
+        self._config, self._trained, self._found = config, trained, found
+        self._rows: list[dict[str, Any]] = []
+        self._plotted: list[Answer] = []
+        self._names = _widths([printable(path) for path in found.paths])
+        self._classes = _widths(trained.class_names)
+        self._console = Console(markup=False, emoji=False, highlight=False)
+        self._is_table = self._console.is_terminal and not config.json
+        self._bar = _Bar(len(found.paths))
+
+    def add(self, answer: Answer) -> None:
+        """Takes the next answer."""
+        row = self._row_of(answer)
+        self.num_errors += answer.error is not None
+        if self._config.plot and answer.error is None and len(self._plotted) < _MAX_PLOTTED:
+            self._plotted.append(answer)
+        if self._config.json or self._is_table:
+            self._rows.append(row)
+        elif answer.error:
+            print(f"{printable(answer.path)}: {answer.error}", file=sys.stderr)
+        else:
+            print(self._line(row))
+        self._bar.advance()
+
+    def finish(self) -> None:
+        """Shows the rest, and writes the picture.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        self._bar.stop()
+        if self._config.json:
+            print(to_json(self._record()), end="")
+        elif self._is_table:
+            self._console.print(self._table())
+        if self._found.num_skipped and not self._config.json:
+            print(f"{self._found.num_skipped:,} other files skipped: no images by their names.")
+        if self._config.plot:
+            self._draw(Path(self._config.plot).expanduser())
+
+    def _row_of(self, answer: Answer) -> dict[str, Any]:
+        predictions = []
+        if answer.probabilities is not None:
+            best = np.argsort(-answer.logits, kind="stable")[: self._config.top]
+            predictions = [
+                {
+                    "class": self._trained.class_names[index],
+                    "probability": float(answer.probabilities[index]),
+                }
+                for index in best
+            ]
+        return {
+            "path": os.fspath(answer.path),
+            "predictions": predictions,
+            "inverted": answer.inverted,
+            "error": answer.error,
+        }
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "schema_version": 1,
+            "run_dir": str(self._trained.path),
+            "step": self.step,
+            "images": self._rows,
+            "skipped": self._found.num_skipped,
+        }
+
+    def _line(self, row: dict[str, Any]) -> str:
+        parts = [f"{printable(row['path']):<{self._names}}"]
+        parts += [
+            f"{each['class']:<{self._classes}} {_percent(each):>8}" for each in row["predictions"]
+        ]
+        return "  ".join([*parts, *(["inverted"] if row["inverted"] else [])])
+
+    def _table(self) -> Table:
+        table = Table(box=rich.box.SIMPLE_HEAD)
+        table.add_column("image", overflow="fold")
+        table.add_column("shows", overflow="fold")
+        table.add_column("", justify="right", no_wrap=True)
+        table.add_column("or", overflow="fold")
+        for row in self._rows:
+            name = Text(printable(row["path"]))
+            if row["error"]:
+                table.add_row(name, Text(row["error"], "red"), "", "")
+                continue
+            first, *others = row["predictions"]
+            rest = ", ".join(f"{each['class']} {_percent(each)}" for each in others)
+            note = "inverted" if row["inverted"] else ""
+            table.add_row(
+                name, Text(first["class"], "bold"), _percent(first),
+                Text("; ".join(filter(None, (rest, note)))),
+            )  # fmt: skip
+        return table
+
+    def _draw(self, path: Path) -> None:
+        from flowrate.drawing import drawing
+        from trainer.report.answers import examples_picture
+
+        if not self._plotted:
+            print(f"{path}: nothing to draw.", file=sys.stderr)
+            return
+        picture = examples_picture(
+            "predictions", "", "",
+            np.stack([answer.image for answer in self._plotted]),
+            np.stack([answer.probabilities for answer in self._plotted]),
+            self._trained.class_names,
+        )  # fmt: skip
+        buffer = io.BytesIO()
+        with drawing(picture.name):
+            picture.make().savefig(
+                buffer, format=path.suffix[1:].lower(), dpi=144, facecolor="white"
+            )
+        with disk_errors(path), written_whole(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        readable = len(self._found.paths) - self.num_errors
+        shown = len(self._plotted)
+        part = f": the first {shown} of {readable:,} images" if shown < readable else ""
+        print(f"{path}{part}", file=sys.stderr if self._config.json else sys.stdout)
+
+
+class _Bar:
+    """A progress bar on standard error, where that is a terminal and there is more than one."""
+
+    def __init__(self, total: int):
+        console = Console(stderr=True)
+        self._progress = None
+        if total > 1 and console.is_terminal:
+            columns = (
+                TextColumn("images"), MofNCompleteColumn(), BarColumn(bar_width=30),
+                TimeRemainingColumn(),
+            )  # fmt: skip
+            self._progress = Progress(*columns, console=console, transient=True)
+            self._task = self._progress.add_task("", total=total)
+            self._progress.start()
+
+    def advance(self) -> None:
+        if self._progress:
+            self._progress.advance(self._task)
+
+    def stop(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self._progress.stop()
+
+
+def _percent(prediction: dict[str, Any]) -> str:
+    return f"{prediction['probability']:.2%}".replace("%", " %")
+
+
+def _widths(names) -> int:
+    return min(_MAX_NAME_WIDTH, max((len(name) for name in names), default=0))
