@@ -26,15 +26,17 @@ The aspect ratio is not kept, as in training.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 import stat
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from flowrate.errors import DataError
 from input_pipelines import _decode
@@ -47,9 +49,13 @@ MAX_PIXELS = 64_000_000
 _LARGE_PIXELS = 16_000_000
 _one_large_image = threading.Lock()
 # EPS, which Pillow can read too, is a program.
-_FORMATS = (
+_WANTED_FORMATS = (
     "JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM",
 )  # fmt: skip
+# Of sizes up to twice Pillow's cap, which is above ours, and of small faults that it mends.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+Image.init()
+_FORMATS = tuple(name for name in _WANTED_FORMATS if name in Image.OPEN)
 _ORIENTATION = 0x0112
 # EXIF orientation -> what turns [height, width, channels] upright (CIPA DC-008, 4.6.4).
 _UPRIGHT = {
@@ -98,7 +104,7 @@ class ImageReader:
             # Pillow's own cap is higher, and met first.
             _check_size(int(re.search(r"\((\d+) pixels", str(error))[1]))
             raise
-        except Image.UnidentifiedImageError:
+        except (UnidentifiedImageError, tf.errors.OpError):
             raise DataError(describe_kind(path)) from None
         except PermissionError as error:
             raise DataError(f"cannot be read ({error.strerror})") from None
@@ -107,12 +113,16 @@ class ImageReader:
             raise DataError(f"is damaged or cut short ({reason})") from None
 
     def _decode(self, path: Path, image: Image.Image) -> np.ndarray:
+        with tf.device("/cpu:0"):  # As training does.
+            return self._pixels(path, image)
+
+    def _pixels(self, path: Path, image: Image.Image) -> np.ndarray:
         if self.is_trained_on_files:
             orientation = _orientation_of(image)
             if _is_plain_jpeg(image) and orientation in _UPRIGHT:
                 return self._decode_turned(path, orientation)
             if orientation not in _UPRIGHT and _is_plain(image, self.image_shape[2]):
-                return _decode.decode(tf.constant(os.fsencode(path)), self.image_shape).numpy()
+                return _training_decoder(self.image_shape)(os.fsencode(path)).numpy()
         return self._resize(_flatten(ImageOps.exif_transpose(image), self.image_shape[2]))
 
     def _decode_turned(self, path: Path, orientation: int) -> np.ndarray:
@@ -136,6 +146,17 @@ class ImageReader:
         pixels = np.asarray(image)
         pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
         return _decode.resize(pixels, (height, width)).numpy()
+
+
+@functools.cache
+def _training_decoder(image_shape: tuple[int, int, int]):
+    """Returns `_decode.decode` as a graph: called operation by operation, it takes four times as
+    long."""
+    return tf.function(
+        lambda path: _decode.decode(path, image_shape),
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    )
 
 
 def _check_is_file(path: Path) -> None:

@@ -107,6 +107,7 @@ def _answers(
     output.step = checkpoint.progress.step
     from trainer import session
 
+    session.quiet_tensorflow()
     session.import_tensorflow()
     from trainer.image_predictions import ModelInput, predict_images
     from trainer.trained_model import load_model

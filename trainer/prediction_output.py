@@ -76,8 +76,8 @@ class Output:
             print(to_json(self._record()), end="")
         elif self._is_table:
             self._console.print(self._table())
-        if self._found.num_skipped and not self._config.json:
-            print(f"{self._found.num_skipped:,} other files skipped: no images by their names.")
+        if (skipped := self._found.num_skipped) and not self._config.json:
+            print(f"skipped {skipped:,} file{'s' * (skipped > 1)} without the suffix of an image")
         if self._config.plot:
             self._draw(Path(self._config.plot).expanduser())
 
@@ -147,6 +147,7 @@ class Output:
             np.stack([answer.image for answer in self._plotted]),
             np.stack([answer.probabilities for answer in self._plotted]),
             self._trained.class_names,
+            captions=[printable(answer.path.name) for answer in self._plotted],
         )  # fmt: skip
         buffer = io.BytesIO()
         with drawing(picture.name):
