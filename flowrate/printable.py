@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def printable(path: str | Path) -> str:
-    """Returns the name with line breaks, control characters and stray bytes as \\-escapes."""
+    """Returns the name; line breaks, control characters and stray bytes as Python escapes them."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

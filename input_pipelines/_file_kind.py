@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 _NUM_BYTES = 4096
@@ -46,6 +47,8 @@ def describe_kind(path: Path) -> str:
     for magic, name in _IMAGES.items():
         if head.startswith(magic):
             return f"is a damaged or cut short {name}"
+    if head.startswith(b"BM") and head[6:10] == bytes(4):  # Text may begin with BM too.
+        return "is a damaged or cut short BMP"
     if head[4:8] == b"ftyp" or head[:4] == b"RIFF":
         return f"is {_BRANDS.get(head[8:12], 'a film or sound')}"
     for magic, name in _OTHERS.items():
@@ -65,7 +68,8 @@ def _describe_text(head: bytes) -> str:
     if start.startswith(b"<?xml"):
         return "is XML"
     try:
-        text = head[:-4].decode() if len(head) == _NUM_BYTES else head.decode()
+        # A letter that the last byte read cuts in two is waited for.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         return "is no image"
     return "is text" if all(c.isprintable() or c.isspace() for c in text) else "is no image"

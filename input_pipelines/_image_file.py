@@ -9,16 +9,16 @@
     on arrays
 
 By Pillow: JPEG (CMYK too), PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM; of several frames the
-first. EXIF orientation is applied. 16 bits: the high byte. Other whole or floating-point numbers: see
-`_to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a model
-with one channel, RGB becomes luminance (ITU-R 601). Then the size:
+first. EXIF orientation is applied. 16 bits: the high byte. Other whole or floating-point numbers:
+see `_to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a
+model with one channel, RGB becomes luminance (ITU-R 601). Then the size:
 
-*   For a model trained on files: as with JPEGs (`_jpeg.py`), the mean of 2 x 2, 4 x 4 or 8 x 8 pixels
-    where that leaves enough, then training's resize.
-*   For a model trained on arrays there is no reading of files to agree with. A larger image is first
-    brought to the data set's own size by areas: each pixel is the mean of those it covers. Bilinear
-    without anti-aliasing would read one of hundreds of pixels, and a pen stroke that it misses is
-    gone. Then comes the resize that `--image_size` gives such a data set, if any.
+*   For a model trained on files: as with JPEGs (`_jpeg.py`), the mean of 2 x 2, 4 x 4 or 8 x 8
+    pixels where that leaves enough, then training's resize.
+*   For a model trained on arrays there is no reading of files to agree with. A larger image is
+    first brought to the data set's own size by areas: each pixel is the mean of those it covers.
+    Bilinear without anti-aliasing would read one of hundreds of pixels, and a pen stroke that it
+    misses is gone. Then comes the resize that `--image_size` gives such a data set, if any.
 
 The aspect ratio is not kept, as in training.
 """
@@ -29,7 +29,6 @@ import dataclasses
 import functools
 import os
 import re
-import stat
 import threading
 import warnings
 from pathlib import Path
@@ -41,6 +40,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from flowrate.errors import DataError
 from input_pipelines import _decode
 from input_pipelines._file_kind import describe_kind
+from input_pipelines._image_paths import problem_of
 from input_pipelines._jpeg import RATIOS, decode_jpeg
 
 # More than any camera's photo; such an image takes 256 MB while it is decoded.
@@ -90,7 +90,8 @@ class ImageReader:
             DataError: what is wrong with the file, in a few words, without its name.
         """
         try:
-            _check_is_file(path)
+            if problem := problem_of(path):
+                raise DataError(problem)
             with Image.open(path, formats=_FORMATS) as image:
                 num_pixels = image.width * image.height
                 _check_size(num_pixels)
@@ -150,26 +151,12 @@ class ImageReader:
 
 @functools.cache
 def _training_decoder(image_shape: tuple[int, int, int]):
-    """Returns `_decode.decode` as a graph: called operation by operation, it takes four times as
-    long."""
+    """Returns `_decode.decode` as a graph; operation by operation it takes four times as long."""
     return tf.function(
         lambda path: _decode.decode(path, image_shape),
         input_signature=[tf.TensorSpec([], tf.string)],
         autograph=False,
     )
-
-
-def _check_is_file(path: Path) -> None:
-    """Raises DataError unless this is a file: reading a pipe would never end."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        reason = "is a link to nothing" if path.is_symlink() else "is not there"
-        raise DataError(reason) from None
-    except OSError as error:  # A loop of links, no right to look.
-        raise DataError(f"cannot be read ({error.strerror})") from None
-    if not stat.S_ISREG(mode):
-        raise DataError("is no file")
 
 
 def _check_size(num_pixels: int) -> None:
@@ -218,7 +205,7 @@ def _to_bytes(values: np.ndarray, file_format: str | None) -> np.ndarray:
     such a scale; any others are stretched from the least to the greatest.
     """
     if values.dtype.itemsize == 2 or file_format in ("PNG", "PPM"):
-        return (values.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return (values >> 8).clip(0, 255).astype(np.uint8)
     finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(finite.min()), float(finite.max())
     is_float = values.dtype.kind == "f"

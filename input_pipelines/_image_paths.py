@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 # Of HEIC too: a photo that is left out without a word would be missed.
-_SUFFIXES = frozenset(
-    ".apng .avif .bmp .dib .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm "
-    ".tif .tiff .webp".split()
-)
+_SUFFIXES = frozenset((
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg",
+    ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+))  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class FoundImages:
 
     Attributes:
         paths: in the order they were named in; those of a folder in the order of their names.
-        problems: why some of the paths hold no image, known without opening them.
+        problems: why some of the paths are no files, or hold no images, known without reading.
         num_skipped: files in folders that are no images, by their suffix, or hidden.
     """
 
@@ -42,6 +43,8 @@ def find_images(names: Sequence[str]) -> FoundImages:
         path = Path(name).expanduser()
         if not path.is_dir():
             paths.append(path)
+            if problem := problem_of(path):
+                problems[path] = problem
             continue
         found, skipped = _images_below(path, problems)
         num_skipped += skipped
@@ -50,6 +53,20 @@ def find_images(names: Sequence[str]) -> FoundImages:
         paths += found or [path]
         paths += [folder for folder in problems if folder not in paths]
     return FoundImages(tuple(paths), problems, num_skipped)
+
+
+def problem_of(path: Path) -> str | None:
+    """Returns why this is no file that can be opened; None where it is one.
+
+    Opening a pipe would wait for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to nothing" if path.is_symlink() else "is not there"
+    except OSError as error:  # A loop of links, no right to look.
+        return f"cannot be read ({error.strerror})"
+    return None if stat.S_ISREG(mode) else "is no file"
 
 
 def _images_below(folder: Path, problems: dict[Path, str]) -> tuple[list[Path], int]:

@@ -22,10 +22,11 @@ def border_of(image: np.ndarray) -> np.ndarray:
 def inverted(image: np.ndarray) -> np.ndarray:
     """Returns 255 - image; of an image with a bright border, with its contrast stretched too.
 
-    Paper is rarely white in a photo, nor ink black: inverted alone, the paper would stay a veil that
-    no image of such a data set has. The border's median becomes 0, and the brightest pixel 255. Ten
-    synthetic photos of printed digits on grey paper, by `cnn` after an epoch of MNIST: 8 right in
-    place of 7, cropped to the digit 9 in place of 8; MNIST's own test images in white: all alike.
+    Paper is rarely white in a photo, nor ink black: inverted alone, the paper would stay a veil
+    that no image of such a data set has. The border's median becomes 0, and the brightest pixel
+    255. Ten synthetic photos of printed digits on grey paper, by `cnn` after an epoch of MNIST: 8
+    right in place of 7, cropped to the digit 9 in place of 8. Of 2,000 test images of MNIST in
+    white, as many are right as of the originals.
 
     Args:
         image: uint8 [H, W, C].

@@ -36,13 +36,14 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "agreement", "arrays", "attempt", "cluster", "config", "config_checks", "data",
-            "evaluate", "follower", "launch", "main", "node_lists", "parameter_server_cluster",
-            "parameter_server_tasks", "peers", "plan", "predictions", "preflight", "process_group",
-            "rendezvous", "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained",
-            "worker",
+            "agreement", "answer", "arrays", "attempt", "cluster", "config", "config_checks",
+            "data", "evaluate", "follower", "launch", "main", "node_lists",
+            "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
+            "prediction_output", "predictions", "preflight", "process_group", "rendezvous",
+            "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained", "worker",
         )
     ),
+    ROOT / "input_pipelines" / "_image_paths.py",
     *sorted((ROOT / "trainer" / "report").glob("*.py")),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
 )  # fmt: skip

@@ -17,6 +17,7 @@ from input_pipelines._dataset import DatasetInfo
 from input_pipelines._image_file import ImageReader
 from input_pipelines._inversion import has_bright_border, inverted
 from trainer import blocks
+from trainer.answer import Answer
 from trainer.inference import logits_function
 from trainer.predictions import softmax
 from trainer.trained import TrainedRun
@@ -24,26 +25,6 @@ from trainer.trained import TrainedRun
 # Files read while the ones before them are predicted.
 _FILES_PER_CHUNK = 64
 _MAX_CHUNK_BYTES = 32 * 2**20
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """What a model says of a file.
-
-    Attributes:
-        path: as it was named.
-        image: uint8 [height, width, channels], as the model got it; None where it cannot be read.
-        logits, probabilities: float32 [C]; None likewise.
-        inverted: whether the image was.
-        error: why it cannot be read, without the file's name.
-    """
-
-    path: Path
-    image: np.ndarray | None = None
-    logits: np.ndarray | None = None
-    probabilities: np.ndarray | None = None
-    inverted: bool = False
-    error: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +44,7 @@ class ModelInput:
     @classmethod
     def of(cls, trained: TrainedRun, info: DatasetInfo, invert: str) -> ModelInput:
         """Returns how files become what the model of a run takes; `info` is of its data set."""
-        height, width, channels = info.image_shape
+        height, width, _ = info.image_shape
         is_array_size = height and not info.has_image_files
         reader = ImageReader(
             trained.image_shape, info.has_image_files, (height, width) if is_array_size else None
@@ -140,6 +121,4 @@ def _read_chunks(
     with concurrent.futures.ThreadPoolExecutor(num_cpus()) as threads:
         for first in range(0, len(paths), size):
             chunk = paths[first : first + size]
-            yield list(
-                threads.map(lambda path: model_input.read(path, problems.get(path)), chunk)
-            )
+            yield list(threads.map(lambda path: model_input.read(path, problems.get(path)), chunk))

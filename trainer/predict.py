@@ -9,7 +9,6 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flowrate import options
 from flowrate.command import run_command
@@ -17,11 +16,9 @@ from flowrate.errors import ConfigError, DataError
 from flowrate.options import option
 from input_pipelines import DATASETS
 from input_pipelines._image_paths import FoundImages, find_images
+from trainer.answer import Answer
 from trainer.prediction_output import PLOT_SUFFIXES, Output
 from trainer.trained import FINAL, TrainedRun
-
-if TYPE_CHECKING:
-    from trainer.image_predictions import Answer
 
 USAGE = """Says what images show, by a trained run.
 
@@ -88,7 +85,7 @@ def _predict(config: PredictConfig, words: list[str]) -> None:
     output.finish()
     if output.num_errors:
         raise DataError(
-            f"{output.num_errors} of {len(found.paths)} names cannot be used; each is told above."
+            f"{output.num_errors} of {len(found.paths)} images cannot be used; each is named above."
         )
 
 
@@ -105,6 +102,8 @@ def _answers(
 ) -> Iterator[Answer]:
     checkpoint = trained.checkpoint(config.checkpoint)
     output.step = checkpoint.progress.step
+    if found.problems.keys() >= set(found.paths):
+        return (Answer(path, error=found.problems[path]) for path in found.paths)
     from trainer import session
 
     session.quiet_tensorflow()

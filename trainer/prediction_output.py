@@ -19,10 +19,10 @@ from rich.text import Text
 from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
 from input_pipelines._image_paths import FoundImages
+from trainer.answer import Answer
 from trainer.trained import TrainedRun
 
 if TYPE_CHECKING:
-    from trainer.image_predictions import Answer
     from trainer.predict import PredictConfig
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
