@@ -20,10 +20,14 @@ from matplotlib.figure import Figure
 
 # Ink and lines take the page's colours, light or dark; without a page these, made for white.
 INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"
+# Of answers; a sign always goes with them.
+RIGHT, WRONG = "#0072b1", "#d05800"
 _ON_PAGE = {
     INK: f"var(--ink, {INK})",
     FAINT: f"var(--line, {FAINT})",
     PAPER: f"var(--paper, {PAPER})",
+    RIGHT: f"var(--right, {RIGHT})",
+    WRONG: f"var(--wrong, {WRONG})",
 }
 
 # Okabe and Ito's colours: told apart with every common colour blindness, on white and on black.
@@ -118,7 +122,7 @@ def to_svg(figure: Figure, description: str) -> Markup:
     return Markup(text.replace("xlink:href", "href").strip())
 
 
-def to_png(figure: Figure, scale: float = 2.0) -> bytes:
+def to_png(figure: Figure, scale: float = 1.5) -> bytes:
     """Returns the figure as PNG, dark on white: for where no page gives colours."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=72 * scale, facecolor="white")

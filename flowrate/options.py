@@ -97,7 +97,12 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         given = str(error).removeprefix("flag ").split(": ")[0]
         name = given.removeprefix("--").split("=")[0]
         raise ConfigError(f"{given}: expected {expected.get(name, 'another value')}.") from None
-    except (flags.Error, ValueError) as error:  # ValueError: --noflag=value, a flagfile of bytes
+    except flags.Error as error:
+        flag = str(error).rpartition(" ")[2]
+        if str(error) == f"Missing value for flag {flag}":
+            raise ConfigError(f"{flag}: no value; write it as {flag}=VALUE.") from None
+        raise ConfigError(" ".join(str(error).split())) from None
+    except ValueError as error:  # --noflag=value, a flagfile of bytes
         raise ConfigError(" ".join(str(error).split())) from None
     if values["help"].value:
         return None

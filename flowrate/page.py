@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup, escape
 
 _FOLDER = Path(__file__).parent
 
@@ -25,6 +26,7 @@ def page_environment(folder: Path) -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters["svg_width"] = _svg_width
+    environment.filters["flags_as_code"] = _flags_as_code
     return environment
 
 
@@ -36,3 +38,8 @@ def png_address(png: bytes) -> str:
 def _svg_width(drawing: str) -> str:
     """Returns the width of a drawing in its own units, which a page shows as pixels."""
     return re.search(r'viewBox="\S+ \S+ (\S+) ', drawing).group(1)
+
+
+def _flags_as_code(text: str) -> Markup:
+    """Returns a text, escaped, whose flags are not broken over lines."""
+    return Markup(re.sub(r"--\w[\w=.]*\w", r"<code>\g<0></code>", str(escape(text))))

@@ -16,7 +16,7 @@ from benchmarks.suites import SUITES
 from flowrate import options
 from input_pipelines import DATASETS
 from models import MODELS
-from trainer import launch
+from trainer import launch, predict
 from trainer.config import TrainConfig
 from trainer.evaluate import EvaluateConfig
 from trainer.launch import LaunchConfig
@@ -38,7 +38,11 @@ def commands(path: Path) -> list[str]:
 
 
 # Programs of one command: what reads their flags.
-PROGRAMS = {"trainer.evaluate": EvaluateConfig, "trainer.report": ReportConfig}
+PROGRAMS = {
+    "trainer.evaluate": EvaluateConfig,
+    "trainer.predict": predict.PredictConfig,
+    "trainer.report": ReportConfig,
+}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
@@ -153,6 +157,8 @@ def test_every_link_leads_somewhere(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
+    known |= {f"no{field.name}" for field, _, kind in options.described_fields(TrainConfig)
+              if kind is bool}  # fmt: skip
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
     configs = (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig)
     for config in (*configs, *PROGRAMS.values()):

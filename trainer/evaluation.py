@@ -13,6 +13,7 @@ from trainer.jit import choose_jit
 from trainer.predictions import Predictions
 from trainer.strategy import build_strategy, configure_devices, is_on_gpu
 from trainer.trained import TrainedRun
+from trainer.weights import check_weights
 
 
 def evaluate_split(
@@ -35,6 +36,7 @@ def evaluate_split(
         ConfigError, DataError, RunDirError: as build_state and Evaluator do.
     """
     configure_devices(config)
+    check_weights(trained, checkpoint)
     strategy = build_strategy(config)
     state, _ = build_state(config, trained, strategy, trained.total_steps)
     state.restore(checkpoint)

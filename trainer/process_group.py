@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -29,8 +29,8 @@ from trainer.attempt import Attempt
 
 # A worker that is left behind finds out by itself within this time (trainer/peers.py).
 _LEAVE_SECONDS = 30.0
-# For a worker to save after SIGTERM.
-_GRACE_SECONDS = 30.0
+# For a worker to flush its records after SIGTERM; with another one lost, it cannot save.
+_GRACE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 # From here on a status says: try again.
@@ -181,6 +181,8 @@ class ProcessGroup:
                     continue
                 failures.append(Failure(task, exit_code))
                 deadline = deadline or time.monotonic() + _LEAVE_SECONDS
+            if failures:
+                _kill_stopped(running.values())
             if running and deadline and time.monotonic() > deadline:
                 self._end(list(running.values()))
             time.sleep(_POLL_SECONDS)
@@ -260,6 +262,14 @@ def _free_ports(count: int) -> list[int]:
 def _exit_code(process: subprocess.Popen) -> int:
     """Returns the exit status as a shell gives it: 128 and the signal's number where killed."""
     return process.returncode if process.returncode > 0 else 128 - process.returncode
+
+
+def _kill_stopped(processes: Iterable[subprocess.Popen]) -> None:
+    """Kills those that a signal has stopped: they would not find out that others are lost."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(process.pid).status() == psutil.STATUS_STOPPED:
+                _kill_group(process, signal.SIGKILL)
 
 
 def _kill_group(process: subprocess.Popen, number: int) -> None:

@@ -51,17 +51,18 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if self._armed and self.signal_name is None:
+        if not self._armed:
+            _leave(name, self._nothing_to_save)
+        if self.signal_name is None:
             self.signal_name, self._asked_at = name, time.monotonic()
-            return
-        is_echo = number != signal.SIGINT and time.monotonic() - self._asked_at < _ECHO_SECONDS
-        if self._armed and is_echo:
-            return
-        if self._armed:
-            message = "stopped by a second signal; what was done since the last checkpoint is lost."
-        else:
-            message = self._nothing_to_save
-        # Not an exception: one raised inside an import or a native call may be swallowed there.
-        # What is half-written is a .tmp that the next start sweeps away.
-        os.write(sys.stderr.fileno(), f"\n{name}: {message}\n".encode())
-        os._exit(Preempted.exit_code)
+        elif number == signal.SIGINT or time.monotonic() - self._asked_at >= _ECHO_SECONDS:
+            _leave(
+                name, "stopped by a second signal; what was done since the last checkpoint is lost."
+            )
+
+
+def _leave(name: str, message: str) -> None:
+    # Not an exception: one raised inside an import or a native call may be swallowed there.
+    # What is half-written is a .tmp that the next start sweeps away.
+    os.write(sys.stderr.fileno(), f"\n{name}: {message}\n".encode())
+    os._exit(Preempted.exit_code)

@@ -7,6 +7,7 @@ below, and weights are plain arrays. No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,13 @@ def _check_facts(path: Path, plan: dict[str, Any]) -> None:
     if type(plan.get("total_steps")) is not int or not 0 < plan["total_steps"] < 2**40:
         raise RunDirError(f"{path} is damaged: total_steps is no number of steps.")
     names, shape = facts["class_names"], facts["image_shape"]
-    if not 2 <= len(names) <= _MOST_CLASSES or not all(isinstance(name, str) for name in names):
+    if not 2 <= len(names) <= _MOST_CLASSES or not all(map(_is_name, names)):
         raise RunDirError(f"{path} is damaged: data.class_names are not the names of classes.")
     sides = [side for side in shape if type(side) is int and side > 0]
     if len(shape) != 3 or len(sides) != 3 or shape[0] * shape[1] * shape[2] > _MOST_VALUES:
         raise RunDirError(f"{path} is damaged: data.image_shape is not that of an image.")
+
+
+def _is_name(value: Any) -> bool:
+    """Returns whether it is a text without control characters, which a terminal would obey."""
+    return isinstance(value, str) and not any(unicodedata.category(c) == "Cc" for c in value)

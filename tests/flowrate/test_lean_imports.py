@@ -79,7 +79,8 @@ def test_a_run_imports_none_of_them(tmp_path):
     code = (
         "import json, sys\n"
         "from trainer.main import main\n"
-        f"status = main(['trainer.main', '--steps=2', '--run_dir={tmp_path / 'run'}'])\n"
+        f"flags = ['--steps=2', '--noreport', '--run_dir={tmp_path / 'run'}']\n"
+        "status = main(['trainer.main', *flags])\n"
         "names = ('jax', 'matplotlib', 'pandas', 'scipy', 'sklearn', 'tensorflow')\n"
         "print(json.dumps([status, [name for name in names if name in sys.modules]]))"
     )

@@ -112,7 +112,7 @@ def test_help_gives_no_config(flag):
         ("--egs=3", "--egs: no such flag. Did you mean 'eggs'? See --help."),
         ("--zzz=3", "--zzz: no such flag. See --help."),
         ("--zzz", "--zzz: no such flag. See --help."),
-        ("--eggs", "Missing value for flag --eggs"),
+        ("--eggs", "--eggs: no value; write it as --eggs=VALUE."),
         ("--eggs=13", "--eggs=13: must be between 0 and 12."),
         ("--eggs=-1", "--eggs=-1: must be between 0 and 12."),
         ("--sugar=-0.5", "--sugar=-0.5: must be at least 0."),

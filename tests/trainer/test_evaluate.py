@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowrate.errors import ConfigError
 from flowrate.records import read_json, read_json_lines, write_json
 from trainer import evaluate
-from trainer.evaluate import EvaluateConfig, parse
+from trainer.evaluate import EvaluateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,9 +109,14 @@ def test_what_does_not_fit_is_one_line(trained, flags, message):
 
 
 @pytest.mark.parametrize("words", [[], ["one", "two"]])
-def test_one_run_directory(words):
-    with pytest.raises(ConfigError, match=f"give one run directory, not {len(words)}"):
-        parse(["evaluate", *words])
+def test_one_run_directory(words, capsys):
+    assert evaluate.main(["evaluate", *words]) == 2
+    assert f"error: give one run directory, not {len(words)}" in capsys.readouterr().err
+
+
+def test_a_flag_without_its_value(capsys):
+    assert evaluate.main(["evaluate", "run", "--split", "test"]) == 2
+    assert capsys.readouterr().err == "error: --split: no value; write it as --split=VALUE.\n"
 
 
 def test_help_explains_every_flag(capsys):

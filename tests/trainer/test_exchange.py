@@ -14,7 +14,7 @@ from trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_REPLICAS = 4
-# 4.5 MiB, 8 bytes, nothing, 1.5 MiB: with messages of 1 MiB three of them.
+# 4.5 MiB, 8 bytes, nothing, 1.5 MiB: messages of 1 MiB or more end after the first and the last.
 SHAPES = [[1024, 1152], [2], [0, 3], [384, 1024]]
 
 

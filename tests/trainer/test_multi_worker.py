@@ -351,11 +351,12 @@ def processes_of(run_dir: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_the_launcher_restarts_all_after_a_loss(undisturbed, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_the_launcher_restarts_all_after_a_loss(undisturbed, tmp_path, number):
     run_dir = tmp_path / "run"
     process = launch(run_dir, *LONG)
     wait_for_step(run_dir, 300, [process])
-    os.kill(read_json(run_dir / "status" / "worker-1.json")["pid"], signal.SIGKILL)
+    os.kill(read_json(run_dir / "status" / "worker-1.json")["pid"], number)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert "[launch] worker 1 failed first, with status 137." in output

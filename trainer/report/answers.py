@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
+from flowrate.drawing import FAINT, INK, RIGHT, WRONG, Picture, new_figure
 from trainer.scores import Calibration
 
-RIGHT_COLOR, WRONG_COLOR = SERIES_COLORS[0], SERIES_COLORS[2]
 RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"
 # A larger matrix has no room for numbers.
 _MAX_NUMBERED = 20
@@ -40,13 +39,13 @@ def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> Pict
 
 def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
     count = len(class_names)
-    cell = 44 if numbered else max(2.0, 520 / count)
+    cell = min(64.0, max(38.0, 360 / count)) if numbered else max(2.0, 520 / count)
     side = cell * count
     names = [_cut(name, 18) for name in class_names]
-    left = 12 + 5.2 * max(map(len, names)) if numbered else 30
-    figure = new_figure(side + left + 20, side + left + 20)
-    width, height = side + left + 20, side + left + 20
-    axes = figure.add_axes((left / width, left / height, side / width, side / height))
+    left = 34 + 5.2 * max(map(len, names)) if numbered else 34
+    whole = side + left + 6
+    figure = new_figure(whole, whole)
+    axes = figure.add_axes((left / whole, left / whole, side / whole, side / whole))
     axes.imshow(_cell_colors(shares), interpolation="none", aspect="auto")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
@@ -76,9 +75,9 @@ def _cell_colors(shares: np.ndarray) -> np.ndarray:
     """Returns float [C, C, 4]: the diagonal in blues, mistakes in oranges that show early."""
     blues, oranges = (matplotlib.colormaps[name] for name in ("Blues", "Oranges"))
     colors = oranges(np.sqrt(shares) * 0.9)
-    colors[shares == 0] = (0.965, 0.97, 0.975, 1)
     diagonal = np.arange(len(shares))
     colors[diagonal, diagonal] = blues(0.15 + 0.7 * np.diag(shares))
+    colors[shares == 0] = 0  # Transparent.
     return colors
 
 
@@ -153,9 +152,9 @@ def _headline(probabilities, class_names, label) -> tuple[str, str]:
     if label is None:
         return f"{name} {probabilities[predicted]:.2%}", INK
     if predicted == label:
-        return f"{RIGHT_SIGN} {name}", RIGHT_COLOR
+        return f"{RIGHT_SIGN} {name}", RIGHT
     true = _cut(class_names[label], 14)
-    return f"{WRONG_SIGN} {name}, is {true}", WRONG_COLOR
+    return f"{WRONG_SIGN} {name}, is {true}", WRONG
 
 
 def _cut(text: str, width: int) -> str:
@@ -179,9 +178,9 @@ def _draw_bars(axes: Axes, probabilities, class_names, labels, number, bars: int
     for place, index in enumerate(top):
         color = FAINT
         if labels is not None and index == labels[number]:
-            color = RIGHT_COLOR
+            color = RIGHT
         elif place == 0:
-            color = WRONG_COLOR if labels is not None else RIGHT_COLOR
+            color = WRONG if labels is not None else RIGHT
         axes.barh(place, probabilities[index], color=color, height=0.78, alpha=0.55)
         name = _cut(class_names[index], 15)
         axes.text(0.01, place, name, va="center", fontsize=7)
@@ -211,7 +210,7 @@ def _draw_calibration(calibration: Calibration) -> Figure:
     bins = len(calibration.counts)
     centers, width = (np.arange(bins) + 0.5) / bins, 0.92 / bins
     filled = calibration.counts > 0
-    upper.bar(centers[filled], calibration.accuracies[filled], width, color=RIGHT_COLOR, alpha=0.75)
+    upper.bar(centers[filled], calibration.accuracies[filled], width, color=RIGHT, alpha=0.75)
     upper.plot(
         calibration.confidences[filled], calibration.accuracies[filled], ".", color=INK, ms=4
     )

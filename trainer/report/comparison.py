@@ -20,16 +20,23 @@ def render_comparison(records: Sequence[RunRecord]) -> str:
     """Returns the page: the best test accuracy first; every text of the records is escaped."""
     ordered = sorted(records, key=lambda record: -(record.result.get("test_accuracy") or 0.0))
     names = _names(ordered)
-    best = ordered[0].result.get("test_accuracy")
+    datasets = sorted({record.trained.config.dataset for record in ordered})
     return page_environment(Path(__file__).parent).get_template(_TEMPLATE).render(
         names=names,
         rows=[_row(name, record) for name, record in zip(names, ordered)],
-        outcome=f"{names[0]} is best, with a test accuracy of {best:.2%}." if best else
-        "None of these runs has completed.",
-        datasets=sorted({record.trained.config.dataset for record in ordered}),
+        outcome=_outcome(names[0], ordered[0], datasets),
         curves=overlaid_curves(ordered, names),
         commands=[(name, command_of(record)) for name, record in zip(names, ordered)],
     )  # fmt: skip
+
+
+def _outcome(name: str, record: RunRecord, datasets: Sequence[str]) -> str:
+    best = record.result.get("test_accuracy")
+    if best is None:
+        return "None of these runs has completed."
+    if len(datasets) > 1:
+        return f"Of different data sets ({', '.join(datasets)}): their accuracies do not compare."
+    return f"{name} is best, with a test accuracy of {best:.2%}."
 
 
 def _names(records: Sequence[RunRecord]) -> list[str]:

@@ -108,8 +108,8 @@ def _curve(record: RunRecord, metric: str, title: str) -> Picture:
             best = int(np.argmin(ys) if metric == "loss" else np.argmax(ys))
             axes.plot(xs[best], ys[best], "o", ms=9, mfc="none", mec=INK, mew=1)
             axes.annotate(
-                f"{ys[best]:.4g}", (xs[best], ys[best]), xytext=(0, -14 if metric != "loss" else 9),
-                textcoords="offset points", ha="center", fontsize=8,
+                f"{ys[best]:.4g}", (xs[best], ys[best]), textcoords="offset points",
+                xytext=(-7, 7), ha="right", fontsize=8,
             )  # fmt: skip
             values += ys
         axes.legend(frameon=False, loc="upper right" if metric == "loss" else "lower right")

@@ -93,9 +93,9 @@ def _outcome(record: RunRecord) -> list[str]:
         f"loss {result['test_loss']:.4f}."
     ]
     if scores:
-        top = f"top-5 accuracy {scores.top_5_accuracy:.2%}, " if scores.top_5_accuracy else ""
+        top = f", top-5 accuracy {scores.top_5_accuracy:.2%}" if scores.top_5_accuracy else ""
         lines.append(
-            f"{top}macro F1 {scores.macro_f1:.4f}, expected calibration error "
+            f"Macro F1 {scores.macro_f1:.4f}{top}, expected calibration error "
             f"{scores.calibration.expected_error:.4f}."
         )
     if result.get("steps_per_second"):

@@ -86,7 +86,7 @@ def test_a_drawing_takes_the_colours_of_the_page():
     panel = Panel("<t>", (Bar("a & <b>", "flowrate", 2.0, 1.0, 3.0, "2.00", 2.5),))
     svg = charts.bar_panel("name", panel, "steps/s", ["flowrate"])
     assert "var(--ink" in svg
-    assert INK not in svg
+    assert INK not in re.sub(r"var\(--ink, \S+\)", "", svg)
     assert svg.startswith("<svg viewBox=")
     assert svg.endswith("</svg>")
     assert 'aria-label="&lt;t&gt;, steps/s. a &amp; &lt;b&gt;: 2.00"' in svg

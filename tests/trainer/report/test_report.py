@@ -92,7 +92,7 @@ def test_every_run_ends_with_a_page(trained):
 
 
 def test_the_page_needs_the_folder_alone_and_is_the_same_again(trained, tmp_path):
-    moved = shutil.copytree(trained, tmp_path / "moved")
+    moved = shutil.copytree(trained, tmp_path / "elsewhere" / trained.name)
     before = (moved / "report.html").read_text()
     (moved / "report.html").unlink()
     shutil.rmtree(moved / "checkpoints")

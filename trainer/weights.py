@@ -1,0 +1,31 @@
+"""Whether a checkpoint holds the weights of the run's model, before anything is allocated."""
+
+from __future__ import annotations
+
+import keras
+
+from flowrate.errors import RunDirError
+from trainer.build import build_model
+from trainer.checkpoints import Checkpoint
+from trainer.trained import TrainedRun
+
+_PREFIX = "model/"
+
+
+def check_weights(trained: TrainedRun, checkpoint: Checkpoint) -> None:
+    """Raises RunDirError unless the checkpoint holds the weights of the run's model.
+
+    A folder may name a model and an image size that need any amount of memory. Within a
+    StatelessScope Keras builds the layers but makes no values, so that the shapes can be compared
+    with the arrays, which were read and have a size that the file really has.
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_model(trained.model, len(trained.class_names), trained.image_shape)
+    wanted = [tuple(weight.shape) for weight in model.weights]
+    names = sorted(name for name in checkpoint.arrays if name.startswith(_PREFIX))
+    if wanted != [checkpoint.arrays[name].shape for name in names]:
+        raise RunDirError(
+            f"{trained.path}: the checkpoint of step {checkpoint.progress.step} does not hold the "
+            f"weights of {trained.model} for {len(trained.class_names)} classes and images of "
+            f"{' x '.join(map(str, trained.image_shape))}."
+        )
