@@ -10,7 +10,7 @@
 
 By Pillow: JPEG (CMYK too), PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM; of several frames the
 first. EXIF orientation is applied. 16 bits: the high byte. Other whole or floating-point numbers:
-see `_to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a
+see `_flat_pixels._to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a
 model with one channel, RGB becomes luminance (ITU-R 601). Then the size:
 
 *   For a model trained on files: as with JPEGs (`_jpeg.py`), the mean of 2 x 2, 4 x 4 or 8 x 8
@@ -35,15 +35,16 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from flowrate.errors import DataError
 from input_pipelines import _decode
 from input_pipelines._file_kind import describe_kind
+from input_pipelines._flat_pixels import flat_pixels
 from input_pipelines._image_paths import problem_of
 from input_pipelines._jpeg import RATIOS, decode_jpeg
 
-# More than any camera's photo; such an image takes 256 MB while it is decoded.
+# More than most cameras' photos; such an image takes 256 MB while it is decoded.
 MAX_PIXELS = 64_000_000
 # Images above this size are decoded one at a time: 16 threads with one each would fill the memory.
 _LARGE_PIXELS = 16_000_000
@@ -67,6 +68,7 @@ _UPRIGHT = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels, 1),
 }
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,29 +126,37 @@ class ImageReader:
                 return self._decode_turned(path, orientation)
             if orientation not in _UPRIGHT and _is_plain(image, self.image_shape[2]):
                 return _training_decoder(self.image_shape)(os.fsencode(path)).numpy()
-        return self._resize(_flatten(ImageOps.exif_transpose(image), self.image_shape[2]))
+        return self._shrink(image)
 
     def _decode_turned(self, path: Path, orientation: int) -> np.ndarray:
         height, width, channels = self.image_shape
-        lying = (width, height) if orientation >= 5 else (height, width)
+        lying = (width, height) if orientation in _SIDEWAYS else (height, width)
         content = tf.io.read_file(os.fsencode(path))
         pixels = _UPRIGHT[orientation](decode_jpeg(content, (*lying, channels)).numpy())
         pixels = tf.cast(np.ascontiguousarray(pixels), tf.float32)
         return _decode.resize(pixels, (height, width)).numpy()
 
-    def _resize(self, image: Image.Image) -> np.ndarray:
-        """Brings an image of mode L or RGB to the model's size."""
-        height, width, _ = self.image_shape
+    def _shrink(self, image: Image.Image) -> np.ndarray:
+        """Reads the pixels by Pillow, and brings them to the model's size."""
+        image.load()  # By which some formats turn themselves.
+        orientation = _orientation_of(image)
+        height, width, channels = self.image_shape
+        if not self.is_trained_on_files and self.array_size:
+            height, width = self.array_size
+        lying = (width, height) if orientation in _SIDEWAYS else (height, width)
+        times_larger = max(1, min(image.height // lying[0], image.width // lying[1]))
         if self.is_trained_on_files:
-            times_larger = min(image.height // height, image.width // width)
-            image = image.reduce(max(ratio for ratio in RATIOS if ratio <= max(times_larger, 1)))
+            factor = max(ratio for ratio in RATIOS if ratio <= times_larger)
+            pixels = flat_pixels(image, channels, factor)
         else:
-            most = self.array_size or (height, width)
-            size = min(image.width, most[1]), min(image.height, most[0])
-            image = image.resize(size, Image.Resampling.BOX)
-        pixels = np.asarray(image)
-        pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-        return _decode.resize(pixels, (height, width)).numpy()
+            # By a whole number first, which is fast and needs little memory, to three times the size.
+            flat = Image.fromarray(flat_pixels(image, channels, max(1, times_larger // 3)))
+            size = min(flat.width, lying[1]), min(flat.height, lying[0])
+            pixels = np.asarray(flat.resize(size, Image.Resampling.BOX))
+        pixels = pixels.reshape(*pixels.shape[:2], channels)
+        if orientation in _UPRIGHT:
+            pixels = np.ascontiguousarray(_UPRIGHT[orientation](pixels))
+        return _decode.resize(pixels, self.image_shape[:2]).numpy()
 
 
 @functools.cache
@@ -186,30 +196,3 @@ def _is_plain(image: Image.Image, channels: int) -> bool:
     if image.format == "BMP":
         return channels == 3 and bool(image.tile) and image.tile[0].args[0] == "BGR"
     return _is_plain_jpeg(image)
-
-
-def _flatten(image: Image.Image, channels: int) -> Image.Image:
-    """Returns the image in mode L or RGB, without alpha."""
-    if image.mode[0] == "I" or image.mode == "F":
-        image = Image.fromarray(_to_bytes(np.asarray(image), image.format))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def _to_bytes(values: np.ndarray, file_format: str | None) -> np.ndarray:
-    """Returns uint8 of grey values of 16 bits (the high byte), of other whole numbers, or floats.
-
-    Of those last the depth is unknown: values in 0..1 (floats), 0..255 or 0..65535 are taken as of
-    such a scale; any others are stretched from the least to the greatest.
-    """
-    if values.dtype.itemsize == 2 or file_format in ("PNG", "PPM"):
-        return (values >> 8).clip(0, 255).astype(np.uint8)
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
-    is_float = values.dtype.kind == "f"
-    scales = [scale for scale in ((1,) if is_float else ()) + (255, 65535) if high <= scale]
-    if low < 0 or not scales:
-        finite, scales = finite - low, [max(high - low, 1e-30)]
-    return np.rint(finite * (255 / scales[0])).astype(np.uint8)

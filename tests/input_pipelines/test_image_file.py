@@ -246,6 +246,23 @@ def test_large_photos_of_other_formats_are_reduced_as_jpegs_are(reader, tmp_path
     assert np.abs(found - means.mean(axis=(1, 3))).max() <= 2
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "CMYK"])
+@pytest.mark.parametrize("factor", [1, 2, 8])
+def test_strips_make_no_difference(reader, monkeypatch, mode, factor):
+    from input_pipelines import _flat_pixels
+
+    noise = np.random.default_rng(0).integers(0, 256, (203, 117, 4), np.uint8)
+    image = Image.fromarray(noise)
+    if mode == "I;16":
+        image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
+    elif mode != "RGBA":
+        image = image.convert("RGB").convert(mode)
+    whole = _flat_pixels.flat_pixels(image, 3, factor)
+    monkeypatch.setattr(_flat_pixels, "_STRIP_PIXELS", 117 * 19)
+    np.testing.assert_array_equal(_flat_pixels.flat_pixels(image, 3, factor), whole)
+    assert whole.shape == (-(-203 // factor), -(-117 // factor), 3)
+
+
 def not_an_image(name: str, tmp_path: Path) -> Path:
     path = tmp_path / name
     if name == "pipe.png":

@@ -127,15 +127,16 @@ def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
         assert not ModelInput.of(run, info, "auto").read(photos / "0_white.webp").inverted
 
 
-def test_the_answers_are_those_of_an_evaluation(trained, digits, tmp_path):
-    for number in range(40):
-        Image.fromarray(digits.images[number, ..., 0]).save(tmp_path / f"{number:02d}.png")
-    rows = predicted(trained, tmp_path)["images"]
+def test_the_whole_test_split_is_as_often_right_as_in_an_evaluation(trained, digits, tmp_path):
+    for number, image in enumerate(digits.images[..., 0]):
+        Image.fromarray(image).save(tmp_path / f"{number:03d}.png")
+    rows = predicted(trained, tmp_path, "--top=1")["images"]
     done = run("trainer.evaluate", trained, "--json")
     assert done.returncode == 0, done.stderr
-    right = [int(row["predictions"][0]["class"]) == digits.labels[n] for n, row in enumerate(rows)]
-    assert np.mean(right) > 0.8
-    assert abs(np.mean(right) - json.loads(done.stdout)["accuracy"]) < 0.2
+    right = sum(
+        int(row["predictions"][0]["class"]) == label for row, label in zip(rows, digits.labels)
+    )
+    assert right == round(json.loads(done.stdout)["accuracy"] * 360) > 300
 
 
 def test_lines_errors_and_what_was_skipped(trained, photos, tmp_path):
@@ -151,15 +152,6 @@ def test_lines_errors_and_what_was_skipped(trained, photos, tmp_path):
         "missing.png: is not there",
         "error: 2 of 18 images cannot be used; each is named above.",
     ]
-
-
-def test_a_table_on_a_terminal(trained, photos):
-    done = run("trainer.predict", trained, photos, FORCE_COLOR="1", COLUMNS="200")
-    assert done.returncode == 3
-    lines = done.stdout.splitlines()
-    assert "shows" in lines[1]
-    (page,) = (line for line in lines if "z_page.png" in line)
-    assert "is an HTML page" in page
 
 
 def test_odd_names_break_neither_lines_nor_json(trained, photos, tmp_path):
