@@ -10,8 +10,8 @@
 
 By Pillow: JPEG (CMYK too), PNG, GIF, BMP, WebP, TIFF, AVIF, JPEG 2000, PPM; of several frames the
 first. EXIF orientation is applied. 16 bits: the high byte. Other whole or floating-point numbers:
-see `_flat_pixels._to_bytes`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB; for a
-model with one channel, RGB becomes luminance (ITU-R 601). Then the size:
+see `_flat_pixels.py`. Palettes are looked up, alpha is laid on white, CMYK and others become RGB;
+for a model with one channel, RGB becomes luminance (ITU-R 601). Then the size:
 
 *   For a model trained on files: as with JPEGs (`_jpeg.py`), the mean of 2 x 2, 4 x 4 or 8 x 8
     pixels where that leaves enough, then training's resize.
@@ -149,7 +149,7 @@ class ImageReader:
             factor = max(ratio for ratio in RATIOS if ratio <= times_larger)
             pixels = flat_pixels(image, channels, factor)
         else:
-            # By a whole number first, which is fast and needs little memory, to three times the size.
+            # To three times the size by a whole number, which is fast and takes little memory.
             flat = Image.fromarray(flat_pixels(image, channels, max(1, times_larger // 3)))
             size = min(flat.width, lying[1]), min(flat.height, lying[0])
             pixels = np.asarray(flat.resize(size, Image.Resampling.BOX))
