@@ -149,8 +149,10 @@ class ImageReader:
             factor = max(ratio for ratio in RATIOS if ratio <= times_larger)
             pixels = flat_pixels(image, channels, factor)
         else:
-            # To three times the size by a whole number, which is fast and takes little memory.
-            flat = Image.fromarray(flat_pixels(image, channels, max(1, times_larger // 3)))
+            # Large ones to eight times the size by a whole number, which takes little memory.
+            is_large = image.width * image.height > _LARGE_PIXELS
+            factor = max(1, times_larger // 8) if is_large else 1
+            flat = Image.fromarray(flat_pixels(image, channels, factor))
             size = min(flat.width, lying[1]), min(flat.height, lying[0])
             pixels = np.asarray(flat.resize(size, Image.Resampling.BOX))
         pixels = pixels.reshape(*pixels.shape[:2], channels)

@@ -39,8 +39,9 @@ WITHOUT_TENSORFLOW = (
             "agreement", "answer", "arrays", "attempt", "cluster", "config", "config_checks",
             "data", "evaluate", "follower", "launch", "main", "node_lists",
             "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
-            "prediction_output", "predictions", "preflight", "process_group", "rendezvous",
-            "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained", "worker",
+            "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
+            "rendezvous", "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained",
+            "worker",
         )
     ),
     ROOT / "input_pipelines" / "_image_paths.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -10,16 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rich.box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
 from input_pipelines._image_paths import FoundImages
 from trainer.answer import Answer
+from trainer.prediction_table import greatest_width, percent, prediction_table, table_fits
 from trainer.trained import TrainedRun
 
 if TYPE_CHECKING:
@@ -32,36 +29,41 @@ _MAX_NAME_WIDTH = 60
 
 
 class Output:
-    """Shows answers as they come.
+    """Shows answers as they come, and then what cannot be used.
 
     Attributes:
         step: of the checkpoint, for the record.
-        num_errors: files that cannot be used, so far.
     """
 
     def __init__(self, config: PredictConfig, trained: TrainedRun, found: FoundImages):
         self.step = 0
-        self.num_errors = 0
         self._config, self._trained, self._found = config, trained, found
         self._rows: list[dict[str, Any]] = []
+        self._errors: list[str] = []
         self._plotted: list[Answer] = []
-        self._names = _widths([printable(path) for path in found.paths])
-        self._classes = _widths(trained.class_names)
+        names = [printable(path) for path in found.paths]
+        self._names = min(_MAX_NAME_WIDTH, greatest_width(names))
+        self._classes = min(_MAX_NAME_WIDTH, greatest_width(trained.class_names))
         self._console = Console(markup=False, emoji=False, highlight=False)
-        self._is_table = self._console.is_terminal and not config.json
+        width = self._console.width if self._console.is_terminal and not config.json else 0
+        self._is_table = table_fits(width, found.paths, trained.class_names, config.top)
         self._bar = _Bar(len(found.paths))
+
+    @property
+    def num_errors(self) -> int:
+        """Files that cannot be used, so far."""
+        return len(self._errors)
 
     def add(self, answer: Answer) -> None:
         """Takes the next answer."""
         row = self._row_of(answer)
-        self.num_errors += answer.error is not None
-        if self._config.plot and answer.error is None and len(self._plotted) < _MAX_PLOTTED:
+        if answer.error:
+            self._errors.append(f"{printable(answer.path)}: {answer.error}")
+        elif self._config.plot and len(self._plotted) < _MAX_PLOTTED:
             self._plotted.append(answer)
-        if self._config.json or self._is_table:
+        if self._config.json or (self._is_table and not answer.error):
             self._rows.append(row)
-        elif answer.error:
-            print(f"{printable(answer.path)}: {answer.error}", file=sys.stderr)
-        else:
+        elif not answer.error:
             print(self._line(row))
         self._bar.advance()
 
@@ -74,8 +76,11 @@ class Output:
         self._bar.stop()
         if self._config.json:
             print(to_json(self._record()), end="")
-        elif self._is_table:
-            self._console.print(self._table())
+        else:
+            if self._rows:
+                self._console.print(prediction_table(self._rows))
+            sys.stdout.flush()
+            print(*self._errors, sep="\n", end="\n" * bool(self._errors), file=sys.stderr)
         if (skipped := self._found.num_skipped) and not self._config.json:
             print(f"skipped {skipped:,} file{'s' * (skipped > 1)} without the suffix of an image")
         if self._config.plot:
@@ -111,29 +116,9 @@ class Output:
     def _line(self, row: dict[str, Any]) -> str:
         parts = [f"{printable(row['path']):<{self._names}}"]
         parts += [
-            f"{each['class']:<{self._classes}} {_percent(each):>8}" for each in row["predictions"]
+            f"{each['class']:<{self._classes}} {percent(each):>8}" for each in row["predictions"]
         ]
         return "  ".join([*parts, *(["inverted"] if row["inverted"] else [])])
-
-    def _table(self) -> Table:
-        table = Table(box=rich.box.SIMPLE_HEAD)
-        table.add_column("image", overflow="fold")
-        table.add_column("shows", overflow="fold")
-        table.add_column("", justify="right", no_wrap=True)
-        table.add_column("or", overflow="fold")
-        for row in self._rows:
-            name = Text(printable(row["path"]))
-            if row["error"]:
-                table.add_row(name, Text(row["error"], "red"), "", "")
-                continue
-            first, *others = row["predictions"]
-            rest = ", ".join(f"{each['class']} {_percent(each)}" for each in others)
-            note = "inverted" if row["inverted"] else ""
-            table.add_row(
-                name, Text(first["class"], "bold"), _percent(first),
-                Text("; ".join(filter(None, (rest, note)))),
-            )  # fmt: skip
-        return table
 
     def _draw(self, path: Path) -> None:
         from flowrate.drawing import drawing
@@ -166,29 +151,23 @@ class _Bar:
     """A progress bar on standard error, where that is a terminal and there is more than one."""
 
     def __init__(self, total: int):
-        console = Console(stderr=True)
-        self._progress = None
-        if total > 1 and console.is_terminal:
-            columns = (
-                TextColumn("images"), MofNCompleteColumn(), BarColumn(bar_width=30),
-                TimeRemainingColumn(),
-            )  # fmt: skip
-            self._progress = Progress(*columns, console=console, transient=True)
-            self._task = self._progress.add_task("", total=total)
-            self._progress.start()
+        self._total = total
+        self._progress: Progress | None = None
 
     def advance(self) -> None:
+        """Moves on by one; the bar begins with the first, when the model is loaded."""
+        console = Console(stderr=True)
+        if self._progress is None and self._total > 1 and console.is_terminal:
+            self._progress = Progress(
+                TextColumn("images"), MofNCompleteColumn(), BarColumn(bar_width=30),
+                TimeRemainingColumn(), console=console, transient=True,
+            )  # fmt: skip
+            self._task = self._progress.add_task("", total=self._total)
+            self._progress.start()
         if self._progress:
             self._progress.advance(self._task)
 
     def stop(self) -> None:
-        with contextlib.suppress(AttributeError):
+        """Takes the bar away."""
+        if self._progress:
             self._progress.stop()
-
-
-def _percent(prediction: dict[str, Any]) -> str:
-    return f"{prediction['probability']:.2%}".replace("%", " %")
-
-
-def _widths(names) -> int:
-    return min(_MAX_NAME_WIDTH, max((len(name) for name in names), default=0))

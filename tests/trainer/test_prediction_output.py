@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,36 @@ def test_lines_stand_below_each_other(capsys):
     ]
 
 
-def test_a_table_shows_names_as_they_are(capsys, monkeypatch):
+@pytest.fixture
+def terminal(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "120")
-    output = show([answer("[red]a.jpg", 0, 0, 5), Answer(Path("b\n.jpg"), error="is empty")])
-    printed = capsys.readouterr().out
-    for text in ("[red]a.jpg", "[bold]roses", "98.67 %", "b\\n.jpg", "is empty"):
-        assert text in printed
+    monkeypatch.setenv("COLUMNS", "150")
+
+
+def test_a_table_shows_names_as_they_are(terminal, capsys):
+    output = show(
+        [answer("x/y/[red]a.jpg", 0, 0, 5), answer("x/b.jpg", 5, 0, 0, inverted=True),
+         Answer(Path("x/c\n.jpg"), error="is empty")], 1,
+    )  # fmt: skip
+    printed = capsys.readouterr()
+    text = re.sub(r"\x1b\[[\d;]*m", "", printed.out)
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    assert rows[0] == ["x/"]
+    assert rows[1] == ["image", "shows"]
+    assert rows[3][:4] == ["y/[red]a.jpg", "[bold]roses", "98.67", "%"]
+    assert rows[4][:4] == ["b.jpg", "daisy", "98.67", "%"]
+    assert rows[4][-1] == "inverted"
+    assert rows[5][:2] == ["skipped", "1"]
+    assert printed.err.splitlines()[-1].endswith("x/c\\n.jpg: is empty")
     assert output.num_errors == 1
+
+
+def test_what_is_too_wide_for_a_table_is_lines(terminal, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show([answer("a.jpg", 5, 0, 0)])
+    assert "shows" not in capsys.readouterr().out
+    show([answer("a.jpg", 5, 0, 0)], top=1)
+    assert "shows" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("num_skipped", [0, 1, 1234])
