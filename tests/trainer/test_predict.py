@@ -163,8 +163,9 @@ def test_odd_names_break_neither_lines_nor_json(trained, photos, tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path)
     rows = predicted(trained, tmp_path)["images"]
     assert {os.fsencode(Path(row["path"]).name) for row in rows} == set(names)
-    done = run("trainer.predict", trained, tmp_path)
+    done = run("trainer.predict", trained, tmp_path, PYTHONIOENCODING="ascii")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 4), done.stderr
+    assert "\\u0440\\u043e" in done.stdout
     assert "a\\nb.png " in done.stdout
     assert "\\xff\\xfe.png " in done.stdout
 
