@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -29,6 +30,9 @@ def run_command(
         usage: what `--help` begins with.
         action: takes the config and the words beside the flags; returns an exit status, None for 0.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks must not end the program.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         config, words = options.parse_with_words(config_class, argv)
         if config is None:

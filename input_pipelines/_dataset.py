@@ -21,6 +21,9 @@ class DatasetInfo:
         num_examples: examples per published split; empty where only the data tells.
         default_model: the model trained where `--model` names none.
         augmentation: what `--augmentation=preset` stands for.
+        has_image_files: whether `load` gives image files (FileSource), not arrays. A model of it
+            reads other files as it read those.
+        dark_background: whether its images are bright on black; dark on white is then inverted.
     """
 
     title: str
@@ -31,6 +34,8 @@ class DatasetInfo:
     num_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     default_model: str = "cnn"
     augmentation: str = "none"
+    has_image_files: bool = False
+    dark_background: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

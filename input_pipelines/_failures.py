@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipelines._printable import printable
+from flowrate.printable import printable
 
 _MAX_NAMES_IN_MESSAGE = 10
 # Which operation of TensorFlow found it, on which device.

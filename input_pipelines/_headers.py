@@ -9,25 +9,18 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-# A file of 48 kB can ask for gigabytes: what is larger is refused before it is decoded.
+from input_pipelines._file_kind import NUM_BYTES, describe_beginning
+
+# More than most cameras' photos: such an image takes 256 MB while it is decoded. A file of 48 kB can
+# ask for gigabytes, so what is larger is refused by its header.
 MAX_PIXELS = 64 * 10**6
 # Others are never tried: a file that claims to be PostScript is not handed to an interpreter.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "GIF": (".gif",), "BMP": (".bmp",),
 }  # fmt: skip
-# What people meet in place of an image, by how it begins.
-_BEGINNINGS = (
-    (b"version https://git-lfs", "is a Git LFS pointer: the image itself was not fetched"),
-    (b"<!doctype html", "is an HTML page"),
-    (b"<html", "is an HTML page"),
-    (b"<?xml", "is an XML file"),
-    (b"<svg", "is an SVG drawing"),
-    (b"%pdf", "is a PDF"),
-    (b"pk\x03\x04", "is a zip archive"),
-)
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -105,15 +98,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _describe(content: io.BufferedIOBase, error: Exception) -> str:
-    content.seek(0)
-    beginning = content.read(512)
-    if not beginning:
-        return "is empty"
-    if not any(beginning):
-        return "holds zero bytes only"
-    for start, words in _BEGINNINGS:
-        if beginning.lstrip().lower().startswith(start):
-            return words
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "is no image that is known here"
+    if isinstance(error, UnidentifiedImageError):
+        content.seek(0)
+        return describe_beginning(content.read(NUM_BYTES))
     return f"has a damaged header ({' '.join(str(error).split())[:80]})"

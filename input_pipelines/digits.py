@@ -25,6 +25,7 @@ INFO = DatasetInfo(
     num_examples={"train": 1797 - NUM_TEST_EXAMPLES, "test": NUM_TEST_EXAMPLES},
     default_model="cnn",
     augmentation="translation",
+    dark_background=True,
 )
 
 

@@ -48,6 +48,7 @@ INFO = DatasetInfo(
     num_examples={"train": 60_000, "test": 10_000},
     default_model="mlp",
     augmentation="flip",
+    dark_background=True,
 )
 
 

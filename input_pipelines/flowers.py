@@ -32,6 +32,7 @@ INFO = DatasetInfo(
     num_examples={"train": 2_936, "test": 734},
     default_model="flowers_cnn",
     augmentation="flip,rotation,zoom",
+    has_image_files=True,
 )
 
 

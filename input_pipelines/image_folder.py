@@ -26,6 +26,7 @@ INFO = DatasetInfo(
     image_shape=(180, 180, 3),
     default_model="flowers_cnn",
     augmentation="flip,rotation,zoom",
+    has_image_files=True,
 )
 
 

@@ -36,6 +36,7 @@ INFO = DatasetInfo(
     num_examples={"train": 60_000, "test": 10_000},
     default_model="cnn",
     augmentation="translation,rotation",
+    dark_background=True,
 )
 
 

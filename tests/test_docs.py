@@ -17,7 +17,7 @@ from flowrate import options
 from input_pipelines import DATASETS, _augmentation_names
 from input_pipelines.inspect.config import InspectConfig
 from models import MODELS
-from trainer import launch
+from trainer import launch, predict
 from trainer.config import TrainConfig
 from trainer.doctor.command import DoctorConfig
 from trainer.evaluate import EvaluateConfig
@@ -44,6 +44,7 @@ PROGRAMS = {
     "input_pipelines.inspect": InspectConfig,
     "trainer.doctor": DoctorConfig,
     "trainer.evaluate": EvaluateConfig,
+    "trainer.predict": predict.PredictConfig,
     "trainer.report": ReportConfig,
 }
 

@@ -36,20 +36,22 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "agreement", "arrays", "attempt", "cluster", "config", "config_checks", "data",
-            "evaluate", "follower", "launch", "main", "node_lists", "parameter_server_cluster",
-            "parameter_server_tasks", "peers", "plan", "predictions", "preflight", "process_group",
+            "agreement", "answer", "arrays", "attempt", "cluster", "config", "config_checks",
+            "data", "evaluate", "follower", "launch", "main", "node_lists",
+            "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
+            "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
             "rendezvous", "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained",
             "worker",
         )
     ),
     *sorted((ROOT / "trainer" / "doctor").glob("*.py")),
+    ROOT / "input_pipelines" / "_image_paths.py",
     *sorted((ROOT / "trainer" / "report").glob("*.py")),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
     *(
         ROOT / "input_pipelines" / name
         for name in (
-            "_failures.py", "_headers.py", "_loading.py", "_printable.py", "_tensorflow.py",
+            "_failures.py", "_headers.py", "_loading.py", "_tensorflow.py",
             "inspect/__init__.py", "inspect/__main__.py", "inspect/config.py",
         )
     ),

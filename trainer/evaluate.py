@@ -110,6 +110,8 @@ def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig
     changes: dict[str, Any] = {"strategy": strategy}
     if strategy == "one_device":
         changes["virtual_devices"] = 0
+    if strategy != "tpu":
+        changes["tpu_name"] = None
     if config.dataset and config.dataset != asked.dataset:
         changes |= {"dataset": config.dataset, "data_dir": None, "validation_examples": 0,
                     "early_stopping_patience": 0, "augmentation": "none"}  # fmt: skip

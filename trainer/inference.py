@@ -27,6 +27,13 @@ def plain_model(name: str, num_classes: int, state: TrainState) -> keras.Model:
     return model
 
 
+def logits_function(model: keras.Model) -> tf.types.experimental.PolymorphicFunction:
+    """Returns the model as a graph: uint8 [N, *image_shape] -> float32 logits [N, classes]."""
+    return tf.function(
+        lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False
+    )
+
+
 def predict_logits(model: keras.Model, source: Source) -> np.ndarray:
     """Returns float32 [N, classes] for the N examples of a source, in order.
 
@@ -36,9 +43,7 @@ def predict_logits(model: keras.Model, source: Source) -> np.ndarray:
     shape = model.input_shape[1:]
     batch_size = blocks.evaluation_batch_size(shape, 1)
     steps = blocks.evaluation_block_steps(len(source), batch_size, shape)
-    predict = tf.function(
-        lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False
-    )
+    predict = logits_function(model)
     found = [
         predict(images).numpy()
         for block in evaluation_blocks(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from input_pipelines._printable import printable
+from flowrate.printable import printable
 from input_pipelines._source import FileSource, Source
 
 

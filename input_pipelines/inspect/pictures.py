@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
-from input_pipelines._printable import printable
+from flowrate.printable import printable
 from input_pipelines.inspect.counts import Counts
 from input_pipelines.inspect.headers import HeaderScan
 from input_pipelines.inspect.pixels import UNSEEN, PixelStatistics

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from input_pipelines._printable import printable
+from flowrate.printable import printable
 from input_pipelines.inspect.headers import HeaderScan
 
 if TYPE_CHECKING:

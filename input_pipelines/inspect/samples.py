@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flowrate.printable import printable
 from input_pipelines._augmentation_names import MIXING
-from input_pipelines._printable import printable
 from input_pipelines.inspect.decoding import decode_some
 from input_pipelines.inspect.duplicates import Duplicates
 from input_pipelines.inspect.example import Example, Naming

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -18,6 +17,7 @@ RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"
 _MAX_NUMBERED = 20
 _COLUMNS = 5
 _CELL_WIDTH, _IMAGE_SIDE, _BAR, _NUM_BARS = 136, 104, 13, 3
+_CAPTION = 10
 
 
 def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> Picture:
@@ -41,7 +41,7 @@ def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
     count = len(class_names)
     cell = min(64.0, max(38.0, 360 / count)) if numbered else max(2.0, 520 / count)
     side = cell * count
-    names = [textwrap.shorten(name, 18, placeholder="…") for name in class_names]
+    names = [_cut(name, 18) for name in class_names]
     left = 34 + 5.2 * max(map(len, names)) if numbered else 34
     whole = side + left + 6
     figure = new_figure(whole, whole)
@@ -89,6 +89,7 @@ def examples_picture(
     probabilities: np.ndarray,
     class_names: Sequence[str],
     labels: np.ndarray | None = None,
+    captions: Sequence[str] = (),
 ) -> Picture:
     """Draws images with what the model said, right or wrong by colour and by sign.
 
@@ -96,6 +97,7 @@ def examples_picture(
         images: uint8 [M, height, width, 1 or 3].
         probabilities: float32 [M, C].
         labels: int [M] true classes; None where they are not known.
+        captions: what each image is, such as its file's name; or none.
     """
     return Picture(
         name=name, title=title, note=note,
@@ -103,15 +105,16 @@ def examples_picture(
             _headline(probabilities[i], class_names, None if labels is None else labels[i])[0]
             for i in range(len(images))
         ),
-        make=lambda: _draw_examples(images, probabilities, class_names, labels),
+        make=lambda: _draw_examples(images, probabilities, class_names, labels, captions),
     )  # fmt: skip
 
 
-def _draw_examples(images, probabilities, class_names, labels) -> Figure:
+def _draw_examples(images, probabilities, class_names, labels, captions) -> Figure:
     columns = min(_COLUMNS, len(images))
     rows = -(-len(images) // columns)
     bars = min(_NUM_BARS, len(class_names))
-    cell_height = _IMAGE_SIDE + 20 + bars * _BAR + 16
+    head = 20 + (_CAPTION if captions else 0)
+    cell_height = _IMAGE_SIDE + head + bars * _BAR + 16
     width, height = columns * _CELL_WIDTH, rows * cell_height
     figure = new_figure(height, width)
     for number, image in enumerate(images):
@@ -122,7 +125,7 @@ def _draw_examples(images, probabilities, class_names, labels) -> Figure:
         )
         x = left + (_CELL_WIDTH - _IMAGE_SIDE) / 2
         axes = figure.add_axes(
-            (x / width, 1 - (top + 20 + _IMAGE_SIDE) / height, _IMAGE_SIDE / width,
+            (x / width, 1 - (top + head + _IMAGE_SIDE) / height, _IMAGE_SIDE / width,
              _IMAGE_SIDE / height)
         )  # fmt: skip
         _show_image(axes, image, color)
@@ -130,8 +133,13 @@ def _draw_examples(images, probabilities, class_names, labels) -> Figure:
             (left + _CELL_WIDTH / 2) / width, 1 - (top + 12) / height, text, color=color,
             ha="center", va="center", fontsize=8.5, weight="bold",
         )  # fmt: skip
+        if captions:
+            figure.text(
+                (left + _CELL_WIDTH / 2) / width, 1 - (top + 13 + _CAPTION) / height,
+                _cut(captions[number], 30), ha="center", va="center", fontsize=6.5,
+            )  # fmt: skip
         axes = figure.add_axes(
-            ((left + 8) / width, 1 - (top + 24 + _IMAGE_SIDE + bars * _BAR) / height,
+            ((left + 8) / width, 1 - (top + head + 4 + _IMAGE_SIDE + bars * _BAR) / height,
              (_CELL_WIDTH - 16) / width, bars * _BAR / height)
         )  # fmt: skip
         _draw_bars(axes, probabilities[number], class_names, labels, number, bars)
@@ -140,13 +148,17 @@ def _draw_examples(images, probabilities, class_names, labels) -> Figure:
 
 def _headline(probabilities, class_names, label) -> tuple[str, str]:
     predicted = int(probabilities.argmax())
-    name = textwrap.shorten(class_names[predicted], 18, placeholder="…")
+    name = _cut(class_names[predicted], 18)
     if label is None:
         return f"{name} {probabilities[predicted]:.2%}", INK
     if predicted == label:
         return f"{RIGHT_SIGN} {name}", RIGHT
-    true = textwrap.shorten(class_names[label], 14, placeholder="…")
+    true = _cut(class_names[label], 14)
     return f"{WRONG_SIGN} {name}, is {true}", WRONG
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _show_image(axes: Axes, image: np.ndarray, color: str) -> None:
@@ -170,7 +182,7 @@ def _draw_bars(axes: Axes, probabilities, class_names, labels, number, bars: int
         elif place == 0:
             color = WRONG if labels is not None else RIGHT
         axes.barh(place, probabilities[index], color=color, height=0.78, alpha=0.55)
-        name = textwrap.shorten(class_names[index], 15, placeholder="…")
+        name = _cut(class_names[index], 15)
         axes.text(0.01, place, name, va="center", fontsize=7)
         axes.text(1, place, f"{probabilities[index]:.1%}", va="center", ha="right", fontsize=7)
     axes.set_xlim(0, 1)

@@ -1,0 +1,173 @@
+"""Predictions for people and programs: lines, a table on a terminal, JSON, a picture."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flowrate.printable import printable
+from flowrate.records import disk_errors, to_json, written_whole
+from input_pipelines._image_paths import FoundImages
+from trainer.answer import Answer
+from trainer.prediction_table import greatest_width, percent, prediction_table, table_fits
+from trainer.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from trainer.predict import PredictConfig
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+_MAX_PLOTTED = 30
+# Longer names push the line's other columns aside.
+_MAX_NAME_WIDTH = 60
+
+
+class Output:
+    """Shows answers as they come, and then what cannot be used.
+
+    Attributes:
+        step: of the checkpoint, for the record.
+    """
+
+    def __init__(self, config: PredictConfig, trained: TrainedRun, found: FoundImages):
+        self.step = 0
+        self._config, self._trained, self._found = config, trained, found
+        self._rows: list[dict[str, Any]] = []
+        self._errors: list[str] = []
+        self._plotted: list[Answer] = []
+        names = [printable(path) for path in found.paths]
+        self._names = min(_MAX_NAME_WIDTH, greatest_width(names))
+        self._classes = min(_MAX_NAME_WIDTH, greatest_width(trained.class_names))
+        self._console = Console(markup=False, emoji=False, highlight=False)
+        width = self._console.width if self._console.is_terminal and not config.json else 0
+        self._is_table = table_fits(width, found.paths, trained.class_names, config.top)
+        self._bar = _Bar(len(found.paths))
+
+    @property
+    def num_errors(self) -> int:
+        """Files that cannot be used, so far."""
+        return len(self._errors)
+
+    def add(self, answer: Answer) -> None:
+        """Takes the next answer."""
+        row = self._row_of(answer)
+        if answer.error:
+            self._errors.append(f"{printable(answer.path)}: {answer.error}")
+        elif self._config.plot and len(self._plotted) < _MAX_PLOTTED:
+            self._plotted.append(answer)
+        if self._config.json or (self._is_table and not answer.error):
+            self._rows.append(row)
+        elif not answer.error:
+            print(self._line(row))
+        self._bar.advance()
+
+    def finish(self) -> None:
+        """Shows the rest, and writes the picture.
+
+        Raises:
+            DiskError: it cannot be written.
+        """
+        self._bar.stop()
+        if self._config.json:
+            print(to_json(self._record()), end="")
+        else:
+            if self._rows:
+                self._console.print(prediction_table(self._rows))
+            sys.stdout.flush()
+            print(*self._errors, sep="\n", end="\n" * bool(self._errors), file=sys.stderr)
+        if (skipped := self._found.num_skipped) and not self._config.json:
+            print(f"skipped {skipped:,} file{'s' * (skipped > 1)} without the suffix of an image")
+        if self._config.plot:
+            self._draw(Path(self._config.plot).expanduser())
+
+    def _row_of(self, answer: Answer) -> dict[str, Any]:
+        predictions = []
+        if answer.probabilities is not None:
+            best = np.argsort(-answer.logits, kind="stable")[: self._config.top]
+            predictions = [
+                {
+                    "class": self._trained.class_names[index],
+                    "probability": float(answer.probabilities[index]),
+                }
+                for index in best
+            ]
+        return {
+            "path": os.fspath(answer.path),
+            "predictions": predictions,
+            "inverted": answer.inverted,
+            "error": answer.error,
+        }
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "schema_version": 1,
+            "run_dir": str(self._trained.path),
+            "step": self.step,
+            "images": self._rows,
+            "skipped": self._found.num_skipped,
+        }
+
+    def _line(self, row: dict[str, Any]) -> str:
+        parts = [f"{printable(row['path']):<{self._names}}"]
+        parts += [
+            f"{each['class']:<{self._classes}} {percent(each):>8}" for each in row["predictions"]
+        ]
+        return "  ".join([*parts, *(["inverted"] if row["inverted"] else [])])
+
+    def _draw(self, path: Path) -> None:
+        from flowrate.drawing import drawing
+        from trainer.report.answers import examples_picture
+
+        if not self._plotted:
+            print(f"{path}: nothing to draw.", file=sys.stderr)
+            return
+        picture = examples_picture(
+            "predictions", "", "",
+            np.stack([answer.image for answer in self._plotted]),
+            np.stack([answer.probabilities for answer in self._plotted]),
+            self._trained.class_names,
+            captions=[printable(answer.path.name) for answer in self._plotted],
+        )  # fmt: skip
+        buffer = io.BytesIO()
+        with drawing(picture.name):
+            picture.make().savefig(
+                buffer, format=path.suffix[1:].lower(), dpi=144, facecolor="white"
+            )
+        with disk_errors(path), written_whole(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        readable = len(self._found.paths) - self.num_errors
+        shown = len(self._plotted)
+        part = f": the first {shown} of {readable:,} images" if shown < readable else ""
+        print(f"{path}{part}", file=sys.stderr if self._config.json else sys.stdout)
+
+
+class _Bar:
+    """A progress bar on standard error, where that is a terminal and there is more than one."""
+
+    def __init__(self, total: int):
+        self._total = total
+        self._progress: Progress | None = None
+
+    def advance(self) -> None:
+        """Moves on by one; the bar begins with the first, when the model is loaded."""
+        console = Console(stderr=True)
+        if self._progress is None and self._total > 1 and console.is_terminal:
+            self._progress = Progress(
+                TextColumn("images"), MofNCompleteColumn(), BarColumn(bar_width=30),
+                TimeRemainingColumn(), console=console, transient=True,
+            )  # fmt: skip
+            self._task = self._progress.add_task("", total=self._total)
+            self._progress.start()
+        if self._progress:
+            self._progress.advance(self._task)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._progress:
+            self._progress.stop()

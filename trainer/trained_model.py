@@ -1,0 +1,35 @@
+"""The model of a trained run on one device: its GPU, else the CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from trainer.build import build_state
+from trainer.checkpoints import Checkpoint
+from trainer.inference import plain_model
+from trainer.strategy import configure_devices
+from trainer.trained import TrainedRun
+from trainer.weights import check_weights
+
+
+def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
+    """Returns the model, uint8 [N, *trained.image_shape] -> logits [N, classes], in the precision
+    it was trained in, with the weights to judge it by (averages, where they are kept).
+
+    Devices are set up here: call it before any other TensorFlow operation.
+
+    Raises:
+        ConfigError: the model cannot take images of this shape.
+        RunDirError: the checkpoint is of another model.
+    """
+    config = dataclasses.replace(
+        trained.config, strategy="one_device", virtual_devices=0, tpu_name=None
+    )
+    configure_devices(config)
+    check_weights(trained, checkpoint)
+    state, _ = build_state(config, trained, tf.distribute.get_strategy(), trained.total_steps)
+    state.restore(checkpoint)
+    return plain_model(trained.model, len(trained.class_names), state)
