@@ -1,0 +1,70 @@
+"""SavedModel: a folder for tf.saved_model.load and TensorFlow Serving.
+
+Signatures: `serving_default` (and `serve`), images -> logits and probabilities; `class_names`,
+nothing -> the names as UTF-8 strings. assets.extra/ is the place that TensorFlow leaves to users; labels.txt and
+flowrate.json lie there too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.export.labels import Labels
+from trainer.export.runtime import Runtime
+
+if TYPE_CHECKING:
+    import keras
+
+FILE = "saved_model"
+QUANTIZATIONS = ("none",)
+REQUIRES = ()
+
+
+def write(
+    model: keras.Model, path: Path, labels: Labels, quantize: str, images: np.ndarray | None
+) -> None:
+    """Writes the folder; see trainer/export/formats/__init__.py."""
+    write_archive(model, path, labels.class_names)
+    extra = path / "assets.extra"
+    extra.mkdir()
+    for name, text in labels.files().items():
+        (extra / name).write_text(text, encoding="utf-8")
+
+
+def write_archive(model: keras.Model, path: Path, class_names: tuple[str, ...] = ()) -> None:
+    """Writes a SavedModel of the model, in inference mode."""
+    import keras
+    import tensorflow as tf
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    images = model.inputs[0]
+    archive.add_endpoint(
+        "serve",
+        lambda images: model(images, training=False),
+        input_signature=[tf.TensorSpec(images.shape, images.dtype, name="images")],
+    )
+    if class_names:
+        names = [name.encode("utf-8", "surrogateescape") for name in class_names]
+        archive.add_endpoint(
+            "class_names", lambda: {"class_names": tf.constant(names)}, input_signature=[]
+        )
+    archive.write_out(path, verbose=False)
+
+
+def load(path: Path, threads: int) -> Runtime:
+    """Loads the folder; see trainer/export/formats/__init__.py."""
+    from trainer.export.formats._tensorflow import as_answer, import_for_cpu
+
+    tf = import_for_cpu(threads)
+    loaded = tf.saved_model.load(str(path))
+    serve = loaded.signatures["serving_default"]
+    names = loaded.signatures["class_names"]()["class_names"].numpy()
+    return Runtime(
+        f"TensorFlow {tf.__version__}",
+        tuple(name.decode("utf-8", "surrogateescape") for name in names),
+        as_answer(lambda images: serve(images=tf.constant(images))),
+    )

@@ -1,0 +1,35 @@
+"""The trained model as it is exported: float32, logits and probabilities, images as they come."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from trainer.build import build_state
+from trainer.checkpoints import Checkpoint
+from trainer.inference import plain_model
+from trainer.strategy import build_strategy
+from trainer.trained import TrainedRun
+
+
+def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
+    """Returns the model of a run in float32, with the weights it is judged by.
+
+    Raises:
+        RunDirError: the checkpoint is of another model.
+    """
+    config = dataclasses.replace(trained.config, strategy="one_device", virtual_devices=0)
+    # In the run's own precision first: it decides what variables a checkpoint has.
+    state, _ = build_state(config, trained, build_strategy(config), trained.total_steps)
+    state.restore(checkpoint)
+    keras.mixed_precision.set_dtype_policy("float32")
+    return plain_model(trained.model, len(trained.class_names), state)
+
+
+def with_probabilities(model: keras.Model) -> keras.Model:
+    """Returns the model with both outputs by name: {"logits", "probabilities"}."""
+    (logits,) = model.outputs
+    probabilities = keras.layers.Softmax(name="probabilities")(logits)
+    outputs = {"logits": logits, "probabilities": probabilities}
+    return keras.Model(model.inputs[0], outputs, name=model.name)
