@@ -18,7 +18,9 @@ from input_pipelines import DATASETS
 from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
+from trainer.evaluate import EvaluateConfig
 from trainer.launch import LaunchConfig
+from trainer.report.__main__ import ReportConfig
 from trainer.submit import kubernetes
 from trainer.submit import main as submit
 from trainer.submit.config import SubmitConfig
@@ -33,6 +35,21 @@ def commands(path: Path) -> list[str]:
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if "trainer.main" in line or "scripts/quickstart" in line]
+
+
+# Programs of one command: what reads their flags.
+PROGRAMS = {"trainer.evaluate": EvaluateConfig, "trainer.report": ReportConfig}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_command_of_the_programs_parses(path):
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
+    for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+        for program, config_class in PROGRAMS.items():
+            if f"-m {program} " in line:
+                words = shlex.split(line.partition(f"-m {program}")[2], comments=True)
+                config, _ = options.parse_with_words(config_class, [program, *words])
+                assert isinstance(config, config_class) or "--help" in words, line
 
 
 def benchmark_commands(path: Path) -> list[list[str]]:
@@ -137,7 +154,8 @@ def test_every_link_leads_somewhere(path):
 def test_every_flag_mentioned_exists(path):
     known = {field.name for field, _, _ in options.described_fields(TrainConfig)}
     known |= {d.alias for _, d, _ in options.described_fields(TrainConfig) if d.alias}
-    for config in (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig):
+    configs = (RunConfig, CompareConfig, PredictConfig, LaunchConfig, SubmitConfig)
+    for config in (*configs, *PROGRAMS.values()):
         known |= {field.name for field, _, _ in options.described_fields(config)}
     # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
     known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}

@@ -36,12 +36,14 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "trainer" / f"{name}.py"
         for name in (
-            "agreement", "attempt", "cluster", "config", "config_checks", "data", "follower",
-            "launch", "main", "node_lists", "parameter_server_cluster", "parameter_server_tasks",
-            "peers", "plan", "preflight", "process_group", "rendezvous", "run_dir", "session",
-            "stop", "stragglers", "tpu", "worker",
+            "agreement", "arrays", "attempt", "cluster", "config", "config_checks", "data",
+            "evaluate", "follower", "launch", "main", "node_lists", "parameter_server_cluster",
+            "parameter_server_tasks", "peers", "plan", "predictions", "preflight", "process_group",
+            "rendezvous", "run_dir", "scores", "session", "stop", "stragglers", "tpu", "trained",
+            "worker",
         )
     ),
+    *sorted((ROOT / "trainer" / "report").glob("*.py")),
     *sorted((ROOT / "trainer" / "submit").glob("*.py")),
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 PHASES = (
     "import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
-    "checkpoint",
+    "checkpoint", "report",
 )  # fmt: skip
 
 

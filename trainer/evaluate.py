@@ -82,7 +82,7 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     asked = _training_config(trained, config)
     from trainer import session
 
-    session.set_tensorflow_defaults()
+    session.quiet_tensorflow()
     from trainer.data import load_data
 
     data = load_data(asked)
@@ -123,9 +123,7 @@ def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig
 
 def _check_fits(trained: TrainedRun, data: TrainingData, config: EvaluateConfig) -> None:
     if config.split not in data.sources:
-        raise ConfigError(
-            f"--split={config.split}: the data set has {', '.join(data.sources)}."
-        )
+        raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
     if data.class_names != trained.class_names:
         raise DataError(
             f"the data set has the classes {_some(data.class_names)}; the run was trained on "

@@ -50,7 +50,7 @@ class Predictions:
 
     @property
     def is_right(self) -> np.ndarray:
-        """bool [N]."""
+        """Bool [N]."""
         return self.ranks == 0
 
     @classmethod
@@ -91,9 +91,9 @@ class Predictions:
         Raises:
             DiskError: it cannot be written.
         """
-        with written_whole(folder / FILE) as temporary, disk_errors(folder / FILE):
-            with temporary.open("wb") as file:
-                np.savez(file, **dataclasses.asdict(self))
+        path = folder / FILE
+        with disk_errors(path), written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: Path, num_classes: int) -> Predictions | None:
@@ -148,7 +148,7 @@ def _check(arrays: dict[str, np.ndarray], num_classes: int) -> None:
     for name, end in (
         ("labels", num_classes), ("predicted", num_classes), ("ranks", num_classes), ("shown", num),
     ):  # fmt: skip
-        if num_shown and not (0 <= arrays[name].min() and arrays[name].max() < end):
+        if num_shown and not (arrays[name].min() >= 0 and arrays[name].max() < end):
             raise ValueError(f"{name} is out of range")
     if arrays["images"].ndim != 4 or not 0 <= arrays["num_samples"] <= num_shown:
         raise ValueError("the images do not fit")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
@@ -52,7 +53,7 @@ def start(
     from trainer.native_log import divert_native_stderr
 
     # Some data sets import TensorFlow, so this comes before them.
-    set_tensorflow_defaults()
+    _set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
     if worker:
@@ -100,20 +101,28 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 
 
 def _write_report(run: TrainingRun) -> None:
-    from trainer.report.write import pictures_of, write_report
+    from trainer.report.write import write_plots, write_report
 
     write_report(run.run_dir.path)
-    run.writer.pictures(pictures_of(run.run_dir.path), run.state.progress.step)
+    run.writer.pictures(write_plots(run.run_dir.path), run.state.progress.step)
+
+
+def quiet_tensorflow() -> None:
+    """Prepares TensorFlow's import for a command without a run of its own: no log is kept."""
+    from trainer.native_log import divert_native_stderr
+
+    _set_tensorflow_defaults()
+    divert_native_stderr(Path(os.devnull))
 
 
 def import_tensorflow() -> None:
     """Imports TensorFlow and Keras as a run does, so that later imports find them."""
-    set_tensorflow_defaults()
+    _set_tensorflow_defaults()
     with without_optional_packages():
         import keras  # noqa: F401 (TensorFlow comes with it)
 
 
-def set_tensorflow_defaults() -> None:
+def _set_tensorflow_defaults() -> None:
     """Sets what TensorFlow reads from the environment while it loads; the user's own values win."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, yet its convolutions are faster

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +16,6 @@ from tensorboard.plugins.hparams import api as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from trainer.config import TrainConfig
-
-if TYPE_CHECKING:
-    from flowrate.drawing import Picture
 
 _SCALARS = (
     "loss", "accuracy", "learning_rate", "gradient_norm", "steps_per_second",
@@ -63,13 +60,13 @@ class TensorBoardWriter:
             with self._writer("train").as_default(step=step):
                 tf.summary.image("examples", images, max_outputs=len(images))
 
-    def pictures(self, pictures: Sequence[Picture], step: int) -> None:
-        """Writes pictures of the report, for the test split."""
+    def pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
+        """Writes pictures of the report, PNGs by name, for the test split."""
         values = [
             summary_pb2.Summary.Value(
-                tag=picture.name, image=summary_pb2.Summary.Image(encoded_image_string=picture.png())
+                tag=name, image=summary_pb2.Summary.Image(encoded_image_string=png)
             )
-            for picture in pictures
+            for name, png in pictures.items()
         ]
         summary = summary_pb2.Summary(value=values).SerializeToString()
         with self._writer("test").as_default(step=step):

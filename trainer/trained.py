@@ -148,6 +148,6 @@ def _check_facts(path: Path, plan: dict[str, Any]) -> None:
     names, shape = facts["class_names"], facts["image_shape"]
     if not 2 <= len(names) <= _MOST_CLASSES or not all(isinstance(name, str) for name in names):
         raise RunDirError(f"{path} is damaged: data.class_names are not the names of classes.")
-    sides = [side for side in shape if type(side) is int and 0 < side]
+    sides = [side for side in shape if type(side) is int and side > 0]
     if len(shape) != 3 or len(sides) != 3 or shape[0] * shape[1] * shape[2] > _MOST_VALUES:
         raise RunDirError(f"{path} is damaged: data.image_shape is not that of an image.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,9 +14,6 @@ from trainer.plan import TrainPlan
 from trainer.run_dir import RunDir
 from trainer.steps import StepResults
 from trainer.tensorboard import TensorBoardWriter
-
-if TYPE_CHECKING:
-    from flowrate.drawing import Picture
 
 
 class RunWriter:
@@ -91,8 +88,8 @@ class RunWriter:
         self._run_dir.append_metrics("checkpoint", {"step": step, "seconds": seconds})
         self._tensorboard.flush()
 
-    def pictures(self, pictures: Sequence[Picture], step: int) -> None:
-        """Writes pictures of what the model answered."""
+    def pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
+        """Writes pictures of the report, PNGs by name."""
         self._tensorboard.pictures(pictures, step)
 
     def close(self) -> None:

@@ -79,7 +79,10 @@ def test_other_replicas_give_the_same_within_rounding(trained):
     four = evaluated(config.parent)
     assert four["accuracy"] == one["accuracy"]
     assert four["loss"] == pytest.approx(one["loss"], abs=1e-5)
-    assert evaluated(config.parent, "--strategy=one_device") == {**one, "run_dir": str(config.parent)}
+    assert evaluated(config.parent, "--strategy=one_device") == {
+        **one,
+        "run_dir": str(config.parent),
+    }
 
 
 def test_the_table_names_each_class(trained):

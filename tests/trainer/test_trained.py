@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, RunDirError
@@ -11,8 +12,6 @@ from trainer.checkpoints import CheckpointStore
 from trainer.config import TrainConfig
 from trainer.progress import Progress
 from trainer.trained import TrainedRun
-
-import numpy as np
 
 FACTS = {
     "class_names": ["cat", "dog"], "image_shape": [8, 8, 1], "model": "mlp",
@@ -61,7 +60,7 @@ def test_a_checkpoint_that_is_not_there(write):
     with pytest.raises(RunDirError, match="holds no checkpoint; train it first"):
         TrainedRun.open(folder).checkpoint()
     save(folder, 10)
-    with pytest.raises(ConfigError, match="--checkpoint=11: .* has steps 10"):
+    with pytest.raises(ConfigError, match=r"--checkpoint=11: .* has steps 10"):
         TrainedRun.open(folder).checkpoint("11")
 
 
@@ -70,13 +69,13 @@ def test_a_damaged_checkpoint_is_named_and_left_as_it_is(write):
     save(folder, 10)
     path = folder / "checkpoints" / "ckpt-00000010" / "arrays.npz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(RunDirError, match="ckpt-00000010 damaged: arrays.npz"):
+    with pytest.raises(RunDirError, match=r"ckpt-00000010 damaged: arrays\.npz"):
         TrainedRun.open(folder).checkpoint()
     assert path.exists()
 
 
 def test_a_folder_without_a_run(tmp_path):
-    with pytest.raises(RunDirError, match="holds no run: config.json is missing"):
+    with pytest.raises(RunDirError, match=r"holds no run: config\.json is missing"):
         TrainedRun.open(tmp_path)
 
 

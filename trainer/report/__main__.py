@@ -14,7 +14,7 @@ from flowrate.options import option
 
 USAGE = """Writes a page about a run, or one that sets several side by side.
 
-    python -m trainer.report RUN_DIR               writes RUN_DIR/report.html
+    python -m trainer.report RUN_DIR               writes RUN_DIR/report.html and RUN_DIR/plots
     python -m trainer.report RUN_DIR RUN_DIR ...   writes comparison.html"""
 
 
@@ -39,11 +39,13 @@ def main(argv: Sequence[str]) -> int:
 def _report(config: ReportConfig, folders: list[str]) -> None:
     if not folders:
         raise ConfigError("give one run directory or more; see --help.")
-    from trainer.report.write import write_comparison, write_report
+    from trainer.report.write import write_comparison, write_plots, write_report
 
     output = Path(config.output).expanduser() if config.output else None
     if len(folders) == 1:
         print(write_report(Path(folders[0]), output))
+        if output is None:
+            write_plots(Path(folders[0]))
     else:
         print(write_comparison(folders, output or Path("comparison.html")))
 

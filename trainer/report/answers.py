@@ -64,10 +64,11 @@ def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
     for row, column in np.argwhere(confusion > 0):
         is_dark = shares[row, column] > (0.5 if row == column else 0.3)
         color = "white" if is_dark else "#1b1f25"
-        axes.text(column, row - 0.12, f"{confusion[row, column]:,}", ha="center", va="center",
-                  color=color, fontsize=9, weight="bold" if row == column else "normal")  # fmt: skip
-        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", ha="center", va="center",
-                  color=color, fontsize=6.5)  # fmt: skip
+        options = {"ha": "center", "va": "center", "color": color}
+        weight = "bold" if row == column else "normal"
+        count = f"{confusion[row, column]:,}"
+        axes.text(column, row - 0.12, count, fontsize=9, weight=weight, **options)
+        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", fontsize=6.5, **options)
     return figure
 
 
@@ -199,7 +200,9 @@ def _draw_calibration(calibration: Calibration) -> Figure:
     centers, width = (np.arange(bins) + 0.5) / bins, 0.92 / bins
     filled = calibration.counts > 0
     upper.bar(centers[filled], calibration.accuracies[filled], width, color=RIGHT_COLOR, alpha=0.75)
-    upper.plot(calibration.confidences[filled], calibration.accuracies[filled], ".", color=INK, ms=4)
+    upper.plot(
+        calibration.confidences[filled], calibration.accuracies[filled], ".", color=INK, ms=4
+    )
     upper.plot([0, 1], [0, 1], "--", color=INK, lw=1)
     upper.set(ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
     lower.bar(centers, calibration.counts / calibration.counts.sum(), width, color=FAINT)

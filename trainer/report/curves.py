@@ -77,8 +77,8 @@ def describe_fit(record: RunRecord) -> str:
     if last["loss"] > _RISE * best["loss"]:
         return (
             f"{words} Over-fitting: {split} loss was lowest after epoch {best['epoch']:.3g} "
-            f"({best['loss']:.3g}) and has risen to {last['loss']:.3g} since. Train for fewer epochs "
-            "(--early_stopping_patience), augment (--augmentation=preset), or regularize "
+            f"({best['loss']:.3g}) and has risen to {last['loss']:.3g} since. Train for fewer "
+            "epochs (--early_stopping_patience), augment (--augmentation=preset), or regularize "
             "(--weight_decay)."
         )
     if gap > _GAP:

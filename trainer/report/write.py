@@ -1,17 +1,17 @@
-"""Writes the pages."""
+"""Writes the pages and their pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowrate.drawing import Picture
-from flowrate.records import disk_errors, write_text
+from flowrate.records import disk_errors, write_text, written_whole
 from trainer.report.comparison import render_comparison
+from trainer.report.curves import learning_curves
 from trainer.report.page import answer_pictures, render_page
 from trainer.report.run_record import RunRecord
 
-FILE = "report.html"
+FILE, PLOTS = "report.html", "plots"
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -25,6 +25,25 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     return _write(output or record.trained.path / FILE, render_page(record))
 
 
+def write_plots(folder: Path) -> dict[str, bytes]:
+    """Writes the pictures of a run's report as plots/NAME.png; returns them by name.
+
+    Raises:
+        RunDirError: it is no run directory, or damaged.
+        DiskError: they cannot be written.
+    """
+    record = RunRecord.read(folder)
+    plots = record.trained.path / PLOTS
+    pictures = [*learning_curves(record), *answer_pictures(record)]
+    made = {picture.name: picture.png() for picture in pictures}
+    with disk_errors(plots):
+        plots.mkdir(exist_ok=True)
+        for name, png in made.items():
+            with written_whole(plots / f"{name}.png") as temporary:
+                temporary.write_bytes(png)
+    return made
+
+
 def write_comparison(folders: Sequence[str], output: Path) -> Path:
     """Writes a page that sets several runs side by side; returns it.
 
@@ -33,11 +52,6 @@ def write_comparison(folders: Sequence[str], output: Path) -> Path:
         DiskError: the page cannot be written.
     """
     return _write(output, render_comparison([RunRecord.read(folder) for folder in folders]))
-
-
-def pictures_of(folder: Path) -> list[Picture]:
-    """Returns the pictures of what the model answered, for TensorBoard."""
-    return answer_pictures(RunRecord.read(folder))
 
 
 def _write(path: Path, text: str) -> Path:

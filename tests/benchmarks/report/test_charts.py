@@ -7,8 +7,8 @@ import re
 import pytest
 
 from benchmarks.report import charts
-from benchmarks.report.panels import Bar, Panel, bar_labels, panels_of
 from benchmarks.report.colors import contender_color
+from benchmarks.report.panels import Bar, Panel, bar_labels, panels_of
 from benchmarks.report.tables import build_entries
 from flowrate.drawing import INK
 
