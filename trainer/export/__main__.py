@@ -43,13 +43,12 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     from trainer import session
     from trainer.data import load_data
 
-    session.set_tensorflow_defaults()
+    session.quiet_tensorflow()
     asked = trained.config
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
     data = load_data(asked)
     _check_fits(trained, data)
-    _quieten()
     session.import_tensorflow()
     from trainer.export.run import export
 
@@ -64,13 +63,6 @@ def _check_fits(trained: TrainedRun, data: TrainingData) -> None:
             f"the run was trained on {len(trained.class_names)} and {trained.image_shape}, or on "
             "classes of other names; give its own with --data_dir."
         )
-
-
-def _quieten() -> None:
-    """Keeps the converters' native messages off the terminal: a failure is told in one line."""
-    from trainer.native_log import divert_native_stderr
-
-    divert_native_stderr(Path("/dev/null"))
 
 
 def _show(record: dict[str, Any], output: Path) -> None:

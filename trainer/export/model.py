@@ -6,7 +6,7 @@ import dataclasses
 
 import keras
 
-from trainer.build import build_state
+from trainer.build import build_model, build_state
 from trainer.checkpoints import Checkpoint
 from trainer.inference import plain_model
 from trainer.strategy import build_strategy
@@ -14,17 +14,24 @@ from trainer.trained import TrainedRun
 
 
 def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
-    """Returns the model of a run in float32, with the weights it is judged by.
+    """Returns the model of a run, in the precision it was trained in, with the weights it is
+    judged by.
 
     Raises:
         RunDirError: the checkpoint is of another model.
     """
     config = dataclasses.replace(trained.config, strategy="one_device", virtual_devices=0)
-    # In the run's own precision first: it decides what variables a checkpoint has.
     state, _ = build_state(config, trained, build_strategy(config), trained.total_steps)
     state.restore(checkpoint)
-    keras.mixed_precision.set_dtype_policy("float32")
     return plain_model(trained.model, len(trained.class_names), state)
+
+
+def in_float32(model: keras.Model, trained: TrainedRun) -> keras.Model:
+    """Returns the model of a run built to compute in float32; its weights are float32 already."""
+    keras.mixed_precision.set_dtype_policy("float32")
+    built = build_model(trained.model, len(trained.class_names), trained.image_shape)
+    built.set_weights(model.get_weights())
+    return built
 
 
 def with_probabilities(model: keras.Model) -> keras.Model:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.environment import describe_environment, num_cpus
-from flowrate.errors import DiskError, ExportError
+from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
 from input_pipelines._blocks import evaluation_blocks
 from input_pipelines._source import Source
@@ -23,7 +21,7 @@ from trainer.data import TrainingData
 from trainer.export import verify
 from trainer.export.calibration import choose_examples
 from trainer.export.config import ExportConfig
-from trainer.export.failing_layer import find_failing_layer
+from trainer.export.conversion import convert
 from trainer.export.folder import (
     RECORD_FILE,
     put_in_place,
@@ -32,10 +30,9 @@ from trainer.export.folder import (
     temporary_folder,
 )
 from trainer.export.labels import Labels
-from trainer.export.model import load_model, with_probabilities
+from trainer.export.model import in_float32, load_model, with_probabilities
 from trainer.export.parity import Parity
 from trainer.inference import read_images
-from trainer.main import as_out_of_resources
 from trainer.trained import TrainedRun
 
 SCHEMA_VERSION = 1
@@ -65,14 +62,14 @@ def export(
     """
     # On any machine the same: a GPU's float32 is rounded otherwise.
     tf.config.set_visible_devices([], "GPU")
-    model = load_model(trained, checkpoint)
+    model = in_float32(load_model(trained, checkpoint), trained)
     labels = Labels(trained.class_names, trained.image_shape, trained.model)
     with temporary_folder(output) as folder:
         path = folder / config.format_module().FILE
         images = None
         if config.quantize == "int8":
             images = _calibration_images(config, trained, data)
-        _convert(config, with_probabilities(model), path, labels, images)
+        convert(config, with_probabilities(model), path, labels, images)
         with disk_errors(output):
             for name, text in labels.files().items():
                 (folder / name).write_text(text, encoding="utf-8")
@@ -113,51 +110,6 @@ def _calibration_images(
     source = data.sources["train"]
     chosen = choose_examples(source.labels, config.calibration_examples, trained.config.seed)
     return read_images(source, chosen, trained.image_shape)
-
-
-def _convert(
-    config: ExportConfig,
-    model: keras.Model,
-    path: Path,
-    labels: Labels,
-    images: np.ndarray | None,
-) -> None:
-    """Writes the file.
-
-    Raises:
-        ExportError: the converter cannot take the model; names the layer.
-        DiskError: no room.
-    """
-    write = config.format_module().write
-    try:
-        write(model, path, labels, config.quantize, images)
-    except Exception as error:
-        out_of = as_out_of_resources(error)
-        if isinstance(error, OSError) or out_of:
-            reason = error.strerror or error if isinstance(error, OSError) else out_of
-            raise DiskError(f"cannot write {path.name}: {reason}.") from error
-        raise ExportError(_explain(error, config, model, path, labels, images)) from error
-
-
-def _explain(error: Exception, config: ExportConfig, model, path: Path, labels, images) -> str:
-    trial = path.parent / "trial"
-
-    def convert(part: keras.Model) -> None:
-        trial.mkdir()
-        try:
-            write = config.format_module().write
-            write(part, trial / path.name, labels, config.quantize, images)
-        finally:
-            shutil.rmtree(trial)
-
-    layer = find_failing_layer(model, convert)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = next((line for line in lines if "error:" in line), (lines or [""])[0])[:200]
-    where = f"the layer {layer.name} ({type(layer).__name__})" if layer else "the model as a whole"
-    return (
-        f"the converter to {config.format} cannot take {where}: {type(error).__name__}: {reason}; "
-        "choose another --format, or --quantize=none."
-    )
 
 
 def _check(

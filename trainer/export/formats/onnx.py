@@ -1,8 +1,10 @@
 """ONNX: converted by Keras through tf2onnx, run by onnxruntime.
 
 float16 and int8 come from the tools that onnxruntime brings: weights and activations in float16,
-or static quantization with the ranges of calibration images (QDQ, int8 activations and weights,
-weights per channel, as onnxruntime's page on quantization advises for x86).
+or static quantization (QDQ) with the ranges that calibration images show, weights per channel.
+Weights get 7 of the 8 bits (`reduce_range`): x86 CPUs without VNNI add products of 8 bits in 16,
+which overflow silently. Measured on such a CPU, digits and the model cnn, mean |difference| of a
+logit: 0.50 with 8 bits, 0.054 with 7; LiteRT's int8 0.05 and more.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def _quantize(path: Path, images: np.ndarray) -> None:
         path,
         Reader(),
         per_channel=True,
-        activation_type=QuantType.QInt8,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
     prepared.unlink()
@@ -80,7 +83,8 @@ def _quantize(path: Path, images: np.ndarray) -> None:
 def _free_batch(graph: onnx.GraphProto) -> None:
     """Names the first side of the inputs and outputs, in place of a number made up for it."""
     for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        if value.type.tensor_type.shape.dim:
+            value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
 def load(path: Path, threads: int) -> Runtime:

@@ -1,8 +1,8 @@
 """SavedModel: a folder for tf.saved_model.load and TensorFlow Serving.
 
 Signatures: `serving_default` (and `serve`), images -> logits and probabilities; `class_names`,
-nothing -> the names as UTF-8 strings. assets.extra/ is the place that TensorFlow leaves to users; labels.txt and
-flowrate.json lie there too.
+nothing -> the names as UTF-8 strings. labels.txt and flowrate.json lie in assets.extra/, which
+TensorFlow leaves to users.
 """
 
 from __future__ import annotations

@@ -65,9 +65,7 @@ def _of_float_images(model: keras.Model) -> keras.Model:
     import keras
 
     images = keras.Input(model.input_shape[1:], dtype="float32", name="images")
-    return keras.models.clone_model(
-        model, input_tensors=[images], clone_function=lambda layer: layer
-    )
+    return keras.models.clone_model(model, input_tensors=images, clone_function=lambda layer: layer)
 
 
 def _calibration(images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
@@ -88,8 +86,9 @@ def load(path: Path, threads: int) -> Runtime:
     # Sets the number of rows anew for each call that has another.
     run = interpreter.get_signature_runner(_SIGNATURE)
     (image,) = interpreter.get_input_details()
-    if image["dtype"] != np.uint8 or image["quantization"] not in ((0.0, 0), (1.0, 0)):
-        raise ValueError(f"its input is not one of pixels: {image['quantization']}")
+    scale, zero = image["quantization"]  # 0, 0: not quantized.
+    if image["dtype"] != np.uint8 or zero or not np.isclose(scale, [0, 1], rtol=1e-5).any():
+        raise ValueError(f"its input is not pixels: {image['dtype']}, {image['quantization']}")
 
     def answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         outputs = run(images=images)
