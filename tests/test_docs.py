@@ -19,6 +19,7 @@ from models import MODELS
 from trainer import launch
 from trainer.config import TrainConfig
 from trainer.evaluate import EvaluateConfig
+from trainer.export.config import ExportConfig
 from trainer.launch import LaunchConfig
 from trainer.report.__main__ import ReportConfig
 from trainer.submit import kubernetes
@@ -38,7 +39,11 @@ def commands(path: Path) -> list[str]:
 
 
 # Programs of one command: what reads their flags.
-PROGRAMS = {"trainer.evaluate": EvaluateConfig, "trainer.report": ReportConfig}
+PROGRAMS = {
+    "trainer.evaluate": EvaluateConfig,
+    "trainer.export": ExportConfig,
+    "trainer.report": ReportConfig,
+}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

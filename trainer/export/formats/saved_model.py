@@ -1,6 +1,6 @@
 """SavedModel: a folder for tf.saved_model.load and TensorFlow Serving.
 
-Signatures: `serving_default` (and `serve`), images -> logits and probabilities; `class_names`,
+Signatures: `serving_default`, images -> logits and probabilities; `class_names`,
 nothing -> the names as UTF-8 strings. labels.txt and flowrate.json lie in assets.extra/, which
 TensorFlow leaves to users.
 """
@@ -36,23 +36,24 @@ def write(
 
 def write_archive(model: keras.Model, path: Path, class_names: tuple[str, ...] = ()) -> None:
     """Writes a SavedModel of the model, in inference mode."""
-    import keras
     import tensorflow as tf
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
     images = model.inputs[0]
-    archive.add_endpoint(
-        "serve",
+    serve = tf.function(
         lambda images: model(images, training=False),
         input_signature=[tf.TensorSpec(images.shape, images.dtype, name="images")],
+        autograph=False,
     )
+    signatures = {"serving_default": serve}
     if class_names:
         names = [name.encode("utf-8", "surrogateescape") for name in class_names]
-        archive.add_endpoint(
-            "class_names", lambda: {"class_names": tf.constant(names)}, input_signature=[]
+        signatures["class_names"] = tf.function(
+            lambda: {"class_names": tf.constant(names)}, input_signature=[], autograph=False
         )
-    archive.write_out(path, verbose=False)
+    # Not by keras.export.ExportArchive, which keeps every weight twice (Keras 3.15).
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def load(path: Path, threads: int) -> Runtime:
