@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from flowrate.errors import DiskError, ExportError
+from flowrate.errors import DiskError, ExportError, OutOfMemoryError
 from trainer.export.config import ExportConfig
 from trainer.export.failing_layer import find_failing_layer
 from trainer.export.labels import Labels
@@ -27,7 +29,8 @@ def convert(
 
     Raises:
         ExportError: the converter cannot take the model; names the layer.
-        DiskError: no room.
+        OutOfMemoryError: the converter needs more than there is.
+        OSError: the file cannot be written.
     """
     write = config.format_module().write
     try:
@@ -35,11 +38,14 @@ def convert(
             # Converters warn of their own libraries' future.
             warnings.simplefilter("ignore")
             write(model, path, labels, config.quantize, images)
+    except OSError:
+        raise
     except Exception as error:
         out_of = as_out_of_resources(error)
-        if isinstance(error, OSError) or out_of:
-            reason = error.strerror or error if isinstance(error, OSError) else out_of
-            raise DiskError(f"cannot write {path.name}: {reason}.") from error
+        if isinstance(out_of, DiskError):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if out_of:
+            raise OutOfMemoryError(f"out of memory on the way to {config.format}.") from error
         raise ExportError(_explain(error, config, model, path, labels, images)) from error
 
 

@@ -69,8 +69,8 @@ def export(
         images = None
         if config.quantize == "int8":
             images = _calibration_images(config, trained, data)
-        convert(config, with_probabilities(model), path, labels, images)
         with disk_errors(output):
+            convert(config, with_probabilities(model), path, labels, images)
             for name, text in labels.files().items():
                 (folder / name).write_text(text, encoding="utf-8")
         parity, measured = _check(config, model, path, labels, data.sources["test"])
