@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
+from rich.progress import Progress
 
 from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
@@ -91,7 +94,7 @@ def export(
             "tolerance": config.largest_fall,
             **parity.to_json(),
             **measured,
-            "environment": describe_environment([]),
+            "environment": describe_environment(sys.argv),
         }
         write_json(folder / RECORD_FILE, record)
         put_in_place(folder, output if accepted else rejected(output))
@@ -126,7 +129,7 @@ def _check(
         runtime, class_names = exported.load()
         if class_names != labels.class_names:
             raise ExportError(f"{path.name} tells other class names: {', '.join(class_names)}.")
-        for images, batch_labels in _batches(source, labels.image_shape):
+        for images, batch_labels in _with_bar(_batches(source, labels.image_shape), source):
             parity.add(batch_labels, answer(images).numpy(), exported.answer(images))
         few = np.arange(min(_NUM_LATENCY_IMAGES, len(source)))
         latencies = exported.latencies_ms(read_images(source, few, labels.image_shape))
@@ -142,6 +145,18 @@ def _check(
             "warmup_calls": verify.NUM_WARMUP_CALLS,
         },
     }
+
+
+def _with_bar(batches: Iterator, source: Source) -> Iterator:
+    """Yields (images, labels); shows on a terminal how far it is."""
+    with Progress(
+        *Progress.get_default_columns(), console=Console(stderr=True), transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:  # fmt: skip
+        task = progress.add_task("test split", total=len(source))
+        for images, labels in batches:
+            yield images, labels
+            progress.advance(task, len(labels))
 
 
 def _batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -174,6 +175,17 @@ def test_onnxruntime_reads_the_onnx_file(export):
     check_outputs(*session.run(["logits", "probabilities"], {"images": images()}))
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["class_names"].splitlines() == list(DIGITS)
+
+
+@pytest.mark.parametrize(("format", "number"), [("tflite", 0), ("onnx", 1)])
+def test_the_programs_in_the_documentation(export, monkeypatch, capsys, format, number):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "export.md").read_text()
+    program = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
+    monkeypatch.chdir(export("mlp16", format, "none"))
+    exec(program, {"photo": images()[0]})
+    name, probability = capsys.readouterr().out.split()
+    assert name in DIGITS
+    assert 0.1 <= float(probability) <= 1
 
 
 @pytest.mark.slow
