@@ -20,7 +20,9 @@ def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
     Raises:
         RunDirError: the checkpoint is of another model.
     """
-    config = dataclasses.replace(trained.config, strategy="one_device", virtual_devices=0)
+    config = dataclasses.replace(
+        trained.config, strategy="one_device", virtual_devices=0, tpu_name=None
+    )
     state, _ = build_state(config, trained, build_strategy(config), trained.total_steps)
     state.restore(checkpoint)
     return plain_model(trained.model, len(trained.class_names), state)

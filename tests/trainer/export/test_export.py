@@ -227,7 +227,7 @@ def test_an_earlier_export_is_replaced_and_nothing_else_is(run_program, trained,
     arguments = ("trainer.export", str(trained("mlp16")), f"--output={output}")
     done = run_program(*arguments)
     assert done.returncode == 2
-    assert "something other than an export is there" in done.stderr
+    assert "something other than an export is in" in done.stderr
     assert [path.name for path in output.iterdir()] == ["thesis.txt"]
     (output / "thesis.txt").rename(output / "export.json")
     assert run_program(*arguments).returncode == 0

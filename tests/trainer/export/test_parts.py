@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from flowrate.errors import ExportError
+from flowrate.errors import ConfigError, ExportError
 from trainer.export.calibration import choose_examples
-from trainer.export.folder import put_in_place, size_bytes, temporary_folder
+from trainer.export.folder import check_output, put_in_place, size_bytes, temporary_folder
 from trainer.export.labels import Labels, class_names_of
 from trainer.export.parity import Parity
 from trainer.export.verify import ExportedModel
@@ -87,29 +87,46 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     assert size_bytes(path) == 3
 
 
-def test_the_layer_that_a_converter_cannot_take_is_named(tf, tmp_path):
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_the_layer_that_a_converter_cannot_take_is_named(tf, tmp_path, format):
+    pytest.importorskip("tf2onnx", reason="pip install -e .[export]")
     import keras
 
     from trainer.export.config import ExportConfig
     from trainer.export.conversion import convert
 
-    class Determinant(keras.layers.Layer):
+    class Odd(keras.layers.Layer):
         def call(self, features):
+            # Operations that the one or the other does not know.
+            if format == "onnx":
+                return tf.math.lgamma(features)
             return features * tf.linalg.det(features[:, None, None, :1])[:, None]
 
     images = keras.Input((8, 8, 1), dtype="uint8", name="images")
     features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
     features = keras.layers.Dense(4, activation="relu")(features)
-    features = Determinant(name="odd_one")(features)
+    features = Odd(name="odd_one")(features)
     for _ in range(3):
         features = keras.layers.Dense(4)(features)
     model = keras.Model(images, {"logits": features, "probabilities": features})
     labels = Labels(("a", "b", "c", "d"), (8, 8, 1), "odd")
-    with pytest.raises(
-        ExportError, match=r"to tflite cannot take the layer odd_one \(Determinant\)"
-    ):
-        convert(ExportConfig(format="tflite"), model, tmp_path / "model.tflite", labels, None)
-    assert list(tmp_path.iterdir()) == []
+    named = rf"to {format} cannot take the layer odd_one \(Odd\)"
+    with pytest.raises(ExportError, match=named):
+        convert(ExportConfig(format=format), model, tmp_path / "model", labels, None)
+    assert not (tmp_path / "trial").exists()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
+    check_output(tmp_path / "out")
+    for name in ("out", "out.rejected"):
+        other = tmp_path / name
+        other.mkdir()
+        check_output(tmp_path / "out")
+        (other / "mine.txt").write_text("mine")
+        with pytest.raises(ConfigError, match=f"something other than an export is in .*{name};"):
+            check_output(tmp_path / "out")
+        (other / "mine.txt").rename(other / "export.json")
+    check_output(tmp_path / "out")
 
 
 def test_a_runtime_that_refuses_a_file_is_one_line(tmp_path):

@@ -35,7 +35,8 @@ def write(
     import keras
     import onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    # An operation that it cannot take, it tells there; the checker below refuses it.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     signature = keras.InputSpec(shape=model.input_shape, dtype="uint8", name="images")
     model.export(path, format="onnx", verbose=False, input_signature=[signature])
     if quantize == "int8":
