@@ -4,7 +4,7 @@ float16 and int8 come from the tools that onnxruntime brings: weights and activa
 or static quantization (QDQ) with the ranges that calibration images show, weights per channel.
 Weights get 7 of the 8 bits (`reduce_range`): x86 CPUs without VNNI add products of 8 bits in 16,
 which overflow silently. Measured on such a CPU, digits and the model cnn, mean |difference| of a
-logit: 0.50 with 8 bits, 0.054 with 7; LiteRT's int8 0.05 and more.
+logit over the test split: 0.50 with 8 bits, 0.054 with 7.
 """
 
 from __future__ import annotations
