@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ from trainer.trained import TrainedRun
 
 SCHEMA_VERSION = 1
 _NUM_LATENCY_IMAGES = 64
+_PACKAGES = ("ai-edge-litert", "onnx", "onnxruntime", "tf2onnx")
 
 
 def export(
@@ -94,7 +96,7 @@ def export(
             "tolerance": config.largest_fall,
             **parity.to_json(),
             **measured,
-            "environment": describe_environment(sys.argv),
+            "environment": _environment(),
         }
         write_json(folder / RECORD_FILE, record)
         put_in_place(folder, output if accepted else rejected(output))
@@ -105,6 +107,11 @@ def export(
             f"what was written is in {rejected(output)}."
         )
     return record
+
+
+def _environment() -> dict[str, Any]:
+    command = shlex.join([sys.executable, "-m", "trainer.export", *sys.argv[1:]])
+    return {**describe_environment(sys.argv, _PACKAGES), "command": command}
 
 
 def _calibration_images(

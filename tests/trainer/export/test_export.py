@@ -69,6 +69,9 @@ def check_record(folder: Path, run: Path, quantize: str) -> None:
     assert 0 < record["latency_ms"]["p50"] <= record["latency_ms"]["p99"]
     assert record["latency_ms"]["calls"] == 200
     assert record["threads"] >= 1
+    assert (
+        f"-m trainer.export {run} --format={record['format']}" in record["environment"]["command"]
+    )
     assert record["calibration_examples"] == (256 if quantize == "int8" else 0)
 
 
