@@ -10,6 +10,7 @@
     ├── DivergedError      6  the loss or a weight is no longer a finite number
     ├── DiskError          8  no room, or no right, to write what must be written
     ├── OutOfMemoryError   9  the batch does not fit
+    ├── ExportError       10  a converter cannot take the model, or its file answers worse
     ├── Preempted        143  asked to stop by a signal; the state is saved
     └── PeerLost         144  another worker is gone; all begin again from the last checkpoint
 
@@ -84,6 +85,12 @@ class OutOfMemoryError(FlowrateError):
     """The batch does not fit into memory."""
 
     exit_code = 9
+
+
+class ExportError(FlowrateError):
+    """A converter cannot take the model, or what it wrote does not answer as the model does."""
+
+    exit_code = 10
 
 
 class Preempted(FlowrateError):  # noqa: N818 (an outcome, not an error)

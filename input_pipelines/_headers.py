@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from input_pipelines._file_kind import NUM_BYTES, describe_beginning
 
-# More than most cameras' photos: such an image takes 256 MB while it is decoded. A file of 48 kB can
-# ask for gigabytes, so what is larger is refused by its header.
+# More than most cameras' photos: such an image takes 256 MB while it is decoded. A file of 48 kB
+# can ask for gigabytes, so what is larger is refused by its header.
 MAX_PIXELS = 64 * 10**6
 # Others are never tried: a file that claims to be PostScript is not handed to an interpreter.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")

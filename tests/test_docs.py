@@ -21,6 +21,7 @@ from trainer import launch, predict
 from trainer.config import TrainConfig
 from trainer.doctor.command import DoctorConfig
 from trainer.evaluate import EvaluateConfig
+from trainer.export.config import ExportConfig
 from trainer.launch import LaunchConfig
 from trainer.report.__main__ import ReportConfig
 from trainer.submit import kubernetes
@@ -44,6 +45,7 @@ PROGRAMS = {
     "input_pipelines.inspect": InspectConfig,
     "trainer.doctor": DoctorConfig,
     "trainer.evaluate": EvaluateConfig,
+    "trainer.export": ExportConfig,
     "trainer.predict": predict.PredictConfig,
     "trainer.report": ReportConfig,
 }

@@ -64,11 +64,11 @@ def predict_split(model: keras.Model, source: Source) -> Predictions:
     return Predictions.from_logits(
         predict_logits(model, source),
         source.labels,
-        lambda indices: _read_images(source, indices, shape),
+        lambda indices: read_images(source, indices, shape),
     )
 
 
-def _read_images(source: Source, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def read_images(source: Source, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Returns uint8 [M, *shape] of int64 [M] indices, as the model gets them."""
     if isinstance(source, ArraySource):
         return np.array(source.images[indices])
