@@ -263,7 +263,7 @@ HOSTILE = {
         lambda run: changed("plan.json", data={"model": "../../evil"})(run), "plan.json is damaged",
     ),
     "a flag that is code": (changed("config.json", seed="import os"), "config.json"),
-    "weights of another model": (of_other_weights, "is of another model or version"),
+    "weights of another model": (of_other_weights, "does not hold the weights of"),
     "no checkpoint": (lambda run: shutil.rmtree(run / "checkpoints"), "holds no checkpoint"),
 }  # fmt: skip
 
