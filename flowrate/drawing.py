@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import html
 import io
 import re
@@ -64,6 +65,8 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.unicode_minus": True,
+    # Images of one picture stay as they are, pixel for pixel.
+    "image.composite_image": False,
     "figure.dpi": 72,
     "savefig.dpi": 72,
 }
@@ -125,7 +128,9 @@ def to_svg(figure: Figure, description: str) -> Markup:
 def to_png(figure: Figure, scale: float = 1.5) -> bytes:
     """Returns the figure as PNG, dark on white: for where no page gives colours."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=72 * scale, facecolor="white")
+    # Level 1: a third larger, in a third of the time.
+    options = {"compress_level": 1}
+    figure.savefig(buffer, format="png", dpi=72 * scale, facecolor="white", pil_kwargs=options)
     return buffer.getvalue()
 
 
@@ -150,9 +155,13 @@ class Picture:
     def svg(self) -> Markup:
         """Returns it for a page."""
         with drawing(self.name):
-            return to_svg(self.make(), self.description)
+            return to_svg(self._figure, self.description)
 
     def png(self) -> bytes:
         """Returns it for where no page is."""
         with drawing(self.name):
-            return to_png(self.make())
+            return to_png(self._figure)
+
+    @functools.cached_property
+    def _figure(self) -> Figure:
+        return self.make()

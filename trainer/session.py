@@ -103,7 +103,7 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 
 
 def _write_report(run: TrainingRun) -> None:
-    from trainer.report.write import write_plots, write_report
+    from trainer.report.write import write_report
 
-    write_report(run.run_dir.path)
-    run.writer.pictures(write_plots(run.run_dir.path), run.state.progress.step)
+    _, pictures = write_report(run.run_dir.path)
+    run.writer.pictures(pictures, run.state.progress.step)

@@ -29,6 +29,23 @@ def test_rates_by_hand():
     assert found.top_5_accuracy is None
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60))
+def test_rates_are_those_of_scikit_learn(pairs):
+    from sklearn import metrics
+
+    labels, predicted = (list(each) for each in zip(*pairs))
+    found = score(predictions(labels, predicted, 6), 6)
+    classes = np.arange(6)
+    expected = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=0.0
+    )
+    for ours, theirs in zip((found.precision, found.recall, found.f1), expected):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    counts = metrics.confusion_matrix(labels, predicted, labels=classes)
+    np.testing.assert_array_equal(found.confusion, counts)
+
+
 def test_a_class_nobody_is_of_counts_as_zero():
     found = score(predictions([0, 0], [0, 0]), 3)
     np.testing.assert_array_equal(found.f1, [1, 0, 0])

@@ -39,13 +39,12 @@ def main(argv: Sequence[str]) -> int:
 def _report(config: ReportConfig, folders: list[str]) -> None:
     if not folders:
         raise ConfigError("give one run directory or more; see --help.")
-    from trainer.report.write import write_comparison, write_plots, write_report
+    from trainer.report.write import write_comparison, write_report
 
     output = Path(config.output).expanduser() if config.output else None
     if len(folders) == 1:
-        print(write_report(Path(folders[0]), output))
-        if output is None:
-            write_plots(Path(folders[0]))
+        page, _ = write_report(Path(folders[0]), output)
+        print(page)
     else:
         print(write_comparison(folders, output or Path("comparison.html")))
 

@@ -124,8 +124,8 @@ def _curve(record: RunRecord, metric: str, title: str) -> Picture:
 
 
 def _new_axes(metric: str) -> tuple[Figure, Axes]:
-    figure = new_figure(_HEIGHT, _WIDTH, layout="constrained")
-    axes = figure.add_subplot()
+    figure = new_figure(_HEIGHT, _WIDTH)
+    axes = figure.add_axes((0.13, 0.15, 0.85, 0.82))
     axes.set_xlabel("epoch")
     axes.set_ylabel(metric)
     axes.grid(color=FAINT, lw=0.5)

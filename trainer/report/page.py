@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from flowrate.page import page_environment
 from trainer.config import TrainConfig
 from trainer.predictions import Predictions
 from trainer.report.answers import calibration_picture, confusion_picture, examples_picture
-from trainer.report.curves import describe_fit, learning_curves
+from trainer.report.curves import describe_fit
 from trainer.report.run_record import RunRecord
 from trainer.scores import Scores
 
 _TEMPLATE = "report.html.jinja"
 
 
-def render_page(record: RunRecord) -> str:
+def render_page(record: RunRecord, curves: Sequence[Picture], answers: Sequence[Picture]) -> str:
     """Returns the page; every text of the records is escaped."""
     trained, scores = record.trained, record.scores
     return page_environment(Path(__file__).parent).get_template(_TEMPLATE).render(
@@ -29,8 +30,8 @@ def render_page(record: RunRecord) -> str:
         command=command_of(record),
         facts=_facts(record),
         fit=describe_fit(record),
-        curves=learning_curves(record),
-        answers=answer_pictures(record),
+        curves=curves,
+        answers=answers,
         classes=_class_rows(scores, trained.class_names) if scores else [],
         confused=_most_confused(scores, trained.class_names) if scores else [],
         phases=_phases(record.result),

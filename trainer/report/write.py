@@ -14,34 +14,29 @@ from trainer.report.run_record import RunRecord
 FILE, PLOTS = "report.html", "plots"
 
 
-def write_report(folder: Path, output: Path | None = None) -> Path:
-    """Writes the report of a run, into its folder where no other is given; returns the page.
+def write_report(folder: Path, output: Path | None = None) -> tuple[Path, dict[str, bytes]]:
+    """Writes the report of a run, and beside it, where no other place is given, its plots/NAME.png.
+
+    Returns:
+        The page, and the pictures as PNG by name; none where another place is given.
 
     Raises:
         RunDirError: it is no run directory, or damaged.
         DiskError: the page cannot be written.
     """
     record = RunRecord.read(folder)
-    return _write(output or record.trained.path / FILE, render_page(record))
-
-
-def write_plots(folder: Path) -> dict[str, bytes]:
-    """Writes the pictures of a run's report as plots/NAME.png; returns them by name.
-
-    Raises:
-        RunDirError: it is no run directory, or damaged.
-        DiskError: they cannot be written.
-    """
-    record = RunRecord.read(folder)
+    curves, answers = learning_curves(record), answer_pictures(record)
+    page = _write(output or record.trained.path / FILE, render_page(record, curves, answers))
+    if output:
+        return page, {}
+    made = {picture.name: picture.png() for picture in [*curves, *answers]}
     plots = record.trained.path / PLOTS
-    pictures = [*learning_curves(record), *answer_pictures(record)]
-    made = {picture.name: picture.png() for picture in pictures}
     with disk_errors(plots):
         plots.mkdir(exist_ok=True)
         for name, png in made.items():
             with written_whole(plots / f"{name}.png") as temporary:
                 temporary.write_bytes(png)
-    return made
+    return page, made
 
 
 def write_comparison(folders: Sequence[str], output: Path) -> Path:
