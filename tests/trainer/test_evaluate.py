@@ -70,6 +70,7 @@ def test_an_earlier_checkpoint_on_the_validation_split(trained, step):
     assert found["examples"] == reported["examples"] == 137
 
 
+@pytest.mark.slow
 def test_other_replicas_give_the_same_within_rounding(trained):
     one = evaluated(trained)
     shutil.copytree(trained, trained.with_name("copy"), dirs_exist_ok=True)

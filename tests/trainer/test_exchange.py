@@ -117,6 +117,7 @@ def train(folder: Path, *flags: str) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_with_rounded_gradients_learns_as_well(tmp_path):
     exact, rounded = train(tmp_path / "a"), train(tmp_path / "b", "--gradient_dtype=bfloat16")
     assert rounded["test_loss"] != exact["test_loss"]

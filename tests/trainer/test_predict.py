@@ -127,6 +127,7 @@ def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
         assert not ModelInput.of(run, info, "auto").read(photos / "0_white.webp").inverted
 
 
+@pytest.mark.slow
 def test_the_whole_test_split_is_as_often_right_as_in_an_evaluation(trained, digits, tmp_path):
     for number, image in enumerate(digits.images[..., 0]):
         Image.fromarray(image).save(tmp_path / f"{number:03d}.png")
