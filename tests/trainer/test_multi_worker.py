@@ -204,7 +204,8 @@ def _rows_so_far(run_dir: Path) -> list[dict]:
     return read_json_lines(path) if path.exists() else []
 
 
-@pytest.mark.parametrize("signalled", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("signalled", [0, 1])
 def test_a_signal_to_one_worker_saves_all_at_one_step(undisturbed, tmp_path, signalled):
     run_dir = tmp_path / "run"
     workers = start_workers(run_dir, 2, *LONG)
