@@ -184,7 +184,7 @@ def keep_decoded(
     tier = choose_tier(
         config.cache,
         num_bytes=num_bytes,
-        is_decoded=isinstance(data.sources["train"], ArraySource),
+        is_decoded=all(isinstance(source, ArraySource) for source in data.sources.values()),
         device_bytes=num_bytes * num_copies,
         free_device_bytes=free_device_bytes(),
     )

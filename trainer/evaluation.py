@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from flowrate.environment import describe_cpu
 from trainer.build import build_state, keep_decoded
 from trainer.checkpoints import Checkpoint
@@ -44,7 +46,9 @@ def evaluate_split(
         config, state.model, strategy.num_replicas_in_sync, is_on_gpu(), describe_cpu()["flags"],
         trained.total_steps,
     )  # fmt: skip
-    _, sources = keep_decoded(config, data, strategy.num_replicas_in_sync)
+    # The other splits need not be decoded.
+    asked = dataclasses.replace(data, sources={split: data.sources[split]})
+    _, sources = keep_decoded(config, asked, strategy.num_replicas_in_sync)
     figures = Evaluator(state, config.global_batch_size, jit.compile_evaluation)(sources[split])
     model = plain_model(trained.model, len(trained.class_names), state)
     return figures, predict_split(model, sources[split])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines import _decode
 from input_pipelines._blocks import evaluation_blocks
-from input_pipelines._source import ArraySource, Source
+from input_pipelines._cache import apply_tier
+from input_pipelines._source import Source
 from trainer import blocks
 from trainer.build import build_model
 from trainer.predictions import Predictions
@@ -34,23 +36,26 @@ def logits_function(model: keras.Model) -> tf.types.experimental.PolymorphicFunc
     )
 
 
+def batches_of(source: Source, shape: tuple[int, int, int]) -> Iterator[tf.Tensor]:
+    """Yields the images of a source in order, uint8 [rows, *shape]; the last batch is padded.
+
+    Raises:
+        DataError: an image that cannot be decoded.
+    """
+    rows = blocks.evaluation_batch_size(shape, 1)
+    steps = blocks.evaluation_block_steps(len(source), rows, shape)
+    for block in evaluation_blocks(source, shape, global_batch_size=rows, steps_per_block=steps):
+        yield from block["images"]
+
+
 def predict_logits(model: keras.Model, source: Source) -> np.ndarray:
     """Returns float32 [N, classes] for the N examples of a source, in order.
 
     Raises:
         DataError: an image that cannot be decoded.
     """
-    shape = model.input_shape[1:]
-    batch_size = blocks.evaluation_batch_size(shape, 1)
-    steps = blocks.evaluation_block_steps(len(source), batch_size, shape)
     predict = logits_function(model)
-    found = [
-        predict(images).numpy()
-        for block in evaluation_blocks(
-            source, shape, global_batch_size=batch_size, steps_per_block=steps
-        )
-        for images in block["images"]
-    ]
+    found = [predict(images).numpy() for images in batches_of(source, model.input_shape[1:])]
     return np.concatenate(found)[: len(source)]
 
 
@@ -69,10 +74,5 @@ def predict_split(model: keras.Model, source: Source) -> Predictions:
 
 
 def read_images(source: Source, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Returns uint8 [M, *shape] of int64 [M] indices, as the model gets them."""
-    if isinstance(source, ArraySource):
-        return np.array(source.images[indices])
-    images = np.empty((len(indices), *shape), np.uint8)
-    if len(indices):
-        _decode.decode_into(images, source.take(indices))
-    return images
+    """Returns uint8 [M, *shape] of int64 [M] indices, one or more, as the model gets them."""
+    return apply_tier(source.take(indices), "memory", shape).images

@@ -17,9 +17,8 @@ from rich.progress import Progress
 from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
-from input_pipelines._blocks import evaluation_blocks
+from input_pipelines._cache import apply_tier
 from input_pipelines._source import Source
-from trainer import blocks
 from trainer.checkpoints import Checkpoint
 from trainer.data import TrainingData
 from trainer.export import verify
@@ -36,7 +35,7 @@ from trainer.export.folder import (
 from trainer.export.labels import Labels
 from trainer.export.model import in_float32, with_probabilities
 from trainer.export.parity import Parity
-from trainer.inference import read_images
+from trainer.inference import batches_of, logits_function, read_images
 from trainer.trained import TrainedRun
 from trainer.trained_model import load_model
 
@@ -79,7 +78,9 @@ def export(
             convert(config, with_probabilities(model), path, labels, images)
             for name, text in labels.files().items():
                 (folder / name).write_text(text, encoding="utf-8")
-        parity, measured = _check(config, model, path, labels, data.sources["test"])
+        # Arrays of another size are brought to the model's, as in training.
+        test = apply_tier(data.sources["test"], "none", trained.image_shape)
+        parity, measured = _check(config, model, path, labels, test)
         accepted = parity.is_within(config.largest_fall)
         record = {
             "schema_version": SCHEMA_VERSION,
@@ -128,9 +129,7 @@ def _check(
 ) -> tuple[Parity, dict[str, Any]]:
     """Runs the file in a process of its own over a split, beside the trained model."""
     threads = num_cpus()
-    answer = tf.function(
-        lambda images: tf.cast(model(images, training=False), tf.float32), autograph=False
-    )
+    answer = logits_function(model)
     parity = Parity()
     log = path.with_suffix(".log")
     with verify.ExportedModel(config.format, path, threads, log) as exported:
@@ -171,12 +170,9 @@ def _batches(
     source: Source, shape: tuple[int, int, int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (uint8 [N, *shape], int32 [N]) over all examples in order; the last may be smaller."""
-    rows = blocks.evaluation_batch_size(shape, 1)
-    steps = blocks.evaluation_block_steps(len(source), rows, shape)
     position = 0
-    for block in evaluation_blocks(source, shape, global_batch_size=rows, steps_per_block=steps):
-        for images in block["images"]:
-            count = min(rows, len(source) - position)
-            if count > 0:
-                yield images.numpy()[:count], source.labels[position : position + count]
-            position += rows
+    for images in batches_of(source, shape):
+        labels = source.labels[position : position + len(images)]
+        if len(labels):
+            yield images.numpy()[: len(labels)], labels
+        position += len(images)

@@ -258,6 +258,20 @@ def of_other_weights(run: Path) -> None:
     changed("plan.json", data=read_json(run / "plan.json")["data"] | {"model": "mlp64"})(run)
 
 
+def test_arrays_of_another_size_are_brought_to_the_model_s(run_program, tmp_path):
+    run = tmp_path / "run"
+    trained = run_program(
+        "trainer.main", "--model=mlp16", "--steps=20", "--image_size=12", "--noreport",
+        f"--run_dir={run}",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    done = run_program("trainer.export", str(run), "--format=keras")
+    assert done.returncode == 0, done.stderr
+    record = read_json(run / "export" / "keras" / "export.json")
+    assert record["accuracy_before"] == read_json(run / "result.json")["test_accuracy"]
+    assert record["changed_answers"] == 0
+
+
 HOSTILE = {
     "a model elsewhere": (
         lambda run: changed("plan.json", data={"model": "../../evil"})(run), "plan.json is damaged",
