@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from flowrate.environment import describe_cpu
-from trainer.build import build_state, keep_decoded
+from trainer.build import keep_decoded
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data import TrainingData
@@ -15,7 +15,7 @@ from trainer.jit import choose_jit
 from trainer.predictions import Predictions
 from trainer.strategy import build_strategy, configure_devices, is_on_gpu
 from trainer.trained import TrainedRun
-from trainer.weights import check_weights
+from trainer.trained_state import restored_state
 
 
 def evaluate_split(
@@ -38,10 +38,8 @@ def evaluate_split(
         ConfigError, DataError, RunDirError: as build_state and Evaluator do.
     """
     configure_devices(config)
-    check_weights(trained, checkpoint)
     strategy = build_strategy(config)
-    state, _ = build_state(config, trained, strategy, trained.total_steps)
-    state.restore(checkpoint)
+    state = restored_state(config, trained, checkpoint, strategy)
     jit = choose_jit(
         config, state.model, strategy.num_replicas_in_sync, is_on_gpu(), describe_cpu()["flags"],
         trained.total_steps,

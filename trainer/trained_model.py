@@ -7,12 +7,11 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from trainer.build import build_state
 from trainer.checkpoints import Checkpoint
 from trainer.inference import plain_model
 from trainer.strategy import configure_devices
 from trainer.trained import TrainedRun
-from trainer.weights import check_weights
+from trainer.trained_state import restored_state
 
 
 def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
@@ -29,7 +28,5 @@ def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
         trained.config, strategy="one_device", virtual_devices=0, tpu_name=None
     )
     configure_devices(config)
-    check_weights(trained, checkpoint)
-    state, _ = build_state(config, trained, tf.distribute.get_strategy(), trained.total_steps)
-    state.restore(checkpoint)
+    state = restored_state(config, trained, checkpoint, tf.distribute.get_strategy())
     return plain_model(trained.model, len(trained.class_names), state)

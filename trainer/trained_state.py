@@ -1,18 +1,45 @@
-"""Whether a checkpoint holds the weights of the run's model, before anything is allocated."""
+"""The state of a trained run, from its checkpoint, checked before anything is allocated."""
 
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from flowrate.errors import RunDirError
-from trainer.build import build_model
+from trainer.build import build_model, build_state
 from trainer.checkpoints import Checkpoint
+from trainer.config import TrainConfig
+from trainer.state import TrainState
 from trainer.trained import TrainedRun
 
 _PREFIX = "model/"
 
 
-def check_weights(trained: TrainedRun, checkpoint: Checkpoint) -> None:
+def restored_state(
+    config: TrainConfig,
+    trained: TrainedRun,
+    checkpoint: Checkpoint,
+    strategy: tf.distribute.Strategy,
+) -> TrainState:
+    """Returns the run's model and optimizer as a checkpoint has them.
+
+    Args:
+        config: of the run, for the devices here.
+        trained: the run.
+        checkpoint: of it.
+        strategy: over those devices.
+
+    Raises:
+        ConfigError: the model cannot take images of this shape.
+        RunDirError: the checkpoint is of another model.
+    """
+    _check_weights(trained, checkpoint)
+    state, _ = build_state(config, trained, strategy, trained.total_steps)
+    state.restore(checkpoint)
+    return state
+
+
+def _check_weights(trained: TrainedRun, checkpoint: Checkpoint) -> None:
     """Raises RunDirError unless the checkpoint holds the weights of the run's model.
 
     A folder may name a model and an image size that need any amount of memory. Within a
