@@ -20,8 +20,8 @@ from trainer.submit.job import plan_job
 pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).resolve().parents[3]
 LONG = (
-    "--dataset=digits", "--model=mlp64", "--global_batch_size=32", "--steps=1500",
-    "--log_every_steps=50", "--evaluate_every_steps=500", "--checkpoint_every_steps=250",
+    "--dataset=digits", "--model=mlp64", "--global_batch_size=32", "--steps=3000",
+    "--log_every_steps=50", "--evaluate_every_steps=1000", "--checkpoint_every_steps=250",
     "--steps_per_call=10", "--seed=3",
 )  # fmt: skip
 TWO_NODES = ("--cluster=slurm", "--nodes=2", "--time=10")
@@ -86,7 +86,7 @@ def test_two_nodes_to_the_end(lab, undisturbed):
     shown = lab.submit("status", str(undisturbed)).stdout
     assert "COMPLETED" in shown
     assert "completed" in shown
-    assert "step 1,500/1,500" in lab.submit("logs", str(undisturbed)).stdout
+    assert "step 3,000/3,000" in lab.submit("logs", str(undisturbed)).stdout
 
 
 @pytest.mark.slow
@@ -128,10 +128,10 @@ def test_cancelled_it_saves_and_the_same_command_goes_on(lab, undisturbed, tmp_p
     run_dir = tmp_path / "run"
     command = (*TWO_NODES, "--", *LONG, f"--run_dir={run_dir}")
     lab.submit(*command)
-    wait_for_step(lab, run_dir, 300)
     again = lab.submit(*command, check=False)
     assert again.returncode == 2
     assert "is not over" in again.stderr
+    wait_for_step(lab, run_dir, 300)
     lab.submit("cancel", str(run_dir))
     facts = lab.wait_for_end(job_of(run_dir))
     assert facts["JobState"] == "CANCELLED"
