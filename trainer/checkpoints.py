@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from flowrate.errors import DivergedError, RunDirError
+from flowrate.failpoint import reach
 from flowrate.records import disk_errors, read_json, sync_to_disk, to_json
 from trainer.arrays import read_arrays
 from trainer.progress import Progress
@@ -83,6 +84,7 @@ class CheckpointStore:
             with disk_errors(final):
                 shutil.rmtree(temporary, ignore_errors=True)
                 temporary.mkdir(parents=True)
+                reach("save")
                 np.savez(temporary / ARRAYS, **arrays)
                 (temporary / PROGRESS).write_text(to_json(progress.to_json()))
                 (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))

@@ -10,6 +10,7 @@ import dataclasses
 
 from flowrate.environment import process_seconds
 from flowrate.errors import Preempted
+from flowrate.failpoint import reach
 from input_pipelines._source import Source
 from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
@@ -152,6 +153,7 @@ def _evaluate(run: TrainingRun) -> bool:
     """Evaluates, records, and returns whether it is the best so far; a signal breaks it off."""
     progress, split = run.state.progress, run.evaluation_split
     with run.clock.phase("evaluate"):
+        reach("evaluate")
         found = run.evaluator(run.sources[split], run.agreement)
     if found is None:
         return False

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
+from flowrate.failpoint import reach
 from input_pipelines._tensorflow import (
     import_tensorflow,
     quiet_tensorflow,  # noqa: F401 (of the commands that look at runs)
@@ -61,8 +62,10 @@ def start(
     if worker:
         worker.start(clock)
     with clock.phase("data"):
+        reach("data")
         data = load_data(config)
     run_dir.write_config(config)
+    reach("import")
     import_tensorflow()
     from trainer import build, strategy
 
@@ -73,6 +76,7 @@ def start(
     devices = strategy.describe_devices()
     run_dir.write_environment({**describe_environment(list(argv)), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
+    reach("build")
     build_run = worker.build_run if worker else build.build_run
     run = build_run(config, data, run_dir, console, clock, stop)
     if worker:
@@ -89,6 +93,7 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     from trainer import result
 
     run.stop.disarm(str(run.run_dir.path))
+    reach("finish")
     test = result.evaluate_test(run)
     result.save_model(run)
     if run.config.report:
@@ -105,5 +110,6 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
 def _write_report(run: TrainingRun) -> None:
     from trainer.report.write import write_report
 
+    reach("report")
     _, pictures = write_report(run.run_dir.path)
     run.writer.pictures(pictures, run.state.progress.step)

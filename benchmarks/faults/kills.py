@@ -1,0 +1,102 @@
+"""SIGKILL at random moments: between start and first step, in a step, in a save.
+
+Each attempt kills one run several times, at moments drawn from a seed, starts the same command
+again each time, and at last lets it end. Its logged figures and its final weights, statistics and
+optimizer state must be those of an undisturbed run, to the last bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks.faults import _runs
+from benchmarks.faults._attempt import Attempt, check
+
+ID = "P1, P2"
+TITLE = "killed at any moment, a run goes on from its last save and ends with the same bits"
+
+_KILLS_PER_RUN = 5
+# Dropout, augmentation, averaged weights, batches that straddle epochs, saves between log lines.
+_FLAGS = {
+    "dataset": "digits", "model": "flowers_cnn", "augmentation": "translation,contrast,cutout",
+    "steps": 800, "global_batch_size": 40, "log_every_steps": 7, "schedule": "cosine",
+    "ema_decay": 0.9, "checkpoint_every_steps": 10, "deterministic": True, "report": False,
+}  # fmt: skip
+# Of the kills; the others fall anywhere between the start and the first steps.
+_SHARE_IN_SAVES, _SHARE_IN_TRAINING = 0.5, 0.35
+
+
+def attempts(full: bool, seed: int) -> list[Attempt]:
+    """Returns runs that are killed five times each: 25 kills, or 200."""
+    return [
+        Attempt(f"run {number}", functools.partial(_kill_and_compare, seed=1000 * seed + number))
+        for number in range(40 if full else 5)
+    ]
+
+
+def _kill_and_compare(folder: Path, seed: int) -> dict[str, float]:
+    generator = random.Random(seed)
+    training = _runs.Training(folder / "run", **_FLAGS)
+    found = dict.fromkeys(("kills", "kills_in_a_save", "steps_lost", "most_resume_seconds"), 0.0)
+    while found["kills"] < _KILLS_PER_RUN:
+        saved_step, began = _saved_step(training), time.time()
+        with _runs.running(training) as process:
+            resume_seconds = _wait_for_a_moment(training, process, generator)
+            if process.poll() is not None:
+                break  # It has come to its end: there is nothing left to kill.
+        found["kills"] += 1
+        found["kills_in_a_save"] += _is_saving(training, began)
+        found["most_resume_seconds"] = max(found["most_resume_seconds"], resume_seconds)
+        found["steps_lost"] += _steps_lost(training, saved_step)
+    check(found["kills"], "the run was never killed: it ended too soon")
+    saved_step = _saved_step(training)
+    training.finish()
+    found["steps_lost"] += _steps_lost(training, saved_step)
+    check(not found["steps_lost"], f"{found['steps_lost']:.0f} saved steps were trained again")
+    _runs.check_same_run(training.run_dir, _runs.reference(**_FLAGS))
+    _runs.check_no_litter(training.run_dir)
+    return found
+
+
+def _wait_for_a_moment(
+    training: _runs.Training, process: subprocess.Popen, generator: random.Random
+) -> float:
+    """Waits until a moment that the generator chooses; returns the seconds until training began."""
+    began, wall, step = time.perf_counter(), time.time(), training.step()
+    kind = generator.random()
+    if kind >= _SHARE_IN_SAVES + _SHARE_IN_TRAINING:
+        time.sleep(generator.uniform(0.3, 4))
+        return 0.0
+    training.wait_until(process, lambda: training.step() > step)
+    resume_seconds = time.perf_counter() - began
+    if kind < _SHARE_IN_SAVES:
+        training.wait_until(process, lambda: _is_saving(training, wall), poll_seconds=0.0002)
+        time.sleep(generator.uniform(0, 0.004))
+    else:
+        time.sleep(generator.uniform(0, 0.4))
+    return resume_seconds
+
+
+def _is_saving(training: _runs.Training, since: float) -> bool:
+    """Whether a checkpoint is half-written or half-deleted, by what has begun since a time."""
+    for path in (training.run_dir / "checkpoints").glob("*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ctime >= since:
+                return True
+    return False
+
+
+def _saved_step(training: _runs.Training) -> int:
+    return max((int(path.name[5:]) for path in training.checkpoints()), default=0)
+
+
+def _steps_lost(training: _runs.Training, saved_step: int) -> int:
+    """Returns how many saved steps the last start did not take over; 0 where it had not begun."""
+    said = re.search(r"resumed from step ([0-9,]+)", training.said())
+    return max(0, saved_step - int(said.group(1).replace(",", ""))) if said else 0
