@@ -33,6 +33,9 @@ class RunConfig:
     models: str = option("", group=_WHAT, help="Only these, separated by commas.")
     datasets: str = option("", group=_WHAT, help="Only these, separated by commas.")
     contenders: str = option("", group=_WHAT, help="Only these, separated by commas.")
+    cases: str = option(
+        "", group=_WHAT, help="Only these of the suite, separated by commas; see `list`."
+    )
     full: bool = option(
         False, group=_WHAT, help="Every combination, and every peer over the whole work: hours."
     )
@@ -42,9 +45,10 @@ class RunConfig:
         "places.",
     )  # fmt: skip
 
-    repeats: int = option(
-        3, group=_HOW, lower_bound=1, upper_bound=1000,
-        help="Processes per case, with seeds 0, 1, 2 and on; all cases once before any again.",
+    repeats: int | None = option(
+        None, group=_HOW, lower_bound=1, upper_bound=1000,
+        help="Processes per case, with seeds 0, 1, 2 and on; all cases once before any again. "
+        "Unset: 3, of `faults` 1.",
     )  # fmt: skip
     seconds: float = option(
         3.0, group=_HOW, lower_bound=0.1, upper_bound=3600,
@@ -80,6 +84,7 @@ class RunConfig:
             models=_split(self.models),
             datasets=_split(self.datasets),
             contenders=_split(self.contenders),
+            names=_split(self.cases),
             full=self.full,
             seconds=self.seconds,
             data_dir=self.data_dir,

@@ -21,6 +21,9 @@ USAGE = """Measures the trainer, and what people use instead.
     python -m benchmarks.main list                    the suites and their cases"""
 
 
+_NUM_REPEATS = 3
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the program; returns its exit status."""
     try:
@@ -60,7 +63,8 @@ def _run(words: list[str]) -> int:
     cases = suite.cases(config.choice())
     if not cases:
         raise ConfigError(
-            f"--suite={config.suite} has no case of these --models, --datasets and --contenders; "
+            f"--suite={config.suite} has no case of these --models, --datasets, --contenders and "
+            "--cases; "
             "see `list`."
         )
     if config.dry_run:
@@ -73,7 +77,7 @@ def _run(words: list[str]) -> int:
         Path(config.output), ["benchmarks.main", "run", *words], config.strict, _say,
         find_batch=config.find_batch,
     )  # fmt: skip
-    runner.run(cases, config.repeats)
+    runner.run(cases, config.repeats or getattr(suite, "NUM_REPEATS", _NUM_REPEATS))
     return _report([config.output])
 
 

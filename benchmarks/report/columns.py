@@ -32,6 +32,7 @@ PRIMARY_HEADER = {
     "first_step_seconds": ("First step", "s"),
     "agreeing_decimals": ("Agreement", "decimals of the weights"),
     "bus_gigabytes_per_second": ("Bandwidth", "GB/s"),
+    "attempts_kept": ("Kept", "attempts"),
 }
 
 CASE = Column(

@@ -64,7 +64,7 @@ def readme_table(folder: str | Path, suite: str) -> str:
     if not entries:
         found = ", ".join(report.suites)
         raise ConfigError(f"{folder} has no results of the suite {suite!r}; it has {found}.")
-    if any(not entry.is_ours for entry in entries):
+    if _has_peers(entries):
         parts = _beside_each_other(suite, entries)
     else:
         outcome = make_section(report, suite, with_pictures=False).tables[0]
@@ -155,15 +155,19 @@ def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
     described = [
         f"{machine}, commit {' and '.join(commits)}" for machine, commits in machines.items()
     ]
+    ratio = f"; Nx is how many times as fast {OURS} is" if _has_peers(entries) else ""
     what = (
         "One repeat" if counts[-1:] == [1]
         else f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval"
     )  # fmt: skip
     return escaped(
-        f"{what}; "
-        f"Nx is how many times as fast {OURS} is. Measured {measured_between(rows)} on "
+        f"{what}{ratio}. Measured {measured_between(rows)} on "
         f"{'; '.join(described) or 'a machine that the records do not name'}."
     )
+
+
+def _has_peers(entries: Sequence[Entry]) -> bool:
+    return any(not entry.is_ours for entry in entries)
 
 
 def _machine_and_commit(environment: dict) -> tuple[str, str]:
