@@ -67,6 +67,15 @@ def virtual_hosts(count: int, rate: str | None = None) -> Iterator[list[Host]]:
             _remove(name)
 
 
+def set_cable(number: int, state: str) -> None:
+    """Cuts the cable of one of this process's virtual hosts, or mends it: `down` or `up`.
+
+    Raises:
+        ClusterError: there is no such host, or the system does not let it be done.
+    """
+    _ip("-n", f"{_PREFIX}-{os.getpid()}-hub", "link", "set", f"cable{number}", state)
+
+
 def _add_host(hub: str, name: str, number: int, rate: str | None) -> None:
     cable = f"cable{number}"
     _ip("netns", "add", name)

@@ -21,11 +21,15 @@ class Exchange:
         config: whose gradient_dtype and gradient_bucket_mib say what a message holds.
         strategy: whose replicas sum.
         num_workers: processes; the time is taken where there are several.
+
+    Attributes:
+        is_timed: whether the time is taken. Not with --deterministic: TensorFlow then refuses to
+            read a clock within a step ("Timestamp cannot be called when determinism is enabled").
     """
 
     def __init__(self, config: TrainConfig, strategy: tf.distribute.Strategy, num_workers: int):
         self._strategy = strategy
-        self._num_workers = num_workers
+        self.is_timed = num_workers > 1 and not config.deterministic
         self._dtype = tf.dtypes.as_dtype(config.gradient_dtype)
         bucket_mib = config.gradient_bucket_mib
         if bucket_mib is None:
@@ -45,9 +49,10 @@ class Exchange:
 
         Returns:
             The seconds are float32 [1]: from all gradients being there to all sums being there, so
-            what of the exchange goes on beside the computing does not count; [0] of one worker.
+            what of the exchange goes on beside the computing does not count; [0] where no time is
+            taken.
         """
-        if self._num_workers == 1:
+        if not self.is_timed:
             return *self._sum(gradients, figures), tf.zeros([0])
         with tf.control_dependencies([*gradients, figures]):
             started = tf.timestamp()

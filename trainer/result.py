@@ -55,7 +55,11 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,
-        "exchange_share": (run.exchange_seconds / seconds["train"] if run.team and speed else None),
+        "exchange_share": (
+            run.exchange_seconds / seconds["train"]
+            if run.team and speed and not run.config.deterministic
+            else None
+        ),
         "first_step_seconds": run.first_step_seconds,
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }

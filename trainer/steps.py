@@ -211,7 +211,7 @@ class StepEngine:
         agreed = self._agreement.count(told[-1])
         self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
         exchange_seconds = float(exchange.sum())
-        if self._agreement.num_workers > 1 and not is_warmup:
+        if self._exchange.is_timed and not is_warmup:
             self.busy_seconds_per_step = (seconds - exchange_seconds) / num_steps
         return StepResults(first, metrics, seconds, waited, is_warmup, exchange_seconds)
 
@@ -229,10 +229,10 @@ class StepEngine:
         """Returns float32 [steps of the block, columns]; rows outside the call's steps are 0.
 
         Columns are those of StepResults.metrics and, of several workers, the sum of all ballots
-        and this worker's seconds of exchange.
+        and, where they are taken, this worker's seconds of exchange.
         """
         size = self.batches.steps_per_block
-        width = _NUM_METRICS + ballot.shape[0] + (self._agreement.num_workers > 1)
+        width = _NUM_METRICS + ballot.shape[0] + self._exchange.is_timed
         metrics = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
         def one_step(position, metrics):

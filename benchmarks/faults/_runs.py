@@ -49,6 +49,7 @@ class Training:
         run_dir: the folder.
         environment: variables beside those of this process.
         prefix: words before the command, as of strace.
+        launcher: words of the launcher, where several processes train: `("--workers=2",)`.
         flags: of trainer.main.
     """
 
@@ -58,20 +59,22 @@ class Training:
         *,
         environment: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        launcher: tuple[str, ...] = (),
         **flags: Any,
     ):
         self.run_dir = run_dir
         words = [f"--{name}={value}" for name, value in {**flags, "run_dir": run_dir}.items()]
-        self.command = [*prefix, sys.executable, "-m", "trainer.main", *words]
+        program = ["trainer.launch", *launcher, "--"] if launcher else ["trainer.main"]
+        self.command = [*prefix, sys.executable, "-m", *program, *words]
         self.environment = environment or {}
-        self._output = run_dir.with_name(f"{run_dir.name}.output")
+        self.output = run_dir.with_name(f"{run_dir.name}.output")
 
     def start(self) -> subprocess.Popen:
         """Starts the command in a session of its own; its output goes to files."""
-        self._output.mkdir(parents=True, exist_ok=True)
+        self.output.mkdir(parents=True, exist_ok=True)
         with (
-            (self._output / "stdout").open("wb") as out,
-            (self._output / "stderr").open("wb") as err,
+            (self.output / "stdout").open("wb") as out,
+            (self.output / "stderr").open("wb") as err,
         ):
             return subprocess.Popen(
                 self.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
@@ -149,7 +152,7 @@ class Training:
         return True
 
     def _read(self, name: str) -> str:
-        path = self._output / name
+        path = self.output / name
         return path.read_text(errors="replace") if path.exists() else ""
 
 

@@ -204,6 +204,12 @@ def _rows_so_far(run_dir: Path) -> list[dict]:
     return read_json_lines(path) if path.exists() else []
 
 
+def test_deterministic_workers_train_to_the_end(tmp_path):
+    """TensorFlow lets no clock be read within a deterministic step: the exchange is not timed."""
+    run_dir = train(tmp_path / "run", 2, *FLAGS, "--deterministic")
+    assert read_json(run_dir / "result.json")["exchange_share"] is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signalled", [0, 1])
 def test_a_signal_to_one_worker_saves_all_at_one_step(undisturbed, tmp_path, signalled):
