@@ -235,9 +235,13 @@ def _file_blocks(source, image_shape, num_blocks, wanted, finish):
     """Returns a tf.data.Dataset of finished blocks, decoded from files."""
     labels = tf.constant(source.labels)
     paths = tf.constant([os.fsencode(path) for path in source.paths])
+    orientations = tf.constant(source.orientations)
     images = _decode.map_in_order(
         wanted.dataset(),
-        lambda index: (_decode.decode(paths[index], image_shape), labels[index]),
+        lambda index: (
+            _decode.decode(paths[index], image_shape, orientations[index]),
+            labels[index],
+        ),
         num_parallel_calls=num_cpus(),
     ).batch(wanted.per_block, drop_remainder=True)
     pairs = tf.data.Dataset.zip(tf.data.Dataset.range(num_blocks), images)

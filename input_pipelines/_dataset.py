@@ -47,9 +47,11 @@ class LoadOptions:
         argument: what followed the colon in `--dataset=family:NAME`.
         image_shape: (height, width, channels) the images will be brought to.
         seed: of the run; for data that is drawn, not read.
+        excluded: image files to leave out, as if they were not there.
     """
 
     data_dir: Path | None = None
     argument: str = ""
     image_shape: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
+    excluded: frozenset[Path] = frozenset()

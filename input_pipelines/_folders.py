@@ -15,11 +15,12 @@ from input_pipelines._source import FileSource
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 
-def list_folder(folder: Path) -> FileSource:
+def list_folder(folder: Path, excluded: frozenset[Path] = frozenset()) -> FileSource:
     """Lists the images below each class folder; classes and files in the order of their names.
 
     Args:
         folder: holds one folder per class.
+        excluded: files that are left out.
 
     Returns:
         The source; labels follow the sorted class names.
@@ -34,7 +35,7 @@ def list_folder(folder: Path) -> FileSource:
         )
     paths, labels, empty = [], [], []
     for label, class_folder in enumerate(class_folders):
-        found = _images_below(class_folder)
+        found = [path for path in _images_below(class_folder) if path not in excluded]
         if not found:
             empty.append(class_folder.name)
         paths += found

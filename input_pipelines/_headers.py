@@ -32,7 +32,7 @@ class Header:
         format: as Pillow names it: JPEG, PNG, GIF, BMP, WEBP, TIFF, ...
         width, height: in pixels, as stored.
         mode: colours, as Pillow names them: L, RGB, RGBA, P, CMYK, I;16, ...
-        orientation: EXIF's, 1 to 8; 1 is upright. Decoding leaves it out of account.
+        orientation: EXIF's, 1 to 8; 1 is upright.
     """
 
     format: str
@@ -101,4 +101,6 @@ def _describe(content: io.BufferedIOBase, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         content.seek(0)
         return describe_beginning(content.read(NUM_BYTES))
+    if "truncated" in str(error).lower():
+        return f"is cut short: truncated at {content.seek(0, io.SEEK_END):,} bytes"
     return f"has a damaged header ({' '.join(str(error).split())[:80]})"

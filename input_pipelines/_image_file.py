@@ -1,10 +1,9 @@
 """One image file of any kind -> uint8 pixels of the shape that a trained model takes.
 
     the file holds                            what becomes of it
-    JPEG, grey or RGB, upright                for a model trained on files: `_decode.decode`, the
+    JPEG, grey or RGB                         for a model trained on files: `_decode.decode`, the
     8-bit PNG without palette or alpha        function that training reads with, so that the
     24-bit BMP; GIF of one opaque frame       answers are those of an evaluation
-    JPEG with an EXIF orientation             decoded and resized likewise, turned in between
     anything else, or a model trained         Pillow, see below
     on arrays
 
@@ -43,7 +42,7 @@ from input_pipelines._file_kind import describe_kind
 from input_pipelines._flat_pixels import flat_pixels
 from input_pipelines._headers import MAX_PIXELS
 from input_pipelines._image_paths import problem_of
-from input_pipelines._jpeg import RATIOS, decode_jpeg
+from input_pipelines._jpeg import RATIOS
 
 # Images above this size are decoded one at a time: 16 threads with one each would fill the memory.
 _LARGE_PIXELS = 16_000_000
@@ -119,21 +118,11 @@ class ImageReader:
             return self._pixels(path, image)
 
     def _pixels(self, path: Path, image: Image.Image) -> np.ndarray:
-        if self.is_trained_on_files:
+        if self.is_trained_on_files and _is_plain(image, self.image_shape[2]):
             orientation = _orientation_of(image)
-            if _is_plain_jpeg(image) and orientation in _UPRIGHT:
-                return self._decode_turned(path, orientation)
-            if orientation not in _UPRIGHT and _is_plain(image, self.image_shape[2]):
-                return _training_decoder(self.image_shape)(os.fsencode(path)).numpy()
+            orientation = orientation if orientation in _UPRIGHT else 1
+            return _training_decoder(self.image_shape)(os.fsencode(path), orientation).numpy()
         return self._shrink(image)
-
-    def _decode_turned(self, path: Path, orientation: int) -> np.ndarray:
-        height, width, channels = self.image_shape
-        lying = (width, height) if orientation in _SIDEWAYS else (height, width)
-        content = tf.io.read_file(os.fsencode(path))
-        pixels = _UPRIGHT[orientation](decode_jpeg(content, (*lying, channels)).numpy())
-        pixels = tf.cast(np.ascontiguousarray(pixels), tf.float32)
-        return _decode.resize(pixels, (height, width)).numpy()
 
     def _shrink(self, image: Image.Image) -> np.ndarray:
         """Reads the pixels by Pillow, and brings them to the model's size."""
@@ -164,8 +153,8 @@ class ImageReader:
 def _training_decoder(image_shape: tuple[int, int, int]):
     """Returns `_decode.decode` as a graph; operation by operation it takes four times as long."""
     return tf.function(
-        lambda path: _decode.decode(path, image_shape),
-        input_signature=[tf.TensorSpec([], tf.string)],
+        lambda path, orientation: _decode.decode(path, image_shape, orientation),
+        input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int32)],
         autograph=False,
     )
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 RATIOS = (1, 2, 4, 8)
 
 
-def decode_jpeg(content: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+def decode_jpeg(content: tf.Tensor, size: tf.Tensor | tuple[int, int], channels: int) -> tf.Tensor:
     """Decodes a JPEG at the smallest scale that is no smaller than the image asked for.
 
     A photo of 12 million pixels for an input of 180 x 180 is decoded at 1/8: of each 8 x 8 block
@@ -22,25 +22,25 @@ def decode_jpeg(content: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Ten
 
     Args:
         content: string scalar, the bytes of a JPEG file.
-        image_shape: (height, width, channels) of the image that it will be resized to.
+        size: int32 [2], height and width that it will be resized to, as the file has it lying.
+        channels: of the result.
 
     Returns:
-        uint8 [h, w, channels]: the whole size, or at least `image_shape` in both dimensions.
+        uint8 [h, w, channels]: the whole size, or at least `size` in both dimensions.
 
     Raises:
         tf.errors.InvalidArgumentError: the content is damaged or cut short.
     """
-    height, width, channels = image_shape
 
     def decode_at(ratio: int):
         return lambda: tf.io.decode_jpeg(content, channels, ratio=ratio)
 
     whole_size = tf.io.extract_jpeg_shape(content)[:2]
-    chosen = ratio_index(whole_size, (height, width))
+    chosen = ratio_index(whole_size, size)
     return tf.switch_case(chosen, [decode_at(ratio) for ratio in RATIOS])
 
 
-def ratio_index(whole_size: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+def ratio_index(whole_size: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tensor:
     """Returns which of RATIOS to decode at: the largest that leaves at least `size`, or 1.
 
     Args:

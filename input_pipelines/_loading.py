@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from flowrate.errors import ConfigError
+import numpy as np
+
+from flowrate.errors import ConfigError, DataError
 from input_pipelines import DATASETS
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource, Source
+from input_pipelines._failures import error_text, skipped_text
+from input_pipelines._manifest import Manifest, read_manifest, stored_at
+from input_pipelines._source import ArraySource, FileSource, Source
 from input_pipelines._splits import hold_out
+
+# The images that cannot be used stay among the others, for whoever looks at them all.
+KEEP = "keep"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +29,15 @@ class LoadedData:
         info: what its file says of it.
         sources: by split; train and test at least, validation where there is one.
         image_shape: (height, width, channels) that its images are brought to.
+        manifest: what its image files hold; None where it came as arrays.
+        num_skipped: image files that were left out.
     """
 
     info: DatasetInfo
     sources: dict[str, Source]
     image_shape: tuple[int, int, int]
+    manifest: Manifest | None = None
+    num_skipped: int = 0
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -39,6 +51,9 @@ def load_sources(
     image_size: int | None = None,
     validation_examples: int = 0,
     seed: int = 0,
+    on_bad_image: str = KEEP,
+    verify: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> LoadedData:
     """Loads a data set of the catalog.
 
@@ -48,10 +63,14 @@ def load_sources(
         image_size: side in pixels that images are brought to; None: the data set's own.
         validation_examples: how many are held out of training.
         seed: of the run.
+        on_bad_image: error; skip, as if the image were not there; keep, for who looks at it.
+        verify: read image files again that have not changed.
+        tell: is told what a person should know.
 
     Raises:
         ConfigError: a flag that does not fit the data set.
-        DataError: the data set is missing or damaged.
+        DataError: the data set is missing or damaged; or, in words, every image that cannot be
+            used.
     """
     module, argument = DATASETS.load(dataset)
     info: DatasetInfo = module.INFO
@@ -62,6 +81,17 @@ def load_sources(
         seed=seed,
     )
     sources = dict(module.load(options))
+    manifest, bad = None, {}
+    if paths := [path for each in sources.values() for path in _paths_of(each)]:
+        manifest = read_manifest(paths, verify=verify, tell=tell)
+        bad = {} if on_bad_image == KEEP else manifest.problems()
+        list_path = stored_at(manifest.root).with_suffix(".bad.txt")
+        if bad and on_bad_image == "error":
+            raise DataError(error_text(bad, list_path))
+        if bad:  # Before anything is split: all is as if they were not there.
+            tell(skipped_text(bad, list_path))
+            sources = dict(module.load(dataclasses.replace(options, excluded=frozenset(bad))))
+        sources = {split: _turned(source, manifest) for split, source in sources.items()}
     if validation_examples:
         if "validation" in sources:
             raise ConfigError(
@@ -72,7 +102,19 @@ def load_sources(
             sources["train"], validation_examples, seed
         )
     image_shape = _asked_shape(image_size, _loaded_shape(sources["train"], info))
-    return LoadedData(info, sources, image_shape)
+    return LoadedData(info, sources, image_shape, manifest, len(bad))
+
+
+def _paths_of(source: Source) -> tuple[Path, ...]:
+    return source.paths if isinstance(source, FileSource) else ()
+
+
+def _turned(source: Source, manifest: Manifest) -> Source:
+    """Returns the source with what the manifest says of turning its images."""
+    if isinstance(source, ArraySource):
+        return source
+    found = np.array([manifest.files[path].orientation for path in source.paths], np.int32)
+    return dataclasses.replace(source, orientations=found)
 
 
 def _asked_shape(image_size: int | None, shape: tuple[int, int, int]) -> tuple[int, int, int]:

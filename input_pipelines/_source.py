@@ -48,13 +48,17 @@ class FileSource:
         paths: N files.
         labels: int32 [N], each in [0, len(class_names)).
         class_names: in label order.
+        orientations: int32 [N], EXIF's: how to turn each image, 1 to 8; 1, the default, is upright.
     """
 
     paths: tuple[Path, ...]
     labels: np.ndarray
     class_names: tuple[str, ...]
+    orientations: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.orientations is None:
+            object.__setattr__(self, "orientations", np.ones(len(self.paths), np.int32))
         check_labels(self.labels, len(self.paths), self.class_names)
 
     def __len__(self) -> int:
@@ -63,7 +67,12 @@ class FileSource:
     def take(self, indices: np.ndarray) -> FileSource:
         """Returns the source of these examples (int64 [M]), in the order of the indices."""
         paths = tuple(self.paths[index] for index in indices)
-        return dataclasses.replace(self, paths=paths, labels=self.labels[indices])
+        return dataclasses.replace(
+            self,
+            paths=paths,
+            labels=self.labels[indices],
+            orientations=self.orientations[indices],
+        )
 
 
 Source = ArraySource | FileSource

@@ -49,7 +49,9 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
         if options.data_dir is not None:
             raise _download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
         folder = _fetch()
-    train, test = split_like_keras(list_folder(folder), TEST_SPLIT, TEST_SPLIT_SEED)
+    train, test = split_like_keras(
+        list_folder(folder, options.excluded), TEST_SPLIT, TEST_SPLIT_SEED
+    )
     return {"train": train, "test": test}
 
 

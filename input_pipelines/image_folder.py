@@ -43,9 +43,11 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
     folder = _download.existing_folder(options.data_dir, "image_folder")
     found = _split_folders(folder)
     if "train" not in found:
-        train, test = split_like_keras(list_folder(folder), TEST_SPLIT, TEST_SPLIT_SEED)
+        train, test = split_like_keras(
+            list_folder(folder, options.excluded), TEST_SPLIT, TEST_SPLIT_SEED
+        )
         return {"train": train, "test": test}
-    splits = {split: list_folder(path) for split, path in found.items()}
+    splits = {split: list_folder(path, options.excluded) for split, path in found.items()}
     classes = splits["train"].class_names
     for split, source in splits.items():
         if source.class_names != classes:

@@ -51,6 +51,10 @@ class TrainConfig:
         help="Where decoded images are kept; device: on each device, where no input "
         "pipeline is left.",
     )  # fmt: skip
+    on_bad_image: str = option(
+        "error", group=_DATA, choices=("error", "skip"),
+        help="Images that cannot be used: name all and stop, or train as if they were not there.",
+    )  # fmt: skip
 
     model: str = option(
         "auto", group=_MODEL,
@@ -233,8 +237,8 @@ class TrainConfig:
 # what is computed.
 CHANGEABLE_ON_RESUME = frozenset(
     {
-        "data_dir", "cache", "strategy", "virtual_devices", "bringup_timeout", "tpu_name",
-        "steps_per_call", "gradient_bucket_mib", "run_dir", "resume", "keep_checkpoints",
-        "profile_steps", "report",
+        "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices", "bringup_timeout",
+        "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
+        "keep_checkpoints", "profile_steps", "report",
     }
 )  # fmt: skip

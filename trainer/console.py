@@ -93,6 +93,8 @@ def _summary(result: dict[str, Any], run_dir: str) -> list[tuple[str, str]]:
     ]
     if result["train_accuracy"] is not None:
         rows.append(("train accuracy", f"{result['train_accuracy']:.4f} (last epoch, as it went)"))
+    if result.get("skipped_images"):
+        rows.append(("skipped images", f"{result['skipped_images']:,} that cannot be used"))
     rows.append(
         ("steps/s", f"{rate('steps_per_second')} ({rate('examples_per_second')} examples/s, "
                     f"replicas: {result['num_replicas']})")

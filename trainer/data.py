@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from flowrate.errors import ConfigError
@@ -23,6 +24,7 @@ class TrainingData:
         image_shape: (height, width, channels) that the model gets.
         model: the model to train, `auto` resolved.
         augmentation: the augmentations to apply, `preset` resolved.
+        num_skipped: image files left out because they cannot be used.
     """
 
     info: DatasetInfo
@@ -30,6 +32,7 @@ class TrainingData:
     image_shape: tuple[int, int, int]
     model: str
     augmentation: tuple[str, ...]
+    num_skipped: int = 0
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -46,8 +49,8 @@ class TrainingData:
         }
 
 
-def load_data(config: TrainConfig) -> TrainingData:
-    """Loads the data set that a config names.
+def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None) -> TrainingData:
+    """Loads the data set that a config names; `tell` gets what the user should know.
 
     Raises:
         ConfigError: a flag that does not fit the data set.
@@ -59,6 +62,8 @@ def load_data(config: TrainConfig) -> TrainingData:
         image_size=config.image_size,
         validation_examples=config.validation_examples,
         seed=config.seed,
+        on_bad_image=config.on_bad_image,
+        tell=tell,
     )
     info, sources = loaded.info, loaded.sources
     if config.early_stopping_patience and "validation" not in sources:
@@ -72,4 +77,5 @@ def load_data(config: TrainConfig) -> TrainingData:
         image_shape=loaded.image_shape,
         model=info.default_model if config.model == "auto" else config.model,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
+        num_skipped=loaded.num_skipped,
     )

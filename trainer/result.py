@@ -51,6 +51,7 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "test_accuracy": test["accuracy"],
         "test_loss": test["loss"],
         "test_examples": test["examples"],
+        "skipped_images": data.num_skipped,
         "best_evaluation": progress.best,
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,

@@ -63,7 +63,7 @@ def start(
         worker.start(clock)
     with clock.phase("data"):
         reach("data")
-        data = load_data(config)
+        data = load_data(config, console.say)
     run_dir.write_config(config)
     reach("import")
     import_tensorflow()

@@ -36,12 +36,13 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
         image_size=config.image_size,
         validation_examples=config.validation_examples,
         seed=config.seed,
+        verify=config.verify,
     )
     with disk_errors(config.folder):
         config.folder.mkdir(parents=True, exist_ok=True)
     import_tensorflow()
+    from input_pipelines._progress import Progress
     from input_pipelines.inspect.inspection import inspect
-    from input_pipelines.inspect.progress import Progress
     from input_pipelines.inspect.summary import show
     from input_pipelines.inspect.write import write
 

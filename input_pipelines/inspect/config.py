@@ -48,6 +48,11 @@ class InspectConfig:
         help="Decode at most so many images, each class with its share; 0: all. Headers and "
         "duplicates are always of all.",
     )  # fmt: skip
+    verify: bool = option(
+        False, group=_PAGE,
+        help="Read every image file again, also where size and time have not changed since the "
+        "manifest was made.",
+    )  # fmt: skip
     probe_seconds: float = option(
         3.0, group=_PAGE, lower_bound=0, upper_bound=600,
         help="How long the input is run to measure its rate; 0: not at all.",

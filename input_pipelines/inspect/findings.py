@@ -80,11 +80,6 @@ def _about_files(inspection: Inspection) -> list[str]:
     scan, found = inspection.scan, []
     if scan is None:
         return found
-    if scan.num_rotated:
-        found.append(
-            f"{_times(scan.num_rotated, 'image')} marked by EXIF to be turned; training takes "
-            "pixels as they are stored."
-        )
     if scan.wrong_suffixes:
         found.append(
             f"{_times(len(scan.wrong_suffixes), 'file')} named as another format; training goes "

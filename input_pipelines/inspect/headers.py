@@ -15,28 +15,26 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.environment import num_cpus
-from input_pipelines._failures import Failure
+from input_pipelines._decodable import too_large
 from input_pipelines._headers import (
-    MAX_PIXELS,
     Header,
     HeaderError,
     has_wrong_suffix,
     headers_of_any_size,
     parse_header,
 )
+from input_pipelines._image_paths import problem_of
 from input_pipelines._source import FileSource, Source
 from input_pipelines.inspect.example import Example
 
 # Files handed to the threads at once: a queue of all would be larger than what is found.
 _AT_ONCE = 1024
 _PREFIX_BYTES = 4096
-_UPRIGHT = 1
-DECODED_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 
 @dataclasses.dataclass
 class HeaderScan:
-    """What the headers say; of a file that cannot be used, width and height are 0.
+    """What the headers say; of a file without one, or too large to decode, width and height are 0.
 
     Attributes:
         num_files: of all splits.
@@ -45,8 +43,6 @@ class HeaderScan:
         widths, heights: {split: int32 [N]} in pixels.
         formats, modes, orientations: how often each occurs.
         wrong_suffixes: examples whose name says another format, and the format.
-        refused: files that are larger than is ever decoded, with the reason.
-        doubtful: files in which no header was found, with the reason; the decoder decides.
         others: files beside the images that are not used, for their suffix.
     """
 
@@ -59,18 +55,11 @@ class HeaderScan:
     modes: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     orientations: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     wrong_suffixes: list[tuple[Example, str]] = dataclasses.field(default_factory=list)
-    refused: dict[Example, str] = dataclasses.field(default_factory=dict)
-    doubtful: dict[Example, str] = dataclasses.field(default_factory=dict)
     others: list[Path] = dataclasses.field(default_factory=list)
 
     @property
     def total_bytes(self) -> int:
         return int(sum(sizes.sum() for sizes in self.num_bytes.values()))
-
-    @property
-    def num_rotated(self) -> int:
-        """How many images an EXIF mark says to turn before they are looked at."""
-        return sum(n for orientation, n in self.orientations.items() if orientation != _UPRIGHT)
 
     def sizes(self) -> np.ndarray:
         """Returns int32 [M, 2], width and height of every image that may be decoded."""
@@ -101,25 +90,11 @@ def scan_headers(
     return scan
 
 
-def explain(failure: Failure) -> Failure:
-    """Returns the failure with a better reason, where the file's beginning gives one."""
-    with headers_of_any_size():
-        found = _read(failure.path)
-    if found.header and found.header.format not in DECODED_FORMATS:
-        kinds = ", ".join(DECODED_FORMATS)
-        reason = f"is a {found.header.format}; training reads {kinds}"
-        return dataclasses.replace(failure, reason=reason)
-    if found.reason:
-        return dataclasses.replace(failure, reason=found.reason)
-    return failure
-
-
 @dataclasses.dataclass(frozen=True)
 class _File:
     num_bytes: int = 0
     prefix: int = 0
     header: Header | None = None
-    reason: str | None = None
 
 
 def _scan_split(scan, split: str, source: FileSource, threads, report) -> None:
@@ -131,7 +106,7 @@ def _scan_split(scan, split: str, source: FileSource, threads, report) -> None:
         scan.num_bytes[split][index], scan.prefixes[split][index] = found.num_bytes, found.prefix
         header = found.header
         if header:
-            if not found.reason:
+            if not too_large(header.num_pixels, header.format):
                 scan.widths[split][index] = header.width
                 scan.heights[split][index] = header.height
             scan.formats[header.format] += 1
@@ -139,9 +114,6 @@ def _scan_split(scan, split: str, source: FileSource, threads, report) -> None:
             scan.orientations[header.orientation] += 1
             if has_wrong_suffix(source.paths[index], header.format):
                 scan.wrong_suffixes.append((Example(split, index), header.format))
-        if found.reason:
-            reasons = scan.refused if header else scan.doubtful
-            reasons[Example(split, index)] = found.reason
         report(1)
 
 
@@ -151,6 +123,8 @@ def _files_in_order(paths: tuple[Path, ...], threads) -> Iterator[_File]:
 
 
 def _read(path: Path) -> _File:
+    if problem_of(path):  # To open a pipe would be to wait for ever.
+        return _File()
     try:
         with path.open("rb") as file:
             num_bytes = os.fstat(file.fileno()).st_size
@@ -158,18 +132,11 @@ def _read(path: Path) -> _File:
             read = functools.partial(_File, num_bytes, int.from_bytes(digest, "little"))
             file.seek(0)
             try:
-                header = parse_header(file)
-            except HeaderError as error:
-                return read(reason=str(error))
-    except OSError as error:
-        return _File(reason=f"cannot be read ({error.strerror or error})")
-    if header.num_pixels > MAX_PIXELS:
-        return read(header, f"{_mega(header.num_pixels)} Mpx, more than {_mega(MAX_PIXELS)} Mpx")
-    return read(header)
-
-
-def _mega(count: int) -> str:
-    return f"{count / 10**6:,.0f}"
+                return read(parse_header(file))
+            except HeaderError:
+                return read()
+    except OSError:
+        return _File()
 
 
 def _other_files(files: Mapping[str, FileSource]) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +14,18 @@ import tensorflow as tf
 from input_pipelines import _augmentation_names
 from input_pipelines._failures import Failure
 from input_pipelines._loading import LoadedData
+from input_pipelines._progress import Progress
+from input_pipelines._source import FileSource, Source
 from input_pipelines.inspect.brightness import Extremes, find_extremes
 from input_pipelines.inspect.config import InspectConfig
 from input_pipelines.inspect.counts import Counts, count_classes
 from input_pipelines.inspect.decoding import draw_examples, image_batches
 from input_pipelines.inspect.duplicates import Duplicates, find_duplicates
 from input_pipelines.inspect.example import Example, Naming
-from input_pipelines.inspect.headers import HeaderScan, explain, scan_headers
+from input_pipelines.inspect.headers import HeaderScan, scan_headers
 from input_pipelines.inspect.memory import Memory, estimate_memory
 from input_pipelines.inspect.pixels import PixelStatistics
 from input_pipelines.inspect.probe import InputRate, measure_input_rate
-from input_pipelines.inspect.progress import Progress
 
 _SPLITS = ("train", "validation", "test")
 
@@ -111,7 +114,7 @@ def inspect(data: LoadedData, config: InspectConfig, progress: Progress) -> Insp
     progress.start("duplicates", total)
     duplicates = find_duplicates(sources, scan, progress.advance)
     drawn = draw_examples(sources, config.max_images, config.seed)
-    pixels, failures = _read_pixels(data, scan, drawn, progress)
+    pixels, failures = _read_pixels(data, drawn, progress)
     progress.start("input rate", None)
     failed = [example.index for example in failures if example.split == "train"]
     usable = np.setdiff1d(drawn["train"], failed)
@@ -138,36 +141,30 @@ def inspect(data: LoadedData, config: InspectConfig, progress: Progress) -> Insp
 
 
 def _read_pixels(
-    data: LoadedData, scan: HeaderScan | None, drawn: dict[str, np.ndarray], progress: Progress
+    data: LoadedData, drawn: dict[str, np.ndarray], progress: Progress
 ) -> tuple[PixelStatistics, dict[Example, Failure]]:
-    """Decodes what was drawn, once, and files of any split in which no header was found."""
+    """Decodes what was drawn, once, but for the files that the manifest says cannot be used."""
     progress.start("decoding", sum(map(len, drawn.values())))
     sizes = {split: len(source) for split, source in data.sources.items()}
     pixels = PixelStatistics.empty(data.image_shape, len(data.class_names), sizes)
+    problems = data.manifest.problems() if data.manifest else {}
     failures = {}
     for split, source in data.sources.items():
-        refused, doubtful = _of_split(scan, split)
-        wanted = np.union1d(drawn[split], doubtful).astype(np.int64)
-        wanted = np.setdiff1d(wanted, list(refused))
-        found: list[Failure] = []
+        found = _known_failures(source, problems)
+        wanted = np.setdiff1d(drawn[split], [failure.index for failure in found])
         for batch, images in image_batches(source, data.image_shape, wanted, found):
             pixels.add(split, batch, images, source.labels[batch])
             progress.advance(len(batch))
-        found = [explain(failure) for failure in found]
-        found += [Failure(index, source.paths[index], why) for index, why in refused.items()]
         failures |= {Example(split, failure.index): failure for failure in found}
     by_path = sorted(failures.items(), key=lambda item: item[1].path)
     return pixels, dict(by_path)
 
 
-def _of_split(scan: HeaderScan | None, split: str) -> tuple[dict[int, str], list[int]]:
-    """Returns {index: reason} of files that are refused, and the indices of doubtful ones."""
-    if scan is None:
-        return {}, []
-    refused = {
-        example.index: why for example, why in scan.refused.items() if example.split == split
-    }
-    return refused, [example.index for example in scan.doubtful if example.split == split]
+def _known_failures(source: Source, problems: Mapping[Path, str]) -> list[Failure]:
+    paths = source.paths if isinstance(source, FileSource) else ()
+    return [
+        Failure(index, path, problems[path]) for index, path in enumerate(paths) if path in problems
+    ]
 
 
 def _use_memory_as_needed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 from pathlib import Path
@@ -45,11 +46,12 @@ def image_bytes():
 
 @pytest.fixture
 def decode_bytes(decoder, tf, tmp_path):
-    """Returns a function: the content of a file and a shape -> its pixels."""
+    """Returns a function: the content of a file, a shape, how to turn it -> its pixels."""
 
-    def decode(content: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
+    def decode(content: bytes, image_shape: tuple[int, int, int], orientation=1) -> np.ndarray:
         (tmp_path / "image").write_bytes(content)
-        return decoder.decode(tf.constant(str(tmp_path / "image")), image_shape).numpy()
+        path = tf.constant(str(tmp_path / "image"))
+        return decoder.decode(path, image_shape, orientation).numpy()
 
     return decode
 
@@ -132,7 +134,7 @@ def test_the_largest_ratio_that_leaves_enough_is_chosen(jpeg, tf, whole, size):
 @pytest.mark.parametrize("whole", [(31, 64), (32, 64), (47, 130), (64, 64), (129, 200)])
 def test_a_scaled_jpeg_is_no_smaller_than_asked_for(jpeg, tf, image_bytes, whole):
     content = image_bytes(gradient(*whole), "JPEG")
-    found = jpeg.decode_jpeg(tf.constant(content), (16, 16, 3)).shape
+    found = jpeg.decode_jpeg(tf.constant(content), (16, 16), 3).shape
     ratio = jpeg.RATIOS[int(jpeg.ratio_index(tf.constant(whole), (16, 16)))]
     assert found == (-(-whole[0] // ratio), -(-whole[1] // ratio), 3)
     assert min(found[:2]) >= 16
@@ -162,16 +164,42 @@ def test_a_cmyk_jpeg_has_the_pixels_that_tensorflow_gives_it(decode_bytes, tf, i
     np.testing.assert_allclose(decode_bytes(content, (20, 20, 3)), halved, atol=12)
 
 
-def test_the_orientation_in_exif_is_not_applied(decode_bytes, image_bytes):
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_an_image_is_turned_upright(decode_bytes, image_bytes, kind, orientation):
+    """As Pillow turns the same pixels; at the whole size and scaled."""
     pillow = pytest.importorskip("PIL.Image")
+    from PIL import ImageOps
+
     exif = pillow.Exif()
-    exif[0x0112] = 6  # Orientation: to be turned by 90 degrees.
-    pixels = gradient(48, 48)
-    plain, turned = image_bytes(pixels, "JPEG"), image_bytes(pixels, "JPEG", exif=exif)
-    assert len(turned) > len(plain)
-    for size in (48, 20):
-        shape = (size, size, 3)
-        np.testing.assert_array_equal(decode_bytes(turned, shape), decode_bytes(plain, shape))
+    exif[0x0112] = orientation
+    smooth = np.linspace(0, 255, 40)[:, None, None] / 2 + np.linspace(0, 127, 64)[None, :, None]
+    content = image_bytes(np.repeat(smooth, 3, axis=2).astype(np.uint8), kind, exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(pillow.open(io.BytesIO(content))))
+    assert upright.shape[:2] == ((64, 40) if orientation >= 5 else (40, 64))
+    found = decode_bytes(content, upright.shape, orientation)
+    np.testing.assert_allclose(found.astype(int), upright, atol=2)
+    small = decode_bytes(content, (20, 20, 3), orientation)
+    expected = np.asarray(pillow.fromarray(upright).resize((20, 20), pillow.Resampling.BOX))
+    assert np.abs(small.astype(int) - expected).mean() < 4
+
+
+def test_what_the_source_says_of_turning_is_heeded_everywhere(decoder, tf, image_folder):
+    from input_pipelines._blocks import evaluation_blocks
+
+    source = list_folder(image_folder(per_class=4))
+    turned = dataclasses.replace(source, orientations=np.arange(1, 9, dtype=np.int32))
+    shape = (16, 16, 3)
+    each = [
+        decoder.decode(tf.constant(str(path)), shape, number + 1).numpy()
+        for number, path in enumerate(source.paths)
+    ]
+    assert not np.array_equal(each, decode_all(decoder, source, shape))
+    np.testing.assert_array_equal(decode_all(decoder, turned, shape), each)
+    (block,) = evaluation_blocks(turned, shape, global_batch_size=8, steps_per_block=1)
+    np.testing.assert_array_equal(block["images"][0], each)
+    part = turned.take(np.array([5, 2]))
+    np.testing.assert_array_equal(decode_all(decoder, part, shape), [each[5], each[2]])
 
 
 @pytest.mark.parametrize("kept", [3, 4, 20, 200, 0.5, 0.95])
@@ -339,13 +367,13 @@ def test_one_damaged_file(decoder, image_folder):
     )
 
 
-def test_of_many_damaged_files_ten_are_named(decoder, image_folder):
-    source = list_folder(image_folder())
-    for path in source.paths[:13]:
+def test_of_many_damaged_files_twenty_are_named(decoder, image_folder):
+    source = list_folder(image_folder(per_class=12))
+    for path in source.paths[:23]:
         path.write_bytes(b"")
     with pytest.raises(DataError) as caught:
         decode_all(decoder, source, (8, 8, 3))
     message = str(caught.value)
-    assert message.startswith("13 images cannot be used: ")
-    assert message.count("is empty") == 10
+    assert message.startswith("23 images cannot be used: ")
+    assert message.count("is empty") == 20
     assert "; and 3 more. Repair or remove" in message

@@ -489,22 +489,47 @@ def test_a_flagfile_is_read_in_its_place(without_tensorflow, tmp_path):
 # --- mistakes that only TensorFlow can tell ---------------------------------------------------
 
 
-def test_undecodable_images_are_all_named(trainer_main, image_folder, tmp_path):
+@pytest.fixture
+def bad_photos(image_folder):
+    """Class folders with a few bad images: {path: why}."""
     train = image_folder("photos/train")
     image_folder("photos/test", per_class=2)
     broken = {
-        "003": (b"<html>404</html>", "is no JPEG, PNG, GIF or BMP"),
+        "003": (b"<html>404</html>", "is an HTML page"),
         "007": (b"", "is empty"),
-        "009": ((train / "dog" / "dog_009.jpg").read_bytes()[:150], "damaged or cut short"),
+        "009": ((train / "dog" / "dog_009.jpg").read_bytes()[:150], "is cut short: truncated at"),
     }
     for number, (content, _) in broken.items():
         (train / "dog" / f"dog_{number}.jpg").write_bytes(content)
-    done = trainer_main(
-        "--dataset=image_folder", "--data_dir=photos", "--image_size=16", "--run_dir=run"
+    return {f"photos/train/dog/dog_{n}.jpg": reason for n, (_, reason) in broken.items()}
+
+
+def test_images_that_cannot_be_used_are_all_named(without_tensorflow, bad_photos, tmp_path):
+    done = without_tensorflow("--dataset=image_folder", "--data_dir=photos", "--image_size=16")
+    named = [f"{path}: {reason}" for path, reason in bad_photos.items()]
+    assert_refused(done, 3, "error: 3 images cannot be used: ", *named)
+    assert os.listdir(tmp_path) == ["photos"]
+
+
+def test_images_that_cannot_be_used_are_skipped_and_counted(trainer_main, bad_photos, tmp_path):
+    flags = [
+        "--dataset=image_folder", "--data_dir=photos", "--image_size=16", "--on_bad_image=skip",
+        "--epochs=1", "--model=mlp", "--noreport",
+    ]  # fmt: skip
+    found = []
+    for name in ("skipped", "deleted"):
+        done = trainer_main(*flags, f"--run_dir={name}")
+        assert done.returncode == 0, done.stderr
+        assert ("skipped 3 images that cannot be used, all named in " in done.stdout) == (not found)
+        found.append(read_json(tmp_path / name / "result.json"))
+        for path in bad_photos:
+            (tmp_path / path).unlink(missing_ok=True)
+    assert [result["skipped_images"] for result in found] == [3, 0]
+    for name in ("train_loss", "test_loss"):
+        assert found[0][name] == found[1][name]
+    assert (
+        "skipped images  3 that cannot be used" in trainer_main(*flags, "--run_dir=skipped").stdout
     )
-    named = [f"photos/train/dog/dog_{n}.jpg: {reason}" for n, (_, reason) in broken.items()]
-    assert_last_line(done, 3, "error: 3 images cannot be used: ", *named)
-    assert read_json(tmp_path / "run" / "result.json")["exit_code"] == 3
 
 
 @pytest.mark.parametrize(

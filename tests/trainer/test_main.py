@@ -21,7 +21,8 @@ RESULT_FIELDS = {
     "num_workers": int, "num_replicas": int, "exchange_share": type(None),
     "global_batch_size": int, "global_step": int, "epochs": float,
     "train_accuracy": float, "train_loss": float, "test_accuracy": float, "test_loss": float,
-    "test_examples": int, "steps_per_second": float, "examples_per_second": float,
+    "test_examples": int, "skipped_images": int,
+    "steps_per_second": float, "examples_per_second": float,
     "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,
     "jit": bool, "cache": str, "first_step_seconds": float,
 }  # fmt: skip

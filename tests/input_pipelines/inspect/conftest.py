@@ -53,9 +53,9 @@ def bomb() -> bytes:
 def look(tf) -> Callable:
     """Returns a function: flags of InspectConfig -> the Inspection; no probe unless given."""
     from input_pipelines._loading import load_sources
+    from input_pipelines._progress import Progress
     from input_pipelines.inspect.config import InspectConfig
     from input_pipelines.inspect.inspection import inspect
-    from input_pipelines.inspect.progress import Progress
 
     def run(**flags):
         config = InspectConfig(**{"probe_seconds": 0.0, **flags})

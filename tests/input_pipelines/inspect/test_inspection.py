@@ -29,7 +29,7 @@ def test_a_bomb_is_named_and_not_decoded(look, photos, bomb):
     (photos / "dog" / "bomb.png").write_bytes(bomb)
     found = look(dataset="image_folder", data_dir=str(photos), image_size=8)
     (failure,) = found.failures.values()
-    assert failure.reason == "400 Mpx, more than 64 Mpx"
+    assert failure.reason == "400 Mpx > cap 64 Mpx"
     assert found.pixels.num_images == 20
 
 

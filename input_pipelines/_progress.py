@@ -1,4 +1,4 @@
-"""How far the look has come: a bar on a terminal, nothing elsewhere."""
+"""How far a look at many files has come: a bar on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 

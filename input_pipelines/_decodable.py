@@ -1,0 +1,121 @@
+"""Whether training reads the content of an image file, told without TensorFlow.
+
+    format   read                                   refused, by name
+    JPEG     grey, RGB, CMYK; EXIF's orientation    cut short anywhere, damaged
+    PNG      any depth, palette; alpha is dropped   cut short, damaged, a wrong checksum
+    GIF      the first frame                        cut short in it; frames of too many pixels
+    BMP      24 and 32 bits, grey                   palettes and compression
+    WebP     stills                                 animations
+    others                                          all
+
+A refused file is one at which TensorFlow's decoder would fail, or from which it would read other
+pixels than are meant, or which would take much memory. Pillow decodes the rest here once, JPEG at
+an eighth of its size, which reads all of its bytes: so a damaged file is known before step 1.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import zlib
+
+from PIL import Image
+
+from input_pipelines._headers import MAX_PIXELS, Header
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+# libwebp needs several times the memory of the image that it gives.
+_MAX_PIXELS = {"WEBP": 16 * 10**6}
+# Of BMP, as Pillow's raw modes: others TensorFlow cannot read, or reads palette indices as grey.
+_BMP_MODES = ("BGR", "BGRX", "BGRA", "L")
+# Above this size one image is decoded at a time: a thread each would fill the memory.
+_LARGE_PIXELS = 16 * 10**6
+_one_large_image = threading.Lock()
+
+
+def refusal(content: bytes, header: Header) -> str | None:
+    """Returns why training does not read a file, in a few words; None where it does.
+
+    Args:
+        content: of the file.
+        header: of it.
+    """
+    if header.format not in FORMATS:
+        return f"is a {header.format}; training reads {', '.join(FORMATS)}"
+    if problem := too_large(header.num_pixels, header.format):
+        return problem
+    if problem := _STRUCTURES.get(header.format, lambda _: None)(content):
+        return problem
+    if header.num_pixels <= _LARGE_PIXELS:
+        return _decoding_problem(content)
+    with _one_large_image:
+        return _decoding_problem(content)
+
+
+def too_large(num_pixels: int, image_format: str) -> str | None:
+    """Returns what is said of an image of more pixels than are ever decoded; else None."""
+    most = _MAX_PIXELS.get(image_format, MAX_PIXELS)
+    if num_pixels <= most:
+        return None
+    return f"{num_pixels / 1e6:,.0f} Mpx > cap {most / 1e6:.0f} Mpx"
+
+
+def _decoding_problem(content: bytes) -> str | None:
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.format == "WEBP" and image.is_animated:
+                return "is an animated WebP; training reads stills"
+            if image.format == "BMP" and (image.tile[0].args or [""])[0] not in _BMP_MODES:
+                return f"is a BMP of mode {image.mode}, or compressed; save it as PNG"
+            image.draft(None, (1, 1))
+            image.load()
+    except Exception as error:  # Pillow's decoders let through whatever damage leads to.
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        if "truncated" in reason:
+            return f"is cut short: truncated at {len(content):,} bytes"
+        return f"is damaged ({reason})"
+    return None
+
+
+def _png_problem(content: bytes) -> str | None:
+    """Checks what Pillow does not: the checksum of every chunk, up to the last."""
+    position = 8
+    while position + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        end = position + 12 + length
+        if end > len(content):
+            break
+        if zlib.crc32(content[position + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+            return f"is damaged (wrong checksum of a chunk at byte {position:,})"
+        if kind == b"IEND":
+            return None
+        position = end
+    return f"is cut short: truncated at {len(content):,} bytes"
+
+
+def _gif_problem(content: bytes) -> str | None:
+    """TensorFlow unpacks every frame, at the size that each says of itself, to give the first."""
+    num_pixels, position = 0, 13 + _palette_bytes(content, 10)
+    while position + 10 <= len(content):
+        block = content[position]
+        if block == 0x2C:  # A frame: place, size, flags; palette; LZW code size.
+            width, height = struct.unpack_from("<HH", content, position + 5)
+            num_pixels += width * height
+            position += 11 + _palette_bytes(content, position + 9)
+        elif block == 0x21:  # An extension, with its kind.
+            position += 2
+        else:
+            break
+        while position < len(content) and content[position]:
+            position += 1 + content[position]
+        position += 1
+    return too_large(num_pixels, "GIF") and f"{too_large(num_pixels, 'GIF')} in all frames"
+
+
+def _palette_bytes(content: bytes, flags_at: int) -> int:
+    flags = content[flags_at] if flags_at < len(content) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+_STRUCTURES = {"PNG": _png_problem, "GIF": _gif_problem}

@@ -1,0 +1,115 @@
+"""What is refused before training is what TensorFlow cannot decode; the rest is read."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from benchmarks.faults import _bad_images
+from input_pipelines._examine import examine
+from input_pipelines._headers import headers_of_any_size
+
+# Refused though TensorFlow reads them: too large, or palette indices taken for grey.
+READ_BY_TENSORFLOW = {"bomb of 400 Mpx", "GIF of large frames", "BMP with a palette"}
+NO_FILES = {"link to nothing", "pipe"}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Returns a function that writes a file of a kind, and what `examine` finds in it."""
+
+    def make(maker):
+        path = tmp_path / "image.jpg"
+        maker(path, _bad_images.picture(1))
+        with headers_of_any_size():
+            return path, examine(path)
+
+    return make
+
+
+@pytest.fixture
+def decode(tf):
+    from input_pipelines._decode import decode
+
+    def run(path, shape, orientation=1):
+        return decode(tf.constant(str(path)), shape, orientation).numpy()
+
+    return run
+
+
+def test_there_are_25_kinds():
+    assert len(_bad_images.BAD) == 25
+
+
+@pytest.mark.parametrize("kind", _bad_images.BAD)
+def test_a_bad_file_is_refused_for_what_it_is(write, kind):
+    maker, words = _bad_images.BAD[kind]
+    _, found = write(maker)
+    assert words in found.problem
+    assert "\n" not in found.problem
+    assert len(found.problem) < 130
+
+
+@pytest.mark.parametrize("kind", sorted(_bad_images.BAD.keys() - NO_FILES - READ_BY_TENSORFLOW))
+def test_what_is_refused_cannot_be_decoded(write, decode, tf, kind):
+    path, _ = write(_bad_images.BAD[kind][0])
+    with pytest.raises(tf.errors.OpError):
+        decode(path, (8, 8, 3))
+
+
+@pytest.mark.parametrize("kind", _bad_images.ODD)
+def test_an_odd_file_is_read_as_pillow_reads_it(write, decode, kind):
+    path, found = write(_bad_images.ODD[kind])
+    assert found.problem is None
+    assert len(found.sha256) == 64
+    with Image.open(path) as image:
+        assert image.size == (found.width, found.height)
+        upright = np.asarray(ImageOps.exif_transpose(_as_bytes(image)).convert("RGB")).astype(int)
+    pixels = decode(path, upright.shape, found.orientation)
+    assert pixels.shape == upright.shape
+    # The two decoders round, and CMYK is no exact science.
+    assert np.abs(pixels - upright).mean() < (30 if "CMYK" in kind else 2)
+
+
+def _as_bytes(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_wherever_a_file_is_cut_it_is_told_or_read(tmp_path, decode, tf, kind):
+    """What examine lets through, TensorFlow decodes."""
+    whole = _bad_images.encode(_bad_images.picture(2, (40, 30)), kind)
+    path = tmp_path / "image"
+    told = 0
+    for num_bytes in sorted({*range(0, len(whole), max(1, len(whole) // 40)), len(whole) - 1}):
+        path.write_bytes(whole[:num_bytes])
+        with headers_of_any_size():
+            found = examine(path)
+        told += found.problem is not None
+        if found.problem is None:
+            decode(path, (8, 8, 3))
+        else:
+            with pytest.raises(tf.errors.OpError):
+                decode(path, (8, 8, 3))
+    assert told >= 38
+
+
+def test_a_folder_or_a_huge_file_is_no_image(tmp_path):
+    (tmp_path / "x.jpg").mkdir()
+    assert examine(tmp_path / "x.jpg").problem == "is no file"
+    with (tmp_path / "y.jpg").open("wb") as file:
+        file.truncate(10**10)
+    assert "has 10,000,000,000 bytes, more than" in examine(tmp_path / "y.jpg").problem
+
+
+def test_a_header_of_any_content_is_read_without_an_error(tmp_path):
+    whole = _bad_images.gif_of_frames(3, 2)
+    for num_bytes in range(len(whole)):
+        (tmp_path / "x").write_bytes(whole[:num_bytes])
+        examine(tmp_path / "x")
+    assert io.BytesIO(whole).read(3) == b"GIF"

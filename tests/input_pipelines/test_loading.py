@@ -1,0 +1,121 @@
+"""Bad images: all are named before anything is trained; or all is as if they were not there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.faults import _bad_images
+from flowrate.errors import DataError
+from input_pipelines._loading import load_sources
+
+PER_CLASS = 12
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two classes of twelve JPEGs, half of them turned; a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(PER_CLASS):
+            path = tmp_path / "photos" / name / f"{number:02}.jpg"
+            image = _bad_images.picture(100 * label + number)
+            kind = f"JPEG turned by EXIF {2 + number // 2}" if number % 2 else "WebP"
+            _bad_images.ODD[kind](path, image)
+    return tmp_path / "photos"
+
+
+def make_bad(folder, kinds):
+    """Puts a file of each kind among the others of both classes; returns the files."""
+    paths = [folder / ("cat", "dog")[n % 2] / f"{n:02}-bad.jpg" for n in range(len(kinds))]
+    for path, kind in zip(paths, kinds):
+        _bad_images.BAD[kind][0](path, _bad_images.picture(7))
+    return paths
+
+
+def load(folder, **options):
+    return load_sources("image_folder", data_dir=str(folder), image_size=16, **options)
+
+
+def assert_same(found, expected):
+    assert found.sources.keys() == expected.sources.keys()
+    for split, source in expected.sources.items():
+        assert found.sources[split].paths == source.paths
+        np.testing.assert_array_equal(found.sources[split].labels, source.labels)
+        np.testing.assert_array_equal(found.sources[split].orientations, source.orientations)
+
+
+def test_all_bad_images_are_named_in_one_line(folder):
+    kinds = list(_bad_images.BAD)[:12]
+    paths = make_bad(folder, kinds)
+    with pytest.raises(DataError) as caught:
+        load(folder, on_bad_image="error")
+    message = str(caught.value)
+    assert message.startswith("12 images cannot be used: ")
+    assert "\n" not in message
+    for path, kind in zip(paths, kinds):
+        assert str(path) in message
+        assert _bad_images.BAD[kind][1] in message.split(f"{path}: ")[1].split(f"; {folder}")[0]
+
+
+def test_of_very_many_a_list_is_written(folder):
+    paths = make_bad(folder, list(_bad_images.BAD))
+    with pytest.raises(DataError) as caught:
+        load(folder, on_bad_image="error")
+    message = str(caught.value)
+    assert message.startswith("25 images cannot be used: ")
+    assert "; and 5 more, all named in " in message
+    listed = message.split("all named in ")[1].removesuffix(". Repair or remove, and start again.")
+    with open(listed) as file:
+        lines = file.read().splitlines()
+    assert [line.split(": ")[0] for line in lines] == sorted(map(str, paths))
+
+
+@pytest.mark.parametrize("held_out", [0, 5])
+def test_skipping_is_as_if_they_were_not_there(folder, held_out):
+    expected = load(folder, validation_examples=held_out, on_bad_image="error")
+    assert expected.num_skipped == 0
+    paths = make_bad(folder, list(_bad_images.BAD))
+    said = []
+    found = load(folder, validation_examples=held_out, on_bad_image="skip", tell=said.append)
+    assert_same(found, expected)
+    assert found.num_skipped == 25
+    (line,) = said
+    assert line.startswith("skipped 25 images that cannot be used, all named in ")
+    for path in paths:
+        path.unlink()
+    assert_same(load(folder, on_bad_image="skip", validation_examples=held_out), expected)
+
+
+def test_split_folders_are_looked_at_together(folder, tmp_path):
+    (tmp_path / "all").mkdir()
+    folder.rename(tmp_path / "all" / "train")
+    for name in ("cat", "dog"):
+        (tmp_path / "all" / "test" / name).mkdir(parents=True)
+        for number in range(2):
+            path = tmp_path / "all" / "test" / name / f"{number}.jpg"
+            _bad_images.ODD["grey JPEG"](path, _bad_images.picture(number))
+    bad = [tmp_path / "all" / split / "cat" / "0-bad.jpg" for split in ("test", "train")]
+    for path in bad:
+        path.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "all", on_bad_image="error")
+    assert f"2 images cannot be used: {bad[0]}: is empty; {bad[1]}: is empty." in str(caught.value)
+    sources = load(tmp_path / "all", on_bad_image="skip").sources
+    assert {split: len(source) for split, source in sources.items()} == {"train": 24, "test": 4}
+
+
+def test_a_class_of_bad_images_only_is_an_empty_class(folder):
+    for path in (folder / "dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"no image .* in class folder dog"):
+        load(folder, on_bad_image="skip")
+
+
+def test_orientations_come_with_the_files(folder):
+    train = load(folder).sources["train"]
+    assert set(train.orientations.tolist()) <= set(range(1, 8))
+    for path, orientation in zip(train.paths, train.orientations):
+        number = int(path.stem)
+        assert orientation == (2 + number // 2 if number % 2 else 1)
