@@ -50,6 +50,14 @@ def process_seconds() -> float:
     return time.time() - psutil.Process().create_time()
 
 
+def boot_id() -> str:
+    """Returns what tells one boot of the machine from another; empty where it does not say."""
+    try:
+        return _read("/proc/sys/kernel/random/boot_id").strip()
+    except OSError:
+        return ""
+
+
 def num_cpus() -> int:
     """Returns the CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):

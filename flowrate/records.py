@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +91,35 @@ def append_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         file.write(f"\n{text}" if _ends_within_a_line(path) else text)
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a JSON lines file; a last line cut short by a crash is left out."""
+def read_json_lines(
+    path: Path, tell: Callable[[str], None] = lambda line: None
+) -> list[dict[str, Any]]:
+    """Returns the rows of a JSON lines file; what is no row is passed over.
+
+    Args:
+        path: of the file; where there is none there are no rows.
+        tell: takes one line if any was passed over, such as a last one cut short by a crash.
+    """
     if not path.exists():
         return []
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
-            rows.append(json.loads(line))
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows = [row for line in lines if (row := _parse_row(line)) is not None]
+    if len(rows) < len(lines):
+        tell(f"warning: {len(lines) - len(rows)} of {len(lines)} lines of {path} cannot be read.")
     return rows
+
+
+def _parse_row(line: str) -> dict[str, Any] | None:
+    try:
+        # Strict, as it was written: NaN and infinity are no JSON.
+        row = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):  # The second for brackets in brackets in brackets.
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _ends_within_a_line(path: Path) -> bool:

@@ -139,7 +139,8 @@ def build_run(
         f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}"
     )
     if checkpoint:
-        console.say(f"resumed from step {state.progress.step:,}.")
+        console.say(checkpoint.describe_resumed())
+        clock.counted_before = state.progress.counted_seconds
     return TrainingRun(
         config=config,
         plan=plan,

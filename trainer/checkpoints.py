@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,10 +38,18 @@ _NAME = re.compile(r"ckpt-(\d{8,})")
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: arrays by name, and the progress."""
+    """What a checkpoint holds: arrays by name, and the progress; when it was written, if known."""
 
     arrays: dict[str, np.ndarray]
     progress: Progress
+    written_at: float | None = None
+
+    def describe_resumed(self) -> str:
+        """Returns the line that says where a run goes on from."""
+        age = ""
+        if self.written_at is not None:
+            age = f" (checkpoint of {_describe_seconds(time.time() - self.written_at)} ago)"
+        return f"resumed from step {self.progress.step:,}{age}."
 
 
 class CheckpointStore:
@@ -111,6 +120,11 @@ class CheckpointStore:
             RunDirError: there are checkpoints, and every one is damaged; none is touched.
         """
         damaged = []
+        if not self.steps() and (set_aside := self._set_aside()):
+            raise RunDirError(
+                f"no checkpoint is left but damaged ones ({', '.join(set_aside)}), refusing to "
+                "start over; start anew in another --run_dir."
+            )
         for step in sorted(self.steps(), reverse=True):
             try:
                 checkpoint = self.read(step)
@@ -147,12 +161,13 @@ class CheckpointStore:
                 raise ValueError
             progress = Progress.from_json(read_json(path / PROGRESS))
             arrays = read_arrays(path / ARRAYS)
+            written_at = (path / MANIFEST).stat().st_mtime
         except OSError as error:
             what = Path(error.filename).name if error.filename else path.name
             raise RunDirError(f"{path.name} damaged: {what}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
             raise RunDirError(f"{path.name} damaged: {MANIFEST} is not what was written") from None
-        return Checkpoint(arrays, progress)
+        return Checkpoint(arrays, progress, written_at)
 
     def steps(self) -> list[int]:
         """Returns the steps of the checkpoints there are, damaged or not."""
@@ -167,6 +182,11 @@ class CheckpointStore:
             for path in sorted(self._folder.glob("*.tmp")):
                 self._tell(f"ignored unfinished checkpoint {path.stem}, swept.")
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _set_aside(self) -> list[str]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(path.name for path in self._folder.glob("ckpt-*.damaged*"))
 
     def _path(self, step: int) -> Path:
         return self._folder / f"ckpt-{step:08d}"
@@ -215,3 +235,11 @@ def _free_name(path: Path) -> Path:
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
+
+
+def _describe_seconds(seconds: float) -> str:
+    """Returns a span of time in the largest unit that it fills twice; never below 0."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -10,6 +10,8 @@ PHASES = (
     "import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
     "checkpoint", "report",
 )  # fmt: skip
+# What moves a run on; the rest is spent again by each start.
+COUNTED = ("train", "input_wait", "log", "evaluate", "checkpoint")
 
 
 class PhaseClock:
@@ -18,9 +20,12 @@ class PhaseClock:
     Attributes:
         seconds: {phase: seconds so far}.
         current: the phase that is on; between phases, training.
+        counted_before: of the starts before this one, what `counted_seconds` was in the checkpoint
+            that this one goes on from.
     """
 
     def __init__(self):
+        self.counted_before = 0.0
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self.current = "import"
 
@@ -38,3 +43,10 @@ class PhaseClock:
     def add(self, name: str, seconds: float) -> None:
         """Counts `seconds` as `name`."""
         self.seconds[name] += seconds
+
+    @property
+    def counted_seconds(self) -> float:
+        """Wall time of the training that led to where the run stands: what it took over and what it
+        has done itself, without starting, compiling, and all that was lost and done again.
+        """
+        return self.counted_before + sum(self.seconds[name] for name in COUNTED)

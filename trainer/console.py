@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainer.starts import describe_starts
+
 
 class Console:
     """Prints lines, and on a terminal keeps a progress bar below them.
@@ -99,6 +101,8 @@ def _summary(result: dict[str, Any], run_dir: str) -> list[tuple[str, str]]:
         ("steps/s", f"{rate('steps_per_second')} ({rate('examples_per_second')} examples/s, "
                     f"replicas: {result['num_replicas']})")
     )  # fmt: skip
+    if starts := describe_starts(result):
+        rows.append(("starts", starts))
     if Path(run_dir, "report.html").exists():
         rows.append(("report", f"{run_dir}/report.html"))
     rows += [

@@ -166,6 +166,7 @@ def _save(run: TrainingRun) -> None:
     progress = run.state.progress
     if run.saved_step == progress.step:
         return
+    progress.counted_seconds = run.clock.counted_seconds
     with run.clock.phase("checkpoint"):
         _report_saved(run, run.saver.start(run.state.to_arrays(), progress))
     run.saved_step = progress.step

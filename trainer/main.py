@@ -66,11 +66,13 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             console.say("this run is complete already; its result:")
             console.show_summary(result, str(run_dir.path))
             return 0
+        stop.before_leaving = run_dir.starts.end
         if cluster:
             worker = _make_worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
+        run_dir.starts.end(0)
         return _end(worker, 0, None)
     except FlowrateError as error:
         return _end(worker, _report(error, run_dir), error)
@@ -153,6 +155,7 @@ def _report(error: FlowrateError, run_dir) -> int:
     print(f"{'' if isinstance(error, Preempted) else 'error: '}{line}", file=sys.stderr)
     if run_dir:
         run_dir.record_failure(error)
+        run_dir.starts.end(error.exit_code)
     return error.exit_code
 
 
@@ -169,6 +172,8 @@ def _report_internal_error(error: Exception, run_dir) -> int:
         f"error: an error of the program itself: {type(error).__name__}: {first_line}; {where}.",
         file=sys.stderr,
     )
+    if run_dir:
+        run_dir.starts.end(INTERNAL_ERROR_EXIT_CODE)
     return INTERNAL_ERROR_EXIT_CODE
 
 

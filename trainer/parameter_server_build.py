@@ -85,6 +85,7 @@ def build_run(
         state, schedule = build_state(config, data, tf.distribute.get_strategy(), plan.total_steps)
         if checkpoint:
             state.restore(checkpoint)
+            clock.counted_before = state.progress.counted_seconds
         remote, _ = build_state(config, data, strategy, plan.total_steps)
         engine = ParameterServerEngine(
             config, state, remote, schedule, sources["train"],
@@ -102,7 +103,7 @@ def build_run(
         f"precision {precision.policy} ({precision.reason}); XLA off; cache memory, on each worker",
         f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
         f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}",
-        *([f"resumed from step {state.progress.step:,}."] if checkpoint else []),
+        *([checkpoint.describe_resumed()] if checkpoint else []),
     ):
         console.say(line)
     return TrainingRun(

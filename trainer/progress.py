@@ -59,6 +59,7 @@ class Progress:
         evaluation_pending: an evaluation is due at `step` and not done yet.
         best: the best evaluation so far, or None.
         evaluations_since_best: evaluations since then.
+        counted_seconds: wall time of the training that led here; see PhaseClock.
     """
 
     step: int = 0
@@ -69,6 +70,7 @@ class Progress:
     evaluation_pending: bool = False
     best: dict[str, Any] | None = None
     evaluations_since_best: int = 0
+    counted_seconds: float = 0.0
 
     def add_steps(self, metrics: np.ndarray, global_batch_size: int) -> None:
         """Adds steps; see Totals.add."""

@@ -62,6 +62,8 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
             else None
         ),
         "first_step_seconds": run.first_step_seconds,
+        "num_starts": run.run_dir.starts.number,
+        "effective_training_share": run.run_dir.starts.effective_share(run.clock.counted_seconds),
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }
 

@@ -4,17 +4,16 @@ config.json       what was asked            plan.json         what was planned
 environment.json  on what machine           metrics.jsonl     a row per event
 result.json       how it ended              model.keras       the trained model
 checkpoints/      trainer/checkpoints.py    tensorboard/      the same for TensorBoard
-lock              who uses the folder       tensorflow.log    what TensorFlow's C++ code said
+lock              trainer/run_lock.py       tensorflow.log    what TensorFlow's C++ code said
+starts.jsonl      trainer/starts.py
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,20 +29,19 @@ from flowrate.errors import (
 )
 from flowrate.records import (
     append_json_lines,
-    disk_errors,
     read_json,
     read_json_lines,
     write_json,
     write_text,
 )
-from trainer.attempt import Attempt, find_attempt
+from trainer.attempt import find_attempt
 from trainer.checkpoints import Checkpoint, CheckpointStore
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
+from trainer.run_lock import RunLock
+from trainer.starts import Starts
 
 METRICS_SCHEMA_VERSION = 1
 RESULT_SCHEMA_VERSION = 1
-# In the lock file, before the start that holds it.
-_ATTEMPT = ", "
 _FAILURE_STATUS = {Preempted: "preempted", DivergedError: "diverged"}
 
 
@@ -53,6 +51,7 @@ class RunDir:
     Attributes:
         path: the folder.
         checkpoints: its checkpoints.
+        starts: the processes that have worked on the run, this one last.
     """
 
     def __init__(self, path: Path, keep_checkpoints: int, tell: Callable[[str], None]):
@@ -60,8 +59,9 @@ class RunDir:
         self.checkpoints = CheckpointStore(
             path / "checkpoints", keep_checkpoints, tell, self.check_still_held
         )
-        self._attempt = find_attempt(os.environ)
-        self._lock = None
+        self.starts = Starts(path / "starts.jsonl", self.check_still_held)
+        self._tell = tell
+        self._lock = RunLock(path, find_attempt(os.environ))
         self._made: list[Path] = []
         self._is_started = False
 
@@ -80,7 +80,7 @@ class RunDir:
             os.fspath(path).encode()  # TensorFlow takes names of valid text only.
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
-            self._acquire()
+            self._lock.acquire()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a valid name"
             raise ConfigError(
@@ -94,10 +94,16 @@ class RunDir:
             raise
         return self
 
+    def begin_again(self) -> None:
+        """Notes a further start of the run that the folder holds, if it holds one."""
+        if (self.path / "config.json").exists():
+            self.starts.begin()
+
     def write_config(self, config: TrainConfig) -> None:
         """Records what was asked; from here on the folder is this run's."""
         write_json(self.path / "config.json", config.to_json())
         self._is_started = True
+        self.starts.begin()
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Records on what machine this start of the run takes place."""
@@ -131,14 +137,19 @@ class RunDir:
     def restore(self, resume: str) -> Checkpoint | None:
         """Finds the checkpoint to go on from, and drops the records of what came after it.
 
+        Says what the start before had no time to say, and where training begins again.
+
         Raises:
             RunDirError: there should be a checkpoint, and there is none that is whole.
         """
+        rows = read_json_lines(self.metrics_path, self._tell)
+        rows = [row for row in rows if type(row.get("step")) is int]
+        if lost := self.starts.describe_lost(max((row["step"] for row in rows), default=0)):
+            self._tell(lost)
         self.checkpoints.sweep()
         checkpoint = self.checkpoints.latest()
-        rows = read_json_lines(self.metrics_path)
         if checkpoint is None:
-            if any(row.get("kind") == "checkpoint" for row in rows):
+            if any(row.get("kind") == "checkpoint" for row in rows) or self.starts.has_saved():
                 raise RunDirError(
                     f"{self.path}: checkpoints were written and none is left, refusing to start "
                     "over; choose another --run_dir."
@@ -148,8 +159,11 @@ class RunDir:
                     f"--resume=must: {self.path} holds no checkpoint to go on from; "
                     "use --resume=auto to begin."
                 )
+            if rows or self.starts.previous:
+                self._tell("no checkpoint was written before: training begins at step 0 again.")
         step = checkpoint.progress.step if checkpoint else 0
-        kept = [row for row in rows if row.get("step", 0) <= step]
+        self.starts.note(from_step=step)
+        kept = [row for row in rows if row["step"] <= step]
         if self.metrics_path.exists():
             # Always: this also takes away a last line cut short by a crash.
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -185,31 +199,16 @@ class RunDir:
             self.write_result(failure)
 
     def check_still_held(self) -> None:
-        """Checks that no later start of the same job has taken the folder over.
-
-        Raises:
-            ClusterError: one has.
-        """
-        if self._lock is None:
-            return
-        with disk_errors(self.path / "lock"), self._open_lock() as lock:
-            if os.path.sameopenfile(lock.fileno(), self._lock.fileno()):
-                return
-            owner = lock.read().strip()
-        raise ClusterError(
-            f"{self.path} was taken over by a later start of this run ({owner}); this one leaves "
-            "without writing."
-        )
+        """Raises what RunLock.check_held raises where a later start has taken the folder over."""
+        self._lock.check_held()
 
     def close(self) -> None:
         """Gives the folder up, so that another may open it."""
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
 
     def remove_if_unused(self) -> None:
         """Removes what `open` made, folders above included, if nothing came of it."""
-        if self._lock is None or self._is_started:
+        if not self._lock.is_held or self._is_started:
             return
         ours = {self.path / "lock", self.native_log_path}
         if set(self.path.iterdir()) <= ours:
@@ -236,39 +235,6 @@ class RunDir:
     @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
-
-    def _acquire(self) -> None:
-        """Locks the folder. The system drops the lock with the process, however it ends.
-
-        An earlier start of the same job that still holds it loses it: `check_still_held`.
-        """
-        lock = self._open_lock()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner, _, attempt = lock.read().strip().partition(_ATTEMPT)
-            if not Attempt.parse(attempt).is_before(self._attempt):
-                raise ConfigError(
-                    f"--run_dir={self.path} is in use by {owner or 'another process'}; stop it or "
-                    "choose another folder."
-                ) from None
-            # The scheduler has given the run to this process; the other is cut off, or about to
-            # end. Whoever holds a file that is no longer the lock may not write.
-            lock.close()
-            (self.path / "lock").unlink(missing_ok=True)
-            return self._acquire()
-        lock.truncate(0)
-        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        attempt = f"{_ATTEMPT}{self._attempt}" if self._attempt.job else ""
-        lock.write(f"pid {os.getpid()} on {platform.node()} since {now}{attempt}\n")
-        lock.flush()
-        self._lock = lock
-        return None
-
-    def _open_lock(self):
-        lock = (self.path / "lock").open("a+", encoding="utf-8")
-        lock.seek(0)
-        return lock
 
     def _check_same_run(self, config: TrainConfig) -> None:
         path = self.path / "config.json"

@@ -59,6 +59,7 @@ def start(
     set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
     clock = PhaseClock()
+    run_dir.begin_again()
     if worker:
         worker.start(clock)
     with clock.phase("data"):
@@ -83,6 +84,10 @@ def start(
         # TensorFlow takes SIGTERM for itself when it connects workers.
         stop.install()
         worker.watch_progress(run.state, run.engine)
+    run_dir.starts.measure = lambda: {
+        "step": run.state.progress.step,
+        "counted_seconds": round(clock.counted_seconds, 3),
+    }
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
     return run, data

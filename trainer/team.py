@@ -76,7 +76,8 @@ class Team:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         progress = json.loads(arrays.pop("progress").tobytes())
-        return Checkpoint(arrays, Progress.from_json(progress))
+        written_at = checkpoint.written_at if checkpoint else None
+        return Checkpoint(arrays, Progress.from_json(progress), written_at)
 
     def check_same(self, what: str, facts: dict) -> None:
         """Checks that all workers have the same facts, JSON-able, as the chief.

@@ -136,6 +136,15 @@ def test_a_line_of_odd_bytes_is_left_out(tmp_path):
     assert records.read_json_lines(path) == [{"step": 1}, {"step": 2}]
 
 
+@pytest.mark.parametrize("line", ["[" * 100_000, "NaN", '{"loss": Infinity}', "7", '"a"', "[1]"])
+def test_what_is_no_row_is_passed_over_with_one_line(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n{line}\n')
+    lines = []
+    assert records.read_json_lines(path, lines.append) == [{"step": 1}, {"step": 2}]
+    assert lines == [f"warning: 2 of 4 lines of {path} cannot be read."]
+
+
 def test_disk_errors_turns_only_what_the_disk_did(tmp_path):
     with pytest.raises(DiskError, match=r"^cannot write here: quota gone\.$"), \
             records.disk_errors(Path("here")):  # fmt: skip

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from trainer import clock
-from trainer.clock import PHASES, PhaseClock
+from trainer.clock import COUNTED, PHASES, PhaseClock
 
 
 @pytest.fixture
@@ -59,3 +59,14 @@ def test_an_unknown_phase_is_no_phase():
     with pytest.raises(KeyError, match="lunch"), phases.phase("lunch"):
         pass
     assert phases.seconds.keys() == set(PHASES)
+
+
+def test_what_counts_is_training_and_what_was_done_before():
+    phases = PhaseClock()
+    for number, name in enumerate(PHASES):
+        phases.add(name, 2.0**number)
+    counted = sum(phases.seconds[name] for name in COUNTED)
+    assert 0 < counted < sum(phases.seconds.values())
+    assert phases.counted_seconds == counted
+    phases.counted_before = 0.5
+    assert phases.counted_seconds == counted + 0.5

@@ -239,7 +239,7 @@ def test_a_signal_to_any_task_saves_and_the_run_goes_on_from_there(tmp_path, tas
     with Cluster(run_dir, *LONG) as cluster:
         ends = cluster.finish()
     assert statuses(ends) == [0, 0, 0, 0], ends
-    assert f"resumed from step {step:,}." in ends["chief", 0][1]
+    assert f"resumed from step {step:,} (checkpoint of " in ends["chief", 0][1]
     assert read_json(run_dir / "result.json")["global_step"] == NUM_LONG_STEPS
     steps = [row["step"] for row in rows(run_dir, "train")]
     assert steps == list(range(50, NUM_LONG_STEPS + 1, 50))

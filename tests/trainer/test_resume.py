@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -132,8 +134,17 @@ def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
 def test_killed_at_random_moments(tmp_path, undisturbed):
     run_dir = tmp_path / "run"
     assert kill_at_random(run_dir, seed=1, num_kills=3) > 0
-    finish(run_dir, *FLAGS)
+    output = finish(run_dir, *FLAGS)
     assert_same_run(run_dir, undisturbed)
+    assert re.search(
+        rf"^the previous start \(pid \d+ on {platform.node()} since \S+\) ended without a word "
+        r"(at step \d+|before its first step): killed\.$",
+        output, re.M,
+    )  # fmt: skip
+    result = read_json(run_dir / "result.json")
+    assert result["num_starts"] >= 2
+    assert 0 < result["effective_training_share"] < 0.9
+    assert f"starts          {result['num_starts']}; " in output
 
 
 @pytest.mark.slow
@@ -163,7 +174,8 @@ def test_a_signal_saves_and_loses_no_step(tmp_path, undisturbed, name):
     assert f"{name}: preempted at step {step}, saved." in output
     assert "Traceback" not in output
     again = finish(run_dir, *FLAGS)
-    assert f"resumed from step {step}." in again
+    assert re.search(rf"^resumed from step {step} \(checkpoint of \d+ s ago\)\.$", again, re.M)
+    assert "ended without a word" not in again
     assert_same_run(run_dir, undisturbed)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -269,7 +270,7 @@ def test_a_folder_in_use_is_not_removed(open_run, tmp_path):
     run_dir = open_run()
     run_dir.write_config(TrainConfig(run_dir=str(tmp_path / "run")))
     run_dir.remove_if_unused()
-    assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "lock"]
+    assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "lock", "starts.jsonl"]
 
 
 def test_a_folder_with_other_files_is_not_touched(open_run, tmp_path):
@@ -495,12 +496,14 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(open_run):
     run_dir.append_metrics("train", {"step": 5, "loss": 1.0})
     assert run_dir.restore("auto") is None
     assert run_dir.metrics_path.read_text() == ""
+    assert open_run.lines == ["no checkpoint was written before: training begins at step 0 again."]
 
 
 def test_a_new_run_has_nothing_to_restore(open_run):
     run_dir = open_run()
     assert run_dir.restore("auto") is None
     assert not run_dir.metrics_path.exists()
+    assert open_run.lines == []
 
 
 def test_lost_checkpoints_are_refused(interrupted):
@@ -515,6 +518,75 @@ def test_lost_checkpoints_are_refused(interrupted):
         with pytest.raises(RunDirError, match=message):
             interrupted.restore(resume)
     assert interrupted.metrics_path.read_bytes() == before
+
+
+def test_lost_checkpoints_are_refused_where_only_a_start_tells_of_them(begin, open_run):
+    begin()
+    for _ in range(2):
+        run_dir = open_run()
+        run_dir.begin_again()
+        run_dir.restore("auto")
+        run_dir.checkpoints.save(ARRAYS, Progress(step=20))
+        run_dir.close()
+    shutil.rmtree(run_dir.path / "checkpoints")
+    run_dir = open_run()
+    run_dir.begin_again()
+    with pytest.raises(RunDirError, match="none is left, refusing to start over"):
+        run_dir.restore("auto")
+
+
+def test_lost_checkpoints_are_refused_where_a_stop_tells_of_them(begin, open_run):
+    path = begin()
+    run_dir = open_run()
+    run_dir.begin_again()
+    run_dir.restore("auto")
+    run_dir.starts.measure = lambda: {"step": 20}
+    run_dir.starts.end(143)
+    run_dir.close()
+    run_dir = open_run()
+    run_dir.begin_again()
+    with pytest.raises(RunDirError, match="none is left, refusing to start over"):
+        run_dir.restore("auto")
+    assert not (path / "checkpoints").exists()
+
+
+def test_damaged_ones_set_aside_are_no_reason_to_start_over(interrupted):
+    folder = interrupted.path / "checkpoints"
+    for path in sorted(folder.iterdir()):
+        path.rename(path.with_suffix(".damaged"))
+    interrupted.metrics_path.unlink()
+    before = sorted(interrupted.path.rglob("*"))
+    message = (
+        r"^no checkpoint is left but damaged ones \(ckpt-00000010\.damaged, "
+        r"ckpt-00000020\.damaged\), refusing to start over; start anew in another --run_dir\.$"
+    )
+    with pytest.raises(RunDirError, match=message):
+        interrupted.restore("auto")
+    assert sorted(interrupted.path.rglob("*")) == before
+
+
+def test_checkpoints_may_lie_elsewhere(interrupted, tmp_path):
+    (interrupted.path / "checkpoints").rename(tmp_path / "large-disk")
+    (interrupted.path / "checkpoints").symlink_to(tmp_path / "large-disk")
+    assert interrupted.restore("auto").progress.step == 20
+    interrupted.checkpoints.save(ARRAYS, Progress(step=30))
+    assert (tmp_path / "large-disk" / "ckpt-00000030").is_dir()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[" * 100_000, b'{"a":' * 50_000, bytes(200), b"3", b"null", b'{"step": "5"}', b"{}",
+     b'{"step": true}', b'{"step": 5, "loss": NaN}', b'{"step": ' + b"9" * 9_999 + b"}"],
+    ids=range(10),
+)  # fmt: skip
+def test_a_hostile_line_of_metrics_harms_no_other(interrupted, open_run, line):
+    whole = interrupted.metrics_path.read_bytes().splitlines(keepends=True)
+    interrupted.metrics_path.write_bytes(b"".join([*whole[:2], line + b"\n", *whole[2:]]))
+    assert interrupted.restore("auto").progress.step == 20
+    assert interrupted.metrics_path.read_bytes() == b"".join(whole[:4])
+    if b'"step": "5"' not in line and line not in (b"{}", b'{"step": true}'):
+        path = interrupted.metrics_path
+        assert open_run.lines == [f"warning: 1 of 6 lines of {path} cannot be read."]
 
 
 def test_damaged_checkpoints_are_refused_and_no_row_is_lost(interrupted):

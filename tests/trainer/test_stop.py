@@ -15,7 +15,7 @@ from trainer.stop import StopRequest
 ROOT = Path(__file__).resolve().parents[2]
 # Reads commands, one a line, and answers each: how a test knows where the process stands.
 PROGRAM = """
-import sys
+import sys, time
 from trainer.stop import StopRequest
 stop = StopRequest()
 stop.install()
@@ -26,11 +26,17 @@ for line in sys.stdin:
         stop.arm()
     elif command == "disarm":
         stop.disarm("runs/here")
+    elif command == "slow":
+        def before_leaving(exit_code):
+            print("leaving", exit_code, flush=True)
+            time.sleep(60)
+        stop.before_leaving = before_leaving
+    elif command == "broken":
+        stop.before_leaving = lambda exit_code: 1 / 0
     elif command == "later":
         stop._asked_at -= 60
     elif command == "sleep":
         print("sleeping", flush=True)
-        import time
         time.sleep(60)
     print(command, bool(stop), stop.signal_name, flush=True)
 """
@@ -116,6 +122,29 @@ def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name
     assert ask(process, "disarm") == "disarm False None"
     send(process, name)
     assert_left(process, name, SAVED)
+
+
+def test_a_signal_while_the_last_was_being_saved_is_not_forgotten(process):
+    ask(process, "arm")
+    send(process, "SIGTERM")
+    assert ask(process, "look") == "look True SIGTERM"
+    process.stdin.write("disarm\n")
+    process.stdin.flush()
+    assert_left(process, "SIGTERM", SAVED)
+
+
+def test_what_is_to_be_done_before_leaving_does_not_hold_up_a_second_signal(process):
+    assert ask(process, "slow") == "slow False None"
+    send(process, "SIGTERM")
+    assert process.stdout.readline() == "leaving 143\n"
+    send(process, "SIGTERM")
+    assert_left(process, "SIGTERM", NOTHING)
+
+
+def test_an_error_before_leaving_does_not_keep_it(process):
+    assert ask(process, "broken") == "broken False None"
+    send(process, "SIGTERM")
+    assert_left(process, "SIGTERM", NOTHING)
 
 
 def test_a_new_request_asks_for_nothing():

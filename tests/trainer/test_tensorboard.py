@@ -141,7 +141,7 @@ def test_after_a_resume_no_step_appears_twice(tf, board_run, tmp_path):
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "ckpt-00000060")
     (tmp_path / "run" / "result.json").unlink()
     done = run_main(tmp_path)
-    assert "resumed from step 40." in done.stdout, done.stderr
+    assert "resumed from step 40 (checkpoint of " in done.stdout, done.stderr
     board = tmp_path / "run" / "tensorboard"
     for tag in ("loss", "accuracy", "gradient_norm", "learning_rate"):
         assert [step for step, _ in values(board / "train", tag)] == [10, 20, 30, 40, 50, 60]

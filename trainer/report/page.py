@@ -16,6 +16,7 @@ from trainer.report.answers import calibration_picture, confusion_picture, examp
 from trainer.report.curves import describe_fit
 from trainer.report.run_record import RunRecord
 from trainer.scores import Scores
+from trainer.starts import describe_starts
 
 _TEMPLATE = "report.html.jinja"
 
@@ -124,6 +125,8 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
             ("precision", f"{result['precision']}; XLA {'on' if result['jit'] else 'off'}; "
                           f"cache {result['cache']}"),
         ]  # fmt: skip
+        if starts := describe_starts(result):
+            facts.append(("starts", starts))
     return facts
 
 

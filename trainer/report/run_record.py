@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ class RunRecord:
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        return read_json_lines(path) if path.exists() else []
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json_lines(path, lambda line: print(line, file=sys.stderr))
+    except OSError as error:
         raise RunDirError(f"{path} is damaged ({error}).") from None
 
 

@@ -185,7 +185,17 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys, words, status, mes
     assert message in line
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "environment.json"])
+def test_a_damaged_line_of_metrics_is_passed_over_with_a_warning(copied, capsys):
+    path = copied / "metrics.jsonl"
+    rows = len(RunRecord.read(copied).train_rows)
+    path.write_text("[" * 100_000 + "\n" + path.read_text())
+    assert len(RunRecord.read(copied).train_rows) == rows
+    assert re.search(
+        rf"^warning: 1 of \d+ lines of {path} cannot be read\.$", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["result.json", "environment.json"])
 def test_damaged_records_are_named(copied, name):
     (copied / name).write_text("[" * 100_000)
     with pytest.raises(RunDirError, match=re.escape(name)):
@@ -197,7 +207,7 @@ def test_rows_of_another_kind_are_left_out(copied):
         file.write(json.dumps({"kind": "train", "step": "many", "loss": None}) + "\n")
         file.write("[1, 2]\n")
     before = len(
-        [r for r in read_json_lines(copied / "metrics.jsonl")[:-2] if r["kind"] == "train"]
+        [r for r in read_json_lines(copied / "metrics.jsonl")[:-1] if r["kind"] == "train"]
     )
     assert len(RunRecord.read(copied).train_rows) == before
 

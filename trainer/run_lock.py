@@ -1,0 +1,139 @@
+"""The lock of a run directory: one process at a time, its owner named, gone with the process.
+
+The system drops the lock when its holder ends, however that comes about, so a stale one cannot be:
+what a dead process has left in the file is overwritten. A later start of the same job takes the
+folder over from an earlier one that was cut off, and the earlier one finds out before it writes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import os
+import platform
+import stat
+from pathlib import Path
+from typing import TextIO
+
+from flowrate.errors import ClusterError, ConfigError
+from flowrate.records import disk_errors
+from trainer.attempt import Attempt
+
+# In the file, between its owner and the start that owns it.
+_ATTEMPT = ", "
+
+
+class RunLock:
+    """The lock of one folder.
+
+    Args:
+        folder: the run directory.
+        attempt: which start of the run this process belongs to.
+
+    Attributes:
+        taken_from: the owner it was taken over from, an earlier start of the same job; else empty.
+    """
+
+    def __init__(self, folder: Path, attempt: Attempt):
+        self._folder = folder
+        self._path = folder / "lock"
+        self._attempt = attempt
+        self._file: TextIO | None = None
+        self.taken_from = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process has asked for the lock and got it."""
+        return self._file is not None
+
+    def acquire(self) -> None:
+        """Locks the folder, which must exist.
+
+        Raises:
+            ConfigError: another process uses it, or what is in the lock's place is no plain file.
+            OSError: the file cannot be written, or the file system has no locks.
+        """
+        while self._file is None:
+            self._try_to_acquire()
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        attempt = f"{_ATTEMPT}{self._attempt}" if self._attempt.job else ""
+        self._file.truncate(0)
+        self._file.write(f"pid {os.getpid()} on {platform.node()} since {now}{attempt}\n")
+        self._file.flush()
+
+    def check_held(self) -> None:
+        """Checks that no later start of the same job has taken the folder over.
+
+        Raises:
+            ClusterError: one has.
+            DiskError: the folder is gone, or cannot be read.
+        """
+        if self._file is None:
+            return
+        with disk_errors(self._path):
+            if self._is_at_path(self._file):
+                return
+            try:
+                with self._open(os.O_RDWR) as file:
+                    owner = file.read().strip()
+            except FileNotFoundError:  # Somebody has tidied up; nobody has taken it.
+                self.release()
+                return self.acquire()
+        raise ClusterError(
+            f"{self._folder} was taken over by a later start of this run ({owner}); this one "
+            "leaves without writing."
+        )
+
+    def release(self) -> None:
+        """Gives the folder up, so that another process may lock it."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _try_to_acquire(self) -> None:
+        file = self._open(os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                owner, _, attempt = file.read().strip().partition(_ATTEMPT)
+            if not Attempt.parse(attempt).is_before(self._attempt):
+                raise ConfigError(
+                    f"--run_dir={self._folder} is in use by {owner or 'another process'}; stop it "
+                    "or choose another folder."
+                ) from None
+            # The scheduler has given the run to this process; the other is cut off, or about to
+            # end. Whoever holds a file that is no longer the lock may not write.
+            self.taken_from = owner
+            self._path.unlink(missing_ok=True)
+            return
+        if self._is_at_path(file):
+            self._file = file
+        else:  # Its last owner has removed it since it was opened.
+            file.close()
+
+    def _open(self, flags: int) -> TextIO:
+        try:
+            # Nothing is followed, and nothing waited for: neither a link nor a pipe is ours.
+            descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise self._not_ours() from None
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self._not_ours()
+        return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+
+    def _not_ours(self) -> ConfigError:
+        return ConfigError(
+            f"--run_dir={self._folder}: {self._path.name} in it is not a plain file; remove it or "
+            "choose another folder."
+        )
+
+    def _is_at_path(self, file: TextIO) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
