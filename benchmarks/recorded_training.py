@@ -18,7 +18,8 @@ from trainer import main as trainer_main
 if TYPE_CHECKING:
     from trainer.loop import TrainingRun
     from trainer.plan import Segment
-    from trainer.steps import StepEngine, StepResults
+    from trainer.step_results import StepResults
+    from trainer.steps import StepEngine
 
 FOLDER = "examples"
 

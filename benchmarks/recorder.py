@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from benchmarks.statistics import warmup_is_over
 from flowrate.environment import process_seconds
 from trainer.plan import Segment
-from trainer.steps import StepEngine, StepResults
+from trainer.step_results import StepResults
+from trainer.steps import StepEngine
 
 
 class Recorder:

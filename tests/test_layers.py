@@ -40,8 +40,8 @@ WITHOUT_TENSORFLOW = (
             "data", "evaluate", "follower", "launch", "main", "node_lists",
             "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
-            "rendezvous", "run_dir", "run_lock", "scores", "session", "starts", "stop",
-            "stragglers", "tpu", "trained", "worker",
+            "rendezvous", "run_dir", "run_lock", "scores", "session", "starts", "step_results",
+            "stop", "stragglers", "tpu", "trained", "worker",
         )
     ),
     *sorted((ROOT / "trainer" / "doctor").glob("*.py")),

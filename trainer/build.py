@@ -156,6 +156,8 @@ def build_run(
         ),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,
+        examples=data.sources["train"],
+        schedule=schedule,
         run_dir=run_dir,
         saver=BackgroundSaver(run_dir.checkpoints) if is_chief else NoSaver(),
         writer=writer,

@@ -6,21 +6,25 @@ number; the engine trains a segment in compiled calls of many steps.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from flowrate.environment import process_seconds
-from flowrate.errors import Preempted
+from flowrate.errors import FlowrateError, Preempted
 from flowrate.failpoint import reach
 from input_pipelines._source import Source
+from trainer import divergence
 from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluator import Evaluator
+from trainer.optimizers import Schedule
 from trainer.plan import Segment, TrainPlan
 from trainer.run_dir import RunDir
 from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
-from trainer.steps import StepEngine, StepResults
+from trainer.step_results import StepResults
+from trainer.steps import StepEngine
 from trainer.stop import StopRequest
 from trainer.team import Team
 from trainer.writers import RunWriter
@@ -37,7 +41,11 @@ class Choices:
 
 @dataclasses.dataclass
 class TrainingRun:
-    """All that the loop works with, put together by trainer/build.py."""
+    """All that the loop works with, put together by trainer/build.py.
+
+    `sources` are the splits as the cache keeps them, `examples` the training split as it was
+    loaded: its files have names.
+    """
 
     config: TrainConfig
     plan: TrainPlan
@@ -47,6 +55,8 @@ class TrainingRun:
     evaluator: Evaluator
     evaluation_split: str
     sources: dict[str, Source]
+    examples: Source
+    schedule: Schedule
     run_dir: RunDir
     saver: BackgroundSaver
     writer: RunWriter
@@ -59,6 +69,7 @@ class TrainingRun:
     saved_step: int | None
     steps_measured: int = 0
     exchange_seconds: float = 0.0
+    last_loss: float | None = None
     first_step_seconds: float | None = None
 
     @property
@@ -106,7 +117,11 @@ def _train(run: TrainingRun) -> None:
 
 
 def train_segment(run: TrainingRun, segment: Segment) -> None:
-    """Trains the steps of a segment, unless a signal comes; counts, times and logs them."""
+    """Trains the steps of a segment, unless a signal comes; counts, times and logs them.
+
+    Raises:
+        DivergedError: a step went wrong; those before it are logged.
+    """
     for results in run.engine.run(segment):
         # The first wait is for the input to start up.
         run.clock.add("data" if results.is_warmup else "input_wait", results.input_wait_seconds)
@@ -117,7 +132,11 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
         if run.first_step_seconds is None:
             run.first_step_seconds = process_seconds()
         with run.clock.phase("log"):
-            _record(run, results)
+            _record(run, results.finite_part())
+        if not results.is_finite:
+            with contextlib.suppress(FlowrateError):  # Worse has come.
+                _report_saved(run, run.saver.wait())
+            raise divergence.describe(run, results)
         if run.agreement:
             return
 
@@ -128,6 +147,7 @@ def _record(run: TrainingRun, results: StepResults) -> None:
     due = run.plan.logged_steps(results.first, results.last)
     for part in results.cut(due):
         progress.add_steps(part.metrics, run.plan.global_batch_size)
+        run.last_loss = float(part.metrics[-1, 0])
         run.writer.called(part, progress.since_log.means())
         if part.last in due:
             learning_rate = float(part.metrics[-1, 3])

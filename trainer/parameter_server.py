@@ -30,7 +30,7 @@ from trainer.config import TrainConfig
 from trainer.optimizers import Schedule
 from trainer.plan import Segment
 from trainer.state import TrainState
-from trainer.steps import StepResults, check_finite
+from trainer.step_results import StepResults
 
 if TYPE_CHECKING:
     from trainer.parameter_server_tasks import TaskAgreement
@@ -98,10 +98,8 @@ class ParameterServerEngine:
     def run(self, segment: Segment) -> Iterator[StepResults]:
         """Trains the steps of a segment; see StepEngine.run.
 
-        At the last results of the segment, or before a stop, no step is under way any more.
-
-        Raises:
-            DivergedError: the loss or the gradient of a step is not finite.
+        At the last results of the segment, or before a stop, no step is under way any more; but
+        where a loss or gradient is not finite, those that were handed out are left to themselves.
         """
         under_way: collections.deque = collections.deque()
         done = scheduled = segment.first - 1
@@ -116,6 +114,8 @@ class ParameterServerEngine:
                 if not under_way or self._is_time(started, len(metrics)):
                     break
                 metrics.append(self._fetch(under_way.popleft()))
+                if not np.isfinite(metrics[-1]).all():
+                    break
             if not under_way:
                 self._take_over(done + len(metrics))
             if metrics:
@@ -123,10 +123,11 @@ class ParameterServerEngine:
                 results = StepResults(
                     done + 1, np.stack(metrics), now - started, 0.0, self._is_warmup
                 )
-                check_finite(results)
                 started, self._is_warmup = now, False
                 done += len(metrics)
                 yield results
+                if not results.is_finite:
+                    return
 
     def _is_time(self, started: float, num_results: int) -> bool:
         """Returns whether to give what there is; the first time, all workers have compiled."""

@@ -115,6 +115,8 @@ def build_run(
         evaluator=Evaluator(state, config.global_batch_size, compile_with_xla=False),
         evaluation_split="validation" if "validation" in sources else "test",
         sources=sources,
+        examples=data.sources["train"],
+        schedule=schedule,
         run_dir=run_dir,
         saver=BackgroundSaver(run_dir.checkpoints),
         writer=RunWriter(run_dir, plan, console, state.progress.step),

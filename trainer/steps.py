@@ -6,14 +6,12 @@ the mean loss, all sum gradients and metrics in one collective, and all apply th
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
-from flowrate.errors import DivergedError
 from trainer import randomness
 from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
@@ -25,6 +23,8 @@ from trainer.optimizers import Schedule
 from trainer.plan import Segment
 from trainer.profiling import StepProfiler
 from trainer.state import TrainState
+from trainer.step_loop import StepLoop, Trained
+from trainer.step_results import StepResults
 
 # `--steps_per_call=0` aims at calls of this length: long enough that the host's share is nothing,
 # short enough that the progress bar moves and a signal is answered soon.
@@ -32,55 +32,6 @@ _SECONDS_PER_CALL = 0.5
 _NUM_SHOWN_IMAGES = 16
 # See StepResults.metrics; what workers tell each other follows, then the seconds of the exchange.
 _NUM_METRICS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class StepResults:
-    """What one call gave.
-
-    Attributes:
-        first: the first of its steps, 1-based.
-        metrics: float32 [steps, 4]: mean loss, number correct, and, of steps that are logged, the
-            norm of the gradient and the learning rate, else 0.
-        seconds: wall time of the call.
-        input_wait_seconds: time spent waiting for its examples, before the call.
-        exchange_seconds: of several workers, the time within the call from this worker's gradients
-            being ready to the sum over all: the exchange, and the wait for the slowest.
-        is_warmup: tracing and compiling fell into this call.
-    """
-
-    first: int
-    metrics: np.ndarray
-    seconds: float
-    input_wait_seconds: float
-    is_warmup: bool
-    exchange_seconds: float = 0.0
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.metrics)
-
-    @property
-    def last(self) -> int:
-        return self.first + self.num_steps - 1
-
-    def cut(self, steps: Iterable[int]) -> Iterator[StepResults]:
-        """Yields the results in pieces that end with each of these steps, and what is left over.
-
-        The time of the call is shared out evenly: steps of one call are not timed one by one.
-        """
-        first = self.first
-        for last in sorted({*steps, self.last}):
-            share = (last - first + 1) / self.num_steps
-            yield dataclasses.replace(
-                self,
-                first=first,
-                metrics=self.metrics[first - self.first : last - self.first + 1],
-                seconds=self.seconds * share,
-                input_wait_seconds=self.input_wait_seconds * share,
-                exchange_seconds=self.exchange_seconds * share,
-            )
-            first = last + 1
 
 
 class StepEngine:
@@ -131,6 +82,7 @@ class StepEngine:
         self._own_seconds_per_step = 0.0
         self.busy_seconds_per_step: float | None = None
         randomness.use_stateless_seeds(state.model)
+        self._is_compiled = jit.compile
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
         )
@@ -141,10 +93,11 @@ class StepEngine:
         """Trains the steps of a segment, a call at a time.
 
         Yields:
-            The results of each call. Whoever stops in between has trained up to there.
+            The results of each call. Whoever stops in between has trained up to there. The call
+            with a step whose loss or gradient is not finite ends with it, and is the last; also
+            one after which weights or optimizer are not, which are looked at every 50 steps.
 
         Raises:
-            DivergedError: the loss or the gradient of a step is not finite.
             DataError: a file cannot be decoded.
         """
         step = segment.first
@@ -153,9 +106,10 @@ class StepEngine:
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
-            check_finite(results)
-            step += num_steps
+            step += results.num_steps
             yield results
+            if not results.is_finite:
+                return
 
     def graph_of_one_step(self) -> tf.Graph:
         """Returns the graph of a single step, for an analysis of its cost; one replica only."""
@@ -182,7 +136,7 @@ class StepEngine:
         self._train_steps(
             inputs, tf.constant(0), tf.constant(num_steps), tf.constant(0, tf.int64),
             tf.constant(self._agreement.ballot()),
-        ).numpy()  # fmt: skip
+        ).figures.numpy()  # fmt: skip
         return time.perf_counter() - started
 
     def _call(self, first: int, num_steps: int, waited: float) -> StepResults:
@@ -193,7 +147,7 @@ class StepEngine:
             self._show_images(self.batches.sample_images(_NUM_SHOWN_IMAGES))
             self._show_images = None
         start = self.batches.position
-        metrics = self._train_steps(
+        trained = self._train_steps(
             inputs,
             tf.constant(start),
             tf.constant(num_steps),
@@ -201,19 +155,23 @@ class StepEngine:
             tf.constant(first - 1 - start, tf.int64),
             tf.constant(self._agreement.ballot(self._own_seconds_per_step)),
         )
-        metrics = metrics.numpy()[start : start + num_steps]
+        figures = trained.figures.numpy()[start : int(trained.end)]
         seconds = time.perf_counter() - started
+        num_steps = len(figures)
         self.batches.position += num_steps
         self._own_seconds_per_step = 0.0 if is_warmup else seconds / num_steps
         metrics, told, exchange = np.split(
-            metrics, [_NUM_METRICS, _NUM_METRICS + len(self._agreement.ballot())], axis=1
+            figures, [_NUM_METRICS, _NUM_METRICS + len(self._agreement.ballot())], axis=1
         )
         agreed = self._agreement.count(told[-1])
         self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
         exchange_seconds = float(exchange.sum())
         if self._exchange.is_timed and not is_warmup:
             self.busy_seconds_per_step = (seconds - exchange_seconds) / num_steps
-        return StepResults(first, metrics, seconds, waited, is_warmup, exchange_seconds)
+        return StepResults(
+            first, metrics, seconds, waited, is_warmup, exchange_seconds,
+            has_finite_state=bool(trained.has_finite_state),
+        )  # fmt: skip
 
     def _steps_this_call(self, wanted: int) -> int:
         most = min(wanted, self.batches.steps_left)
@@ -225,26 +183,40 @@ class StepEngine:
 
     def _train_steps_fn(
         self, inputs: Inputs, start, num_steps, first_step_of_block, ballot
-    ) -> tf.Tensor:
-        """Returns float32 [steps of the block, columns]; rows outside the call's steps are 0.
+    ) -> Trained:
+        """Trains the steps of a call, or up to the one that goes wrong.
 
-        Columns are those of StepResults.metrics and, of several workers, the sum of all ballots
-        and, where they are taken, this worker's seconds of exchange.
+        The columns of the figures are those of StepResults.metrics and, of several workers, the sum
+        of all ballots and, where they are taken, this worker's seconds of exchange.
         """
-        size = self.batches.steps_per_block
-        width = _NUM_METRICS + ballot.shape[0] + self._exchange.is_timed
-        metrics = tf.TensorArray(tf.float32, size=size, element_shape=[width])
 
-        def one_step(position, metrics):
+        def one_step(position: tf.Tensor) -> tf.Tensor:
             step = first_step_of_block + tf.cast(position, tf.int64)
             values = self._strategy.run(self._replica_step, args=(inputs, position, step, ballot))
             # All replicas have the same sums; the time is that of the first.
             (values, *_) = self._strategy.experimental_local_results(values)
-            return position + 1, metrics.write(position, values)
+            return values
 
-        end = start + num_steps
-        _, metrics = tf.while_loop(lambda position, _: position < end, one_step, [start, metrics])
-        return metrics.stack()
+        loop = StepLoop(
+            one_step,
+            self._has_finite_state,
+            shape=(
+                self.batches.steps_per_block,
+                _NUM_METRICS + ballot.shape[0] + self._exchange.is_timed,
+            ),
+            num_checked=_NUM_METRICS,
+            is_compiled=self._is_compiled,
+        )
+        return loop.run(start, num_steps)
+
+    def _has_finite_state(self) -> tf.Tensor:
+        """Returns whether all that is the same on every replica holds finite numbers."""
+        checked = [
+            tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable.value)))
+            for variable in (*self._weights, *self._state.optimizer.variables)
+            if tf.as_dtype(variable.dtype).is_floating
+        ]
+        return tf.reduce_all(tf.stack(checked))
 
     def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
         images, labels, targets = self.batches.batch(inputs, position)
@@ -307,17 +279,3 @@ class StepEngine:
     def _smooth(self, targets: tf.Tensor) -> tf.Tensor:
         share = self._config.label_smoothing
         return targets * (1 - share) + share / self._num_classes if share else targets
-
-
-def check_finite(results: StepResults) -> None:
-    """Raises DivergedError, with the step, where a loss or a gradient is not finite."""
-    (bad,) = np.nonzero(~np.isfinite(results.metrics).all(axis=1))
-    if bad.size:
-        step = results.first + int(bad[0])
-        what = "gradient" if np.isfinite(results.metrics[bad[0], 0]) else "loss"
-        before = results.metrics[bad[0] - 1, 0] if bad[0] else None
-        last = f" (step {step - 1}: {before:.4g})" if before is not None else ""
-        raise DivergedError(
-            f"the {what} is not finite at step {step}, in steps {results.first} to "
-            f"{results.last}{last}. Lower --learning_rate, or set --gradient_clip_norm=1."
-        )

@@ -12,7 +12,7 @@ from trainer.config import TrainConfig
 from trainer.console import Console, describe_evaluation, describe_logged_steps
 from trainer.plan import TrainPlan
 from trainer.run_dir import RunDir
-from trainer.steps import StepResults
+from trainer.step_results import StepResults
 from trainer.tensorboard import TensorBoardWriter
 
 
