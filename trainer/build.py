@@ -22,7 +22,7 @@ from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
-from trainer.data import TrainingData
+from trainer.data import TrainingData, may_differ
 from trainer.evaluator import Evaluator
 from trainer.follower import NoSaver, SilentWriter
 from trainer.jit import choose_jit
@@ -76,7 +76,7 @@ def build_run(
     plan = make_plan(config, len(data.sources["train"]))
     check_profiled_steps(config, plan.total_steps)
     facts = {**data.facts(), "precision": precision.policy}
-    run_dir.check_data(facts, plan.to_json())
+    run_dir.check_data(facts, plan.to_json(), may_differ(config))
     checkpoint = run_dir.restore(config.resume)
     if team:
         team.check_same("flags and data", facts | plan.to_json() | {"seed": config.seed})

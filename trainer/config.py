@@ -55,6 +55,9 @@ class TrainConfig:
         "error", group=_DATA, choices=("error", "skip"),
         help="Images that cannot be used: name all and stop, or train as if they were not there.",
     )  # fmt: skip
+    accept_data_change: bool = option(
+        False, group=_DATA, help="Go on with a run though its image files have changed."
+    )
 
     model: str = option(
         "auto", group=_MODEL,
@@ -237,8 +240,8 @@ class TrainConfig:
 # what is computed.
 CHANGEABLE_ON_RESUME = frozenset(
     {
-        "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices", "bringup_timeout",
-        "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
+        "accept_data_change", "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices",
+        "bringup_timeout", "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
         "keep_checkpoints", "profile_steps", "report",
     }
 )  # fmt: skip

@@ -12,6 +12,7 @@ from input_pipelines._dataset import DatasetInfo
 from input_pipelines._loading import load_sources
 from input_pipelines._source import Source
 from trainer.config import TrainConfig
+from trainer.dataset_record import DatasetRecord
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class TrainingData:
         model: the model to train, `auto` resolved.
         augmentation: the augmentations to apply, `preset` resolved.
         num_skipped: image files left out because they cannot be used.
+        record: of the image files; None where the data set came as arrays.
     """
 
     info: DatasetInfo
@@ -33,6 +35,7 @@ class TrainingData:
     model: str
     augmentation: tuple[str, ...]
     num_skipped: int = 0
+    record: DatasetRecord | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -46,7 +49,13 @@ class TrainingData:
             "image_shape": list(self.image_shape),
             "model": self.model,
             "augmentation": list(self.augmentation),
+            **({"files_sha256": self.record.sha256} if self.record else {}),
         }
+
+
+def may_differ(config: TrainConfig) -> tuple[str, ...]:
+    """Returns the facts that may differ when a run goes on."""
+    return ("examples", "files_sha256") if config.accept_data_change else ()
 
 
 def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None) -> TrainingData:
@@ -78,4 +87,5 @@ def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None)
         model=info.default_model if config.model == "auto" else config.model,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
         num_skipped=loaded.num_skipped,
+        record=DatasetRecord.of(loaded),
     )

@@ -19,7 +19,7 @@ from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_mixes_pairs
 from trainer.console import Console
-from trainer.data import TrainingData
+from trainer.data import TrainingData, may_differ
 from trainer.evaluator import Evaluator
 from trainer.loop import Choices, TrainingRun
 from trainer.parameter_server import ParameterServerEngine
@@ -77,7 +77,9 @@ def build_run(
     precision = choose_precision(config.precision, describe_cpu()["flags"], None)
     config = dataclasses.replace(config, precision=precision.policy)
     plan = make_plan(config, len(data.sources["train"]))
-    run_dir.check_data({**data.facts(), "precision": precision.policy}, plan.to_json())
+    run_dir.check_data(
+        {**data.facts(), "precision": precision.policy}, plan.to_json(), may_differ(config)
+    )
     checkpoint = run_dir.restore(config.resume)
     with clock.phase("data"):
         sources = _in_memory(config, data)

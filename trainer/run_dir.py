@@ -14,7 +14,7 @@ import contextlib
 import datetime
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +109,15 @@ class RunDir:
         """Records on what machine this start of the run takes place."""
         write_json(self.path / "environment.json", environment)
 
-    def check_data(self, facts: dict[str, Any], plan: dict[str, Any]) -> None:
+    def check_data(
+        self, facts: dict[str, Any], plan: dict[str, Any], may_differ: Container[str] = ()
+    ) -> None:
         """Records the plan and the facts of the data; refuses other data under a resumed run.
 
         Args:
             facts: what must not change: classes, numbers of examples, model.
             plan: for the record.
+            may_differ: names of facts that may be other ones now.
 
         Raises:
             RunDirError: a fact differs from what the run began with.
@@ -125,7 +128,7 @@ class RunDir:
             differing = [
                 f"{name}: {before[name]} then, {facts[name]} now"
                 for name in facts
-                if name in before and before[name] != facts[name]
+                if name in before and before[name] != facts[name] and name not in may_differ
             ]
             if differing:
                 raise RunDirError(

@@ -65,7 +65,12 @@ def start(
     with clock.phase("data"):
         reach("data")
         data = load_data(config, console.say)
+        record = data.record if worker is None or worker.cluster.is_chief else None
+        if record:
+            record.check(run_dir.path, config.accept_data_change, console.say)
     run_dir.write_config(config)
+    if record:
+        record.save(run_dir.path)
     reach("import")
     import_tensorflow()
     from trainer import build, strategy

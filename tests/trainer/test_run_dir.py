@@ -313,7 +313,7 @@ def test_other_flags_are_refused_and_listed(begin, open_run, tmp_path):
 # Another value for every flag, valid together with the defaults, a batch of 32 and NEEDS.
 OTHER = {
     "dataset": "synthetic", "data_dir": "/elsewhere", "image_size": 16, "validation_examples": 9,
-    "augmentation": "flip", "cache": "none", "on_bad_image": "skip",
+    "augmentation": "flip", "cache": "none", "accept_data_change": True, "on_bad_image": "skip",
     "model": "mlp", "label_smoothing": 0.1,
     "strategy": "mirrored", "virtual_devices": 1, "precision": "mixed_bfloat16", "jit": "off",
     "steps_per_call": 7, "gradient_dtype": "bfloat16", "gradient_bucket_mib": 8,
