@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError
+from flowrate.printable import one_line
 
 USAGE = """Measures the trainer, and what people use instead.
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
         return _COMMANDS[command](words)
     except FlowrateError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # As with `| head`: nobody reads on.
         sys.stderr.close()
@@ -54,6 +55,7 @@ def _help() -> str:
 def _run(words: list[str]) -> int:
     from benchmarks.config import RunConfig
     from benchmarks.suites import SUITES
+    from input_pipelines._download import existing_folder
 
     config = options.parse(RunConfig, ["run", *words])
     if config is None:
@@ -67,6 +69,8 @@ def _run(words: list[str]) -> int:
             "--cases; "
             "see `list`."
         )
+    if config.data_dir:
+        existing_folder(Path(config.data_dir), config.suite)
     if config.dry_run:
         for case in cases:
             _say(f"{case.name} {case.contender}")
@@ -97,20 +101,26 @@ def _compare(words: list[str]) -> int:
 
 
 def _report(words: list[str]) -> int:
-    from benchmarks.report import write_report
-
     if len(words) != 1:
         raise ConfigError(f"report needs one results folder; {len(words)} given.")
+    from benchmarks.records import read_results
+
+    read_results(words[0])  # Before matplotlib is imported, for an answer at once.
+    from benchmarks.report import write_report
+
     for path in write_report(Path(words[0])):
         _say(str(path))
     return 0
 
 
 def _readme(words: list[str]) -> int:
-    from benchmarks.report.markdown import update_file
-
     if len(words) != 2:
         raise ConfigError(f"readme needs a results folder and a file; {len(words)} given.")
+    from benchmarks.records import read_results
+
+    read_results(words[0])
+    from benchmarks.report.markdown import update_file
+
     update_file(Path(words[0]), Path(words[1]))
     return 0
 

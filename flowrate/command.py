@@ -11,6 +11,7 @@ from typing import Any
 
 from flowrate import options
 from flowrate.errors import INTERNAL_ERROR_EXIT_CODE, FlowrateError
+from flowrate.printable import one_line
 
 # As a shell gives it for Ctrl-C: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -42,7 +43,7 @@ def run_command(
         sys.stdout.flush()
         return status
     except FlowrateError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)

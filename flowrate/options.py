@@ -18,6 +18,7 @@ from absl import flags
 from flowrate.errors import ConfigError, nearest_name
 
 _METADATA = "flowrate.option"
+_FLAG_FILE = "give a text file with a flag on each line"
 _EXPECTED = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple: "text",
@@ -87,6 +88,7 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         expected[field.name] = _EXPECTED[kind]
         if description.alias:
             flags.DEFINE_alias(description.alias, field.name, flag_values=values)
+    expected["flagfile"] = "the name of a file"
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     try:
         stray = values(list(argv))[1:]
@@ -95,14 +97,19 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         raise ConfigError(f"--{error.flagname}: no such flag.{known} See --help.") from None
     except flags.IllegalFlagValueError as error:
         given = str(error).removeprefix("flag ").split(": ")[0]
-        name = given.removeprefix("--").split("=")[0]
+        name = given.removeprefix("--").split("=")[0].split(" ")[0]
         raise ConfigError(f"{given}: expected {expected.get(name, 'another value')}.") from None
+    except flags.CantOpenFlagFileError as error:
+        reason = str(error).partition("] ")[2]
+        raise ConfigError(f"--flagfile: cannot be read: {reason}; {_FLAG_FILE}.") from None
     except flags.Error as error:
         flag = str(error).rpartition(" ")[2]
         if str(error) == f"Missing value for flag {flag}":
             raise ConfigError(f"{flag}: no value; write it as {flag}=VALUE.") from None
         raise ConfigError(" ".join(str(error).split())) from None
-    except ValueError as error:  # --noflag=value, a flagfile of bytes
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--flagfile: is no text: {error}; {_FLAG_FILE}.") from None
+    except ValueError as error:  # --noflag=value
         raise ConfigError(" ".join(str(error).split())) from None
     if values["help"].value:
         return None

@@ -76,8 +76,8 @@ def existing_folder(data_dir: Path | None, dataset: str) -> Path:
     """
     if data_dir is None:
         return cache_folder(dataset)
-    if not data_dir.is_dir():
-        what = "is a file, not a folder" if data_dir.exists() else "does not exist"
+    if not os.path.isdir(data_dir):  # Path.is_dir raises where a name is too long.
+        what = "is a file, not a folder" if os.path.exists(data_dir) else "does not exist"
         raise DataError(f"--data_dir={data_dir} {what}.")
     return data_dir
 

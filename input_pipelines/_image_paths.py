@@ -41,7 +41,7 @@ def find_images(names: Sequence[str]) -> FoundImages:
     num_skipped = 0
     for name in names:
         path = Path(name).expanduser()
-        if not path.is_dir():
+        if not os.path.isdir(path):  # Path.is_dir raises where a name is too long.
             paths.append(path)
             if problem := problem_of(path):
                 problems[path] = problem

@@ -94,7 +94,7 @@ def test_every_launch_command_parses(path):
         if line.startswith("scripts/launch"):
             own, trainers = launch.split(shlex.split(line))
             config = options.parse(LaunchConfig, own)
-            assert launch.complete(trainers, config.ps)
+            assert launch.complete(trainers, config.ps, config.workers)
 
 
 def test_the_doctor_is_documented():

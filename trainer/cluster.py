@@ -20,6 +20,8 @@ from flowrate.errors import ClusterError
 from trainer.node_lists import expand_host_list, expand_task_counts
 
 Environment = Mapping[str, str]
+_KINDS = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}
+_TASKS = "SLURM_STEP_TASKS_PER_NODE"
 
 # Where the source names hosts and no port.
 DEFAULT_PORT = 2222
@@ -158,13 +160,16 @@ def from_slurm(environment: Environment) -> Cluster | None:
     """A task of srun: slurm.schedmd.com/srun.html, output environment variables."""
     if "SLURM_STEP_NODELIST" not in environment or "SLURM_PROCID" not in environment:
         return None
-    hosts = expand_host_list(environment["SLURM_STEP_NODELIST"])
-    tasks = expand_task_counts(environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
-    if len(tasks) != len(hosts):
+    nodes, counts = environment["SLURM_STEP_NODELIST"], environment.get(_TASKS, "1")
+    try:
+        hosts, tasks = expand_host_list(nodes), expand_task_counts(counts)
+    except ValueError as error:
         raise ClusterError(
-            f"SLURM_STEP_TASKS_PER_NODE={environment['SLURM_STEP_TASKS_PER_NODE']} does not fit "
-            f"SLURM_STEP_NODELIST={environment['SLURM_STEP_NODELIST']}."
-        )
+            f"SLURM_STEP_NODELIST={nodes} is no list of nodes ({error}); srun sets it, as in "
+            "gpu[1-4]."
+        ) from None
+    if len(tasks) != len(hosts) or not hosts:
+        raise ClusterError(f"{_TASKS}={counts} does not fit SLURM_STEP_NODELIST={nodes}.")
     kind = environment.get("SLURM_DISTRIBUTION", "block").split(",")[0].split(":")[0]
     if kind not in ("block", "cyclic"):
         raise ClusterError(
@@ -284,8 +289,11 @@ def checked(cluster: Cluster) -> Cluster:
 def _parse_object(environment: Environment, name: str) -> dict[str, Any]:
     try:
         value = json.loads(environment[name])
-    except ValueError as error:
-        raise ClusterError(f"{name} is not JSON: {error}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ClusterError(
+            f"{name} is not JSON: {error}; give an object of cluster and task, as tensorflow.org "
+            "tells, or unset it."
+        ) from None
     if not isinstance(value, dict):
         raise ClusterError(f"{name} is {type(value).__name__}; give an object.")
     return value
@@ -293,10 +301,10 @@ def _parse_object(environment: Environment, name: str) -> dict[str, Any]:
 
 def _field(record: Mapping[str, Any], where: str, name: str, kind: type) -> Any:
     if name not in record:
-        raise ClusterError(f"{where} has no {name}.")
+        raise ClusterError(f"{where} has no {name}; give {_KINDS[kind]}.")
     value = record[name]
     if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}[kind]
+        wanted = _KINDS[kind]
         raise ClusterError(f"{where}.{name} is {json.dumps(value)}; give {wanted}.")
     return value
 

@@ -8,6 +8,7 @@ from typing import Any
 from flowrate import options
 from flowrate.errors import ConfigError
 from flowrate.options import option
+from flowrate.secrets import masked_values
 from input_pipelines import DATASETS, _augmentation_names
 from models import MODELS
 from trainer.config_checks import check_combinations
@@ -111,7 +112,7 @@ class TrainConfig:
     )  # fmt: skip
 
     global_batch_size: int = option(
-        32, group=_OPTIMIZATION, lower_bound=1, alias="batch_size",
+        32, group=_OPTIMIZATION, lower_bound=1, upper_bound=2**20, alias="batch_size",
         help="Examples per step, over all replicas.",
     )  # fmt: skip
     epochs: int | None = option(
@@ -232,8 +233,8 @@ class TrainConfig:
         return int(first), int(last)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields as a JSON-able dictionary."""
-        return dataclasses.asdict(self)
+        """Returns the fields as a JSON-able dictionary for records; secrets are masked."""
+        return masked_values(dataclasses.asdict(self))
 
 
 # Flags that a resumed run may change: they decide where, how fast and how it is reported, never

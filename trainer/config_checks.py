@@ -18,6 +18,7 @@ _CLUSTER_STRATEGIES = ("multi_worker_mirrored", "parameter_server")
 
 def check_combinations(config: TrainConfig) -> None:
     """Raises ConfigError for flags that cannot work together, wherever they are run."""
+    _check_folders(config)
     _check_strategy(config)
     _check_length(config)
     _check_optimization(config)
@@ -53,6 +54,16 @@ def check_profiled_steps(config: TrainConfig, total_steps: int) -> None:
             f"--profile_steps={config.profile_steps}: the run ends with step {total_steps}; give "
             "steps within it."
         )
+
+
+def _check_folders(config: TrainConfig) -> None:
+    for name in ("data_dir", "run_dir"):
+        value = getattr(config, name)
+        if value and "://" in value:  # It would become a folder of that name.
+            raise ConfigError(
+                f"--{name}={value}: is an address; give a folder of this machine, such as one that "
+                "is mounted."
+            )
 
 
 def _check_strategy(config: TrainConfig) -> None:
@@ -118,6 +129,8 @@ def _check_length(config: TrainConfig) -> None:
             f"--epochs={config.epochs} and --steps={config.steps} both say how long to train; "
             "give one of them."
         )
+    if config.steps is not None:
+        check_profiled_steps(config, config.steps)
 
 
 def _check_optimization(config: TrainConfig) -> None:

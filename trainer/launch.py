@@ -13,7 +13,9 @@ from pathlib import Path
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError
 from flowrate.options import option
+from flowrate.printable import one_line
 from trainer.config import TrainConfig
+from trainer.config_checks import check_divides
 from trainer.process_group import ProcessGroup, Task
 from trainer.run_dir import default_name
 
@@ -59,9 +61,10 @@ def main(argv: Sequence[str]) -> int:
         if config is None:
             print(options.render_help(LaunchConfig, USAGE))
             return 0
-        flags, run_dir = complete(trainers, config.ps)
+        flags, run_dir = complete(trainers, config.ps, config.workers)
+        _make(run_dir)
     except FlowrateError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     program = ["trainer.main", *flags]
     return ProcessGroup(program, run_dir, config.tasks(), max_restarts=config.max_restarts).run()
@@ -80,7 +83,9 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(argv[:place]), list(argv[place + 1 :])
 
 
-def complete(flags: list[str], num_parameter_servers: int = 0) -> tuple[list[str], Path]:
+def complete(
+    flags: list[str], num_parameter_servers: int = 0, num_workers: int = 1
+) -> tuple[list[str], Path]:
     """Checks the trainer's flags; returns them with what several workers need, and the run_dir.
 
     Raises:
@@ -110,7 +115,18 @@ def complete(flags: list[str], num_parameter_servers: int = 0) -> tuple[list[str
         flags = [*flags, f"--run_dir={default_name(config)}"]
     flags = [*flags, name + strategy]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
+    if strategy == _STRATEGY:
+        check_divides(config.global_batch_size, num_workers * max(1, config.virtual_devices))
     return flags, Path(config.run_dir).expanduser().absolute()
+
+
+def _make(run_dir: Path) -> None:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--run_dir={run_dir}: cannot be used: {error.strerror}; choose another folder."
+        ) from None
 
 
 if __name__ == "__main__":

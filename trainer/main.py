@@ -23,6 +23,8 @@ from flowrate.errors import (
     OutOfMemoryError,
     Preempted,
 )
+from flowrate.printable import one_line
+from flowrate.secrets import masked
 from trainer.config import TrainConfig
 from trainer.stop import StopRequest
 
@@ -151,8 +153,7 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
 
 def _report(error: FlowrateError, run_dir) -> int:
     """Prints one line, notes the end in the run directory, and returns the exit status."""
-    line = " ".join(str(error).splitlines())  # What the user gave may hold a line break.
-    print(f"{'' if isinstance(error, Preempted) else 'error: '}{line}", file=sys.stderr)
+    print(f"{'' if isinstance(error, Preempted) else 'error: '}{one_line(error)}", file=sys.stderr)
     if run_dir:
         run_dir.record_failure(error)
         run_dir.starts.end(error.exit_code)
@@ -162,12 +163,12 @@ def _report(error: FlowrateError, run_dir) -> int:
 def _report_internal_error(error: Exception, run_dir) -> int:
     path = run_dir.traceback_path if run_dir else Path.cwd() / "traceback.txt"
     try:
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.write_text(masked("".join(traceback.format_exception(error))), encoding="utf-8")
         where = f"the traceback is in {path}"
     except OSError:
         traceback.print_exception(error)
         where = "its traceback stands above"
-    first_line = (str(error).strip().splitlines() or [""])[0][:200]
+    first_line = one_line((str(error).strip().splitlines() or [""])[0][:200])
     print(
         f"error: an error of the program itself: {type(error).__name__}: {first_line}; {where}.",
         file=sys.stderr,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
+_MOST_NODES = 100_000
+
 
 def expand_host_list(text: str) -> list[str]:
     """Expands Slurm's short form in its order: `gpu[9-11],login` -> gpu9 gpu10 gpu11 login.
 
     As `scontrol show hostnames` does, which is not there in every container.
+
+    Raises:
+        ValueError: it is no such list, or one without end.
     """
     hosts = []
     for item in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
@@ -33,5 +38,8 @@ def _expand_numbers(text: str) -> list[str]:
     for part in text.split(","):
         first, _, last = part.partition("-")
         width = len(first)  # node[08-10]: leading zeros count.
-        found += [f"{number:0{width}d}" for number in range(int(first), int(last or first) + 1)]
+        numbers = range(int(first), int(last or first) + 1)
+        if not 0 < len(numbers) <= _MOST_NODES:
+            raise ValueError(f"{part} is no range")
+        found += [f"{number:0{width}d}" for number in numbers]
     return found

@@ -195,6 +195,10 @@ class RunDir:
         """
         if not self._is_started:
             return
+        if isinstance(error, ConfigError) and self._made and not self.metrics_path.exists():
+            # A mistake that only TensorFlow could tell: the corrected command is another run.
+            self._is_started = False
+            return
         status = _FAILURE_STATUS.get(type(error), "failed")
         failure = {"status": status, "exit_code": error.exit_code, "error": str(error)}
         # The disk is full, which the user is told; or the folder is no longer ours to write to.
@@ -213,7 +217,10 @@ class RunDir:
         """Removes what `open` made, folders above included, if nothing came of it."""
         if not self._lock.is_held or self._is_started:
             return
+        names = ("config.json", "environment.json", "plan.json", "starts.jsonl")
         ours = {self.path / "lock", self.native_log_path}
+        if self._made:
+            ours |= {self.path / name for name in names}
         if set(self.path.iterdir()) <= ours:
             for path in ours:
                 path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ below, and weights are plain arrays. No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,8 +55,11 @@ class TrainedRun:
             RunDirError: it is no run directory, or what it holds is not what a run writes.
         """
         path = Path(folder).expanduser().absolute()
-        if not (path / "config.json").is_file():
-            raise RunDirError(f"{path} holds no run: config.json is missing.")
+        # Path.is_file raises where a name is too long.
+        if not os.path.isfile(path / "config.json"):
+            raise RunDirError(
+                f"{path} holds no run: config.json is missing; give a folder that training made."
+            )
         asked, plan = read_object(path / "config.json"), read_object(path / "plan.json")
         facts = plan.get("data")
         _check_facts(path / "plan.json", plan)

@@ -18,7 +18,7 @@ _REJECTED = ".rejected"
 def check_output(output: Path) -> None:
     """Raises ConfigError unless what may be written is free, or holds an earlier export."""
     for path in (output, rejected(output)):
-        is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        is_free = not os.path.exists(path) or (path.is_dir() and not any(path.iterdir()))
         if not is_free and not (path / RECORD_FILE).is_file():
             raise ConfigError(
                 f"--output={output}: something other than an export is in {path}; choose another "

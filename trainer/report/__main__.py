@@ -11,6 +11,7 @@ from flowrate import options
 from flowrate.command import run_command
 from flowrate.errors import ConfigError
 from flowrate.options import option
+from trainer.trained import TrainedRun
 
 USAGE = """Writes a page about a run, or one that sets several side by side.
 
@@ -39,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
 def _report(config: ReportConfig, folders: list[str]) -> None:
     if not folders:
         raise ConfigError("give one run directory or more; see --help.")
+    for folder in folders:
+        TrainedRun.open(folder)  # Before matplotlib is imported, for an answer at once.
     from trainer.report.write import write_comparison, write_report
 
     output = Path(config.output).expanduser() if config.output else None

@@ -16,6 +16,7 @@ import rich
 
 from flowrate import options
 from flowrate.errors import ConfigError, DataError, FlowrateError
+from flowrate.printable import one_line
 from trainer.submit import kubernetes, local, slurm, table
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import Job, plan_job, read_record
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
         return _submit(argv)
     except FlowrateError as error:
-        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

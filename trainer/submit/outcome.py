@@ -18,6 +18,7 @@ from pathlib import Path
 from flowrate import options
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
+from flowrate.printable import one_line
 from flowrate.records import read_json, read_json_lines
 from trainer.attempt import Attempt, find_attempt
 
@@ -133,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
         end = options.parse(End, [argv[0], *argv[2:]])
         action, reason = decide(end, read_statuses(run_dir), progress(run_dir))
     except FlowrateError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     print(action)
     print(f"[job] {reason}.", file=sys.stderr, flush=True)
