@@ -10,10 +10,7 @@ A tier never changes the order or the values of what is read.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.environment import available_memory_bytes
-from flowrate.errors import ConfigError, DataError, DiskError
+from flowrate.errors import ConfigError
 from input_pipelines import _decode
+from input_pipelines._disk_cache import on_disk
 from input_pipelines._download import cache_folder
-from input_pipelines._partial import delete_abandoned, partial_path
-from input_pipelines._source import ArraySource, FileSource, Source
+from input_pipelines._source import ArraySource, Source
 
 # `auto` uses at most this share of what is free now: the rest is for the model and for others.
 MAX_SHARE_OF_FREE_MEMORY = 0.5
@@ -84,8 +81,16 @@ def apply_tier(
     tier: str,
     image_shape: tuple[int, int, int],
     report: Callable[[int], None] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Returns the source as the tier keeps it, with images of `image_shape`.
+
+    Args:
+        source: N examples.
+        tier: as choose_tier gives it.
+        image_shape: (height, width, channels).
+        report: called with the number of files decoded, now and then.
+        tell: is told why a cache on the disk is made anew.
 
     Raises:
         DataError: files that cannot be decoded (memory and disk), each named.
@@ -99,80 +104,12 @@ def apply_tier(
         _decode.decode_into(images, source, report)
         return ArraySource(images, source.labels, source.class_names)
     if tier == "disk":
-        return _on_disk(source, image_shape, report)
+        return on_disk(source, image_shape, report, tell)
     return source
 
 
 def _mib(num_bytes: int) -> str:
     return f"{num_bytes / 2**20:,.0f} MiB"
-
-
-def _on_disk(
-    source: FileSource, image_shape: tuple[int, int, int], report: Callable[[int], None] | None
-) -> ArraySource:
-    path = cache_folder("decoded") / f"{_fingerprint(source, image_shape)}.npy"
-    shape = (len(source), *image_shape)
-    images = _open_cache(path, shape)
-    if images is None:
-        _write_cache(path, shape, source, report)
-        images = _open_cache(path, shape)
-        if images is None:
-            raise DiskError(f"the cache {path} was written and cannot be read; check the disk.")
-    return ArraySource(images, source.labels, source.class_names)
-
-
-def _open_cache(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Returns the decoded images, or None where the cache is absent or not what it should be."""
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
-
-
-def _write_cache(
-    path: Path,
-    shape: tuple[int, ...],
-    source: FileSource,
-    report: Callable[[int], None] | None,
-) -> None:
-    # Unique per process, and published under its name only when whole: a run killed half-way
-    # leaves nothing that could be taken for a cache, and two runs do not disturb each other.
-    partial = partial_path(path.with_suffix(""))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        delete_abandoned(path.parent)
-        _check_room(path.parent, math.prod(shape))
-        images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape=shape)
-        _decode.decode_into(images, source, report)
-        images.flush()
-        partial.rename(path)
-    except OSError as error:
-        raise DiskError(f"cannot write the cache {path}: {error.strerror or error}.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-def _fingerprint(source: FileSource, image_shape: tuple[int, int, int]) -> str:
-    """Returns a name that changes with any file's path, size or time, the shape and the decoder."""
-    digest = hashlib.sha256(repr((_decode.VERSION, image_shape)).encode())
-    for path in source.paths:
-        try:
-            facts = path.stat()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-        digest.update(f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
-
-
-def _check_room(folder: Path, num_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if num_bytes > free:
-        raise DiskError(
-            f"--cache=disk needs {num_bytes:,} bytes in {folder}, {free:,} are free; "
-            "use --cache=none, or set XDG_CACHE_HOME to a larger disk."
-        )
 
 
 def _existing_parent(path: Path) -> Path:

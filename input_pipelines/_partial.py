@@ -30,14 +30,21 @@ def partial_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def delete_abandoned(folder: Path) -> None:
-    """Deletes what killed processes of this host left behind; those of others may be alive."""
+def delete_abandoned(folder: Path) -> int:
+    """Deletes what killed processes of this host left behind; those of others may be alive.
+
+    Returns:
+        How many files and folders it was.
+    """
     import psutil  # It would slow every usage error.
 
+    num_deleted = 0
     for path in folder.glob("*.partial"):
         match = _OURS.fullmatch(path.name)
         if match and not psutil.pid_exists(int(match.group(1))):
+            num_deleted += 1
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+    return num_deleted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -87,7 +88,7 @@ def build_run(
     agreement = Agreement(stop, num_workers)
 
     with clock.phase("data"):
-        tier, sources = keep_decoded(config, data, num_replicas // num_workers)
+        tier, sources = keep_decoded(config, data, num_replicas // num_workers, console.say)
     with clock.phase("build"):
         state, schedule = build_state(config, data, strategy, plan.total_steps)
         state.team = team
@@ -172,9 +173,18 @@ def build_run(
 
 
 def keep_decoded(
-    config: TrainConfig, data: TrainingData, num_replicas: int
+    config: TrainConfig,
+    data: TrainingData,
+    num_replicas: int,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[TierChoice, dict[str, Source]]:
     """Returns the cache tier chosen, and the sources as it keeps them.
+
+    Args:
+        config: what was asked for.
+        data: the examples.
+        num_replicas: of this process.
+        tell: is told why a cache is made anew.
 
     Raises:
         ConfigError: `--cache=device` and the training set does not fit there.
@@ -192,7 +202,7 @@ def keep_decoded(
         free_device_bytes=free_device_bytes(),
     )
     return tier, {
-        split: apply_tier(source, tier.tier, data.image_shape)
+        split: apply_tier(source, tier.tier, data.image_shape, tell=tell)
         for split, source in data.sources.items()
     }
 

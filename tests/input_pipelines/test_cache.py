@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -93,12 +94,10 @@ def test_progress_is_reported(cache, source, cached_files):
 def test_the_disk_cache_is_read_and_not_decoded_again(cache, source, cached_files):
     first = np.array(cache.apply_tier(source, "disk", SHAPE).images)
     (path,) = cached_files()
-    changed = np.load(path)
-    changed[3] = 77
-    np.save(path, changed)
-    again = cache.apply_tier(source, "disk", SHAPE).images
-    np.testing.assert_array_equal(again[3], np.full(SHAPE, 77))
-    np.testing.assert_array_equal(again[4:], first[4:])
+    before = path.stat()
+    again = cache.apply_tier(source, "disk", SHAPE, pytest.fail, pytest.fail).images
+    np.testing.assert_array_equal(again, first)
+    assert path.stat() == before
 
 
 def test_the_disk_cache_is_made_anew_when_a_file_changes(cache, source, cached_files, tf):
@@ -132,7 +131,7 @@ def test_each_selection_and_each_size_has_a_cache_of_its_own(cache, source, cach
     assert len(cached_files()) == 3
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "page", "other shape"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "page", "other shape", "one bit", "no sums"])
 def test_a_damaged_disk_cache_is_made_anew(cache, source, cached_files, damage):
     expected = np.array(cache.apply_tier(source, "disk", SHAPE).images)
     (path,) = cached_files()
@@ -140,11 +139,19 @@ def test_a_damaged_disk_cache_is_made_anew(cache, source, cached_files, damage):
         np.save(path, expected[:50])
     else:
         whole = path.read_bytes()
-        contents = {"empty": b"", "cut": whole[: len(whole) // 2], "page": b"<html>" * 100}
+        contents = {
+            "empty": b"", "cut": whole[: len(whole) // 2], "page": b"<html>" * 100,
+            "no sums": whole[:-4], "one bit": whole[:900] + bytes([whole[900] ^ 8]) + whole[901:],
+        }  # fmt: skip
         path.write_bytes(contents[damage])
-    found = cache.apply_tier(source, "disk", SHAPE).images
+    said = []
+    found = cache.apply_tier(source, "disk", SHAPE, None, said.append).images
     np.testing.assert_array_equal(found, expected)
     assert cached_files() == [path]
+    reason = "is cut short, or of other data"
+    if damage in ("one bit", "no sums"):
+        reason = "has other checksums than it was written with"
+    assert said == [f"{path}: the cache of decoded images {reason}; it is made anew."]
 
 
 def test_decoding_that_is_broken_off_leaves_nothing(cache, source, cached_files):
@@ -165,9 +172,11 @@ def test_what_a_killed_run_left_is_not_taken_for_a_cache(cache, source, cached_f
     partial = path.with_name(f"{path.stem}.{killed.pid}@{platform.node()}.partial")
     path.rename(partial)
     partial.write_bytes(partial.read_bytes()[:5000])
-    found = cache.apply_tier(source, "disk", SHAPE).images
+    said = []
+    found = cache.apply_tier(source, "disk", SHAPE, None, said.append).images
     np.testing.assert_array_equal(found, expected)
     assert cached_files() == [path]
+    assert said == [f"{path.parent}: a cache that was left half made is deleted."]
 
 
 def test_what_another_run_is_writing_is_left_alone(cache, source, cached_files):
@@ -198,6 +207,16 @@ def test_a_file_that_vanished(cache, source, cached_files):
     with pytest.raises(DataError) as caught:
         cache.apply_tier(source, "disk", SHAPE)
     assert str(caught.value) == f"{source.paths[1]}: cannot be read: No such file or directory."
+
+
+def test_a_disk_that_is_full_by_the_time_it_is_written(cache, source, cached_files, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(DiskError, match=r"^cannot write the cache .*: No space left on device\.$"):
+        cache.apply_tier(source, "disk", SHAPE)
+    assert cached_files() == []
 
 
 def test_no_room_on_the_disk(cache, source, cached_files, monkeypatch):
