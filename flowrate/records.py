@@ -87,11 +87,19 @@ def append_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Appends one line of JSON per row, after a line cut short by a crash on a line of its own.
 
     Raises:
-        DiskError: the file cannot be written.
+        DiskError: the file cannot be written; none of the rows is in it.
     """
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    with disk_errors(path), path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{text}" if _ends_within_a_line(path) else text)
+    with disk_errors(path), path.open("ab", buffering=0) as file:
+        size = path.stat().st_size
+        rest = (f"\n{text}" if _ends_within_a_line(path) else text).encode()
+        try:
+            while rest:  # A disk that fills up takes a part.
+                rest = rest[file.write(rest) :]
+        except OSError:
+            with contextlib.suppress(OSError):  # What went wrong first is what counts.
+                file.truncate(size)
+            raise
 
 
 def read_json_lines(

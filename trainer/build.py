@@ -85,7 +85,8 @@ def build_run(
     is_chief = team is None or team.cluster.is_chief
     num_workers = team.cluster.num_workers if team else 1
     share = team.share if team else WHOLE
-    agreement = Agreement(stop, num_workers)
+    saver = make_saver(config, run_dir, console, clock) if is_chief else NoSaver()
+    agreement = Agreement(stop, num_workers, saver.is_due)
 
     with clock.phase("data"):
         tier, sources = keep_decoded(config, data, num_replicas // num_workers, console.say)
@@ -160,7 +161,7 @@ def build_run(
         examples=data.sources["train"],
         schedule=schedule,
         run_dir=run_dir,
-        saver=BackgroundSaver(run_dir.checkpoints) if is_chief else NoSaver(),
+        saver=saver,
         writer=writer,
         clock=clock,
         stop=stop,
@@ -169,6 +170,18 @@ def build_run(
         num_workers=agreement.num_workers,
         num_replicas=num_replicas,
         saved_step=state.progress.step if checkpoint else None,
+    )
+
+
+def make_saver(
+    config: TrainConfig, run_dir: RunDir, console: Console, clock: PhaseClock
+) -> BackgroundSaver:
+    """Returns what writes the checkpoints of a run."""
+    return BackgroundSaver(
+        run_dir.checkpoints,
+        console.say,
+        is_by_clock=not config.checkpoint_every_steps,
+        lost_seconds=lambda: clock.seconds["checkpoint"],
     )
 
 

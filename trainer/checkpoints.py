@@ -6,13 +6,15 @@
         manifest.json    size and SHA-256 of the two
 
 A folder is written as `ckpt-N.tmp`, brought to the disk, then renamed; a deleted one is renamed to
-`.tmp` first. So whatever ends in `.tmp` is litter, and whatever does not was once whole. Arrays
-say nothing of replicas or devices: a run may go on with others.
+`.tmp` first. So whatever ends in `.tmp` is litter, and whatever does not was once whole. One that
+is written again waits as `ckpt-N.replaced` until the new one is in place. Arrays say nothing of
+replicas or devices: a run may go on with others.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 import re
@@ -25,15 +27,19 @@ from typing import Any
 
 import numpy as np
 
-from flowrate.errors import DivergedError, RunDirError
+from flowrate.errors import DiskError, DivergedError, RunDirError
 from flowrate.failpoint import reach
-from flowrate.records import disk_errors, read_json, sync_to_disk, to_json
+from flowrate.records import read_json, sync_to_disk, to_json
 from trainer.arrays import read_arrays
 from trainer.progress import Progress
 
 ARRAYS, PROGRESS, MANIFEST = "arrays.npz", "progress.json", "manifest.json"
 SCHEMA_VERSION = 1
-_NAME = re.compile(r"ckpt-(\d{8,})")
+_REPLACED = ".replaced"
+_NAME = re.compile(rf"ckpt-(\d{{8,}})({re.escape(_REPLACED)})?")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What an archive adds to each array, and the other files with their folder, are less than this.
+_BYTES_PER_ARRAY, _BYTES_BESIDE = 512, 32_768
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,24 +96,26 @@ class CheckpointStore:
         final = self._folder / f"ckpt-{progress.step:08d}"
         temporary = final.with_suffix(".tmp")
         try:
-            with disk_errors(final):
-                shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir(parents=True)
-                reach("save")
-                np.savez(temporary / ARRAYS, **arrays)
-                (temporary / PROGRESS).write_text(to_json(progress.to_json()))
-                (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
-                for path in (*temporary.iterdir(), temporary):
-                    sync_to_disk(path)
-                self._check_held()
-                if final.exists():  # The same step again, as after an interrupted evaluation.
-                    self._delete(final)
-                os.replace(temporary, final)
-                sync_to_disk(self._folder)
-        except BaseException:
+            self._make_folder()
             shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            reach("save")
+            np.savez(temporary / ARRAYS, **arrays)
+            (temporary / PROGRESS).write_text(to_json(progress.to_json()))
+            (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
+            for path in (*temporary.iterdir(), temporary):
+                sync_to_disk(path)
+            self._check_held()
+            replaced = self._put_in_place(temporary, final)
+            sync_to_disk(self._folder)
+            if replaced:
+                self._delete(replaced)
+            self._delete_unwanted(progress)
+        except BaseException as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise self._describe_failure(error, final, arrays) from error
             raise
-        self._delete_unwanted(progress)
         return final
 
     def latest(self) -> Checkpoint | None:
@@ -174,14 +182,22 @@ class CheckpointStore:
         if not self._folder.is_dir():
             return []
         matches = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
-        return sorted(int(match.group(1)) for match in matches if match)
+        return sorted({int(match.group(1)) for match in matches if match})
 
     def sweep(self) -> None:
         """Deletes what an interrupted save or deletion left behind, and says so."""
-        if self._folder.is_dir():
-            for path in sorted(self._folder.glob("*.tmp")):
-                self._tell(f"ignored unfinished checkpoint {path.stem}, swept.")
-                shutil.rmtree(path, ignore_errors=True)
+        if not self._folder.is_dir():
+            return
+        for path in sorted(self._folder.glob(f"ckpt-*{_REPLACED}")):
+            final = path.with_suffix("")
+            if final.exists():
+                self._delete(path)
+            else:
+                path.rename(final)
+                self._tell(f"kept {final.name}: the save that was to replace it did not finish.")
+        for path in sorted(self._folder.glob("*.tmp")):
+            self._tell(f"ignored unfinished checkpoint {path.stem}, swept.")
+            shutil.rmtree(path, ignore_errors=True)
 
     def _set_aside(self) -> list[str]:
         if not self._folder.is_dir():
@@ -189,7 +205,45 @@ class CheckpointStore:
         return sorted(path.name for path in self._folder.glob("ckpt-*.damaged*"))
 
     def _path(self, step: int) -> Path:
-        return self._folder / f"ckpt-{step:08d}"
+        final = self._folder / f"ckpt-{step:08d}"
+        replaced = final.with_suffix(_REPLACED)
+        return replaced if replaced.exists() and not final.exists() else final
+
+    def _make_folder(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True)
+            sync_to_disk(self._folder.parent)
+
+    def _put_in_place(self, temporary: Path, final: Path) -> Path | None:
+        """Renames it, and returns where the one before lies now, if any.
+
+        The same step comes again after an interrupted evaluation. At each moment one of the two
+        lies under a name that is read.
+        """
+        if not final.exists():
+            os.replace(temporary, final)
+            return None
+        replaced = final.with_suffix(_REPLACED)
+        os.replace(final, replaced)
+        try:
+            os.replace(temporary, final)
+        except OSError:
+            os.replace(replaced, final)
+            raise
+        return replaced
+
+    def _describe_failure(
+        self, error: OSError, final: Path, arrays: dict[str, np.ndarray]
+    ) -> DiskError:
+        steps = self.steps()
+        kept = f"; ckpt-{steps[-1]:08d} is kept" if steps else ""
+        reason = error.strerror or str(error)
+        if error.errno not in _NO_ROOM:
+            return DiskError(f"cannot write {final}: {reason}{kept}.")
+        needed = _BYTES_BESIDE + sum(array.nbytes + _BYTES_PER_ARRAY for array in arrays.values())
+        what = "disk full" if error.errno == errno.ENOSPC else reason.lower()
+        free = shutil.disk_usage(self._folder.parent).free
+        return DiskError(f"{what}: {needed:,} bytes needed, {free:,} free at {final}{kept}.")
 
     def _delete_unwanted(self, progress: Progress) -> None:
         wanted = set(self.steps()[-self._keep :])

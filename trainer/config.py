@@ -186,8 +186,10 @@ class TrainConfig:
         0, group=_RUN, lower_bound=0, help="Steps between evaluations; 0: at the end of each epoch."
     )
     checkpoint_every_steps: int = option(
-        0, group=_RUN, lower_bound=0, help="Steps between checkpoints; 0: at the end of each epoch."
-    )
+        0, group=_RUN, lower_bound=0,
+        help="Steps between checkpoints; 0: by the clock, every 10 s, or as rarely as keeps their "
+        "cost below 3 % of the time.",
+    )  # fmt: skip
     keep_checkpoints: int = option(
         3, group=_RUN, lower_bound=1, help="Latest checkpoints kept; the best is kept besides."
     )

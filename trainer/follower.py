@@ -69,7 +69,7 @@ class SilentWriter:
 
     def evaluation(self, *_) -> None: ...
 
-    def checkpoint(self, *_) -> None: ...
+    def checkpoints(self, *_) -> None: ...
 
     def pictures(self, *_) -> None: ...
 
@@ -79,9 +79,19 @@ class SilentWriter:
 class NoSaver:
     """A BackgroundSaver that saves nothing."""
 
-    def start(self, *_) -> None: ...
+    def is_due(self) -> bool:
+        return False
 
-    def wait(self) -> None: ...
+    def start(self, *_) -> list:
+        return []
+
+    def hold_best(self, *_) -> None: ...
+
+    def finished(self) -> list:
+        return []
+
+    def finish(self) -> list:
+        return []
 
     def close(self) -> None: ...
 

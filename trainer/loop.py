@@ -89,8 +89,6 @@ def train(run: TrainingRun) -> None:
     """
     try:
         _train(run)
-        with run.clock.phase("checkpoint"):
-            _report_saved(run, run.saver.wait())
     finally:
         run.saver.close()
 
@@ -107,17 +105,20 @@ def _train(run: TrainingRun) -> None:
         if progress.step == segment.last:
             _finish_segment(run, segment)
         if run.agreement:
-            _save(run)
-            _report_saved(run, run.saver.wait())
+            _save_at_the_end(run)
             if run.team:
                 run.team.wait_for_all()  # None leaves before the chief has saved.
             raise Preempted(f"{run.agreement.reason}: preempted at step {progress.step}, saved.")
+    _save_at_the_end(run)
     if _out_of_patience(run):
         _return_to_best(run)
 
 
 def train_segment(run: TrainingRun, segment: Segment) -> None:
     """Trains the steps of a segment, unless a signal comes; counts, times and logs them.
+
+    Saves that are due by the clock fall between its calls; what is due after the last one is for
+    _finish_segment.
 
     Raises:
         DivergedError: a step went wrong; those before it are logged.
@@ -135,10 +136,13 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
             _record(run, results.finite_part())
         if not results.is_finite:
             with contextlib.suppress(FlowrateError):  # Worse has come.
-                _report_saved(run, run.saver.wait())
+                _report_saved(run, run.saver.finish())
             raise divergence.describe(run, results)
+        _report_saved(run, run.saver.finished())
         if run.agreement:
             return
+        if results.last < segment.last and run.agreement.take_save():
+            _save(run)
 
 
 def _record(run: TrainingRun, results: StepResults) -> None:
@@ -165,8 +169,15 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
     if segment.evaluate:
         progress.evaluation_pending = True
         is_best = _evaluate(run)
-    if (segment.checkpoint or is_best) and not run.agreement:
+    if run.agreement:
+        return
+    by_step = run.plan.checkpoint_every_steps > 0
+    if run.agreement.take_save() or segment.checkpoint or (by_step and is_best):
         _save(run)
+    elif is_best:
+        progress.counted_seconds = run.clock.counted_seconds
+        with run.clock.phase("checkpoint"):
+            run.saver.hold_best(run.state.to_arrays(), progress)
 
 
 def _evaluate(run: TrainingRun) -> bool:
@@ -183,18 +194,29 @@ def _evaluate(run: TrainingRun) -> bool:
 
 
 def _save(run: TrainingRun) -> None:
+    """Begins to save the state, unless that was done already."""
     progress = run.state.progress
     if run.saved_step == progress.step:
         return
     progress.counted_seconds = run.clock.counted_seconds
     with run.clock.phase("checkpoint"):
-        _report_saved(run, run.saver.start(run.state.to_arrays(), progress))
+        saved = run.saver.start(run.state.to_arrays(), progress)
+    _report_saved(run, saved)
     run.saved_step = progress.step
 
 
-def _report_saved(run: TrainingRun, saved: Saved | None) -> None:
+def _save_at_the_end(run: TrainingRun) -> None:
+    """Saves the state, and returns when it is on the disk."""
+    _save(run)
+    with run.clock.phase("checkpoint"):
+        saved = run.saver.finish()
+    _report_saved(run, saved)
+
+
+def _report_saved(run: TrainingRun, saved: list[Saved]) -> None:
     if saved:
-        run.writer.checkpoint(saved.step, saved.seconds)
+        with run.clock.phase("checkpoint"):
+            run.writer.checkpoints(saved)
 
 
 def _out_of_patience(run: TrainingRun) -> bool:
@@ -204,7 +226,6 @@ def _out_of_patience(run: TrainingRun) -> bool:
 
 def _return_to_best(run: TrainingRun) -> None:
     """Takes back the weights of the best evaluation; the progress stays where it is."""
-    _report_saved(run, run.saver.wait())
     best = run.run_dir.read_checkpoint(run.state.progress.best["step"])
     if run.team:
         best = run.team.checkpoint_of_chief(best)

@@ -23,6 +23,7 @@ from flowrate.errors import (
     OutOfMemoryError,
     Preempted,
 )
+from flowrate.output import survive_full_disk
 from flowrate.printable import one_line
 from flowrate.secrets import masked
 from trainer.config import TrainConfig
@@ -192,4 +193,5 @@ def as_out_of_resources(error: Exception) -> FlowrateError | None:
 
 
 if __name__ == "__main__":
+    survive_full_disk()
     sys.exit(main(sys.argv))

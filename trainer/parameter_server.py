@@ -108,7 +108,11 @@ class ParameterServerEngine:
             metrics = []
             while done + len(metrics) < segment.last:
                 wanted = min(self._most_under_way - len(under_way), segment.last - scheduled)
-                for _ in range(0 if self._agreement.is_asked else wanted):
+                # Both need a rest: no step under way. A save follows results only.
+                is_resting = self._agreement.is_asked or (
+                    bool(metrics or under_way) and self._agreement.is_save_due()
+                )
+                for _ in range(0 if is_resting else wanted):
                     under_way.append(self._hand_out(next(self._batches)))
                     scheduled += 1
                 if not under_way or self._is_time(started, len(metrics)):

@@ -14,7 +14,7 @@ from flowrate.errors import ConfigError
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._cache import MAX_SHARE_OF_FREE_MEMORY, apply_tier
 from input_pipelines._source import Source
-from trainer.build import build_state
+from trainer.build import build_state, make_saver
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_mixes_pairs
@@ -26,7 +26,6 @@ from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.run_dir import RunDir
-from trainer.saving import BackgroundSaver
 from trainer.stop import StopRequest
 from trainer.writers import RunWriter
 
@@ -108,6 +107,8 @@ def build_run(
         *([checkpoint.describe_resumed()] if checkpoint else []),
     ):
         console.say(line)
+    saver = make_saver(config, run_dir, console, clock)
+    agreement.is_save_due = saver.is_due
     return TrainingRun(
         config=config,
         plan=plan,
@@ -120,7 +121,7 @@ def build_run(
         examples=data.sources["train"],
         schedule=schedule,
         run_dir=run_dir,
-        saver=BackgroundSaver(run_dir.checkpoints),
+        saver=saver,
         writer=RunWriter(run_dir, plan, console, state.progress.step),
         clock=clock,
         stop=stop,

@@ -186,7 +186,7 @@ class ChiefTask(Worker):
 
 
 class TaskAgreement(Agreement):
-    """Whether to stop: true once a signal has come to any task and no step is under way.
+    """Whether to stop or to save: once that is asked of any task and no step is under way.
 
     Args:
         stop: tells of the signals that come to the chief.
@@ -214,6 +214,12 @@ class TaskAgreement(Agreement):
         """Why to stop, for the user."""
         return self._asked_by or ""
 
+    def take_save(self) -> bool:
+        """Returns whether to save now; see Agreement.take_save."""
+        is_agreed, self._save_agreed = self._save_agreed, False
+        return is_agreed
+
     def count(self, sums: Any = None) -> None:
         """Called when no step is under way: from now on what was asked holds."""
         self._is_agreed = self.is_asked
+        self._save_agreed = self.is_save_due()

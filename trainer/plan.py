@@ -38,7 +38,8 @@ class TrainPlan:
         total_steps: the smallest number of steps that shows each example `epochs` times. Where the
             last batch does not come out even it runs on into the next epoch: nothing is dropped.
         log_every_steps: at least 1.
-        evaluate_every_steps, checkpoint_every_steps: 0 for once an epoch.
+        evaluate_every_steps: 0 for once an epoch.
+        checkpoint_every_steps: 0 for by the clock (trainer/save_interval.py), and at the end.
     """
 
     num_train_examples: int
@@ -72,7 +73,7 @@ class TrainPlan:
             ends = self._next_epoch_end(step)
             due = {
                 "evaluate": _next_multiple(step, self.evaluate_every_steps) or ends,
-                "checkpoint": _next_multiple(step, self.checkpoint_every_steps) or ends,
+                "checkpoint": _next_multiple(step, self.checkpoint_every_steps) or self.total_steps,
                 "ends_epoch": ends,
             }
             last = min(self.total_steps, *due.values())

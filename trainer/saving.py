@@ -6,59 +6,220 @@ import concurrent.futures
 import copy
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
 
+from flowrate.errors import DiskError
 from trainer.checkpoints import CheckpointStore
 from trainer.progress import Progress
+from trainer.save_interval import SaveInterval
+
+_MOST_FAILURES = 3
+_RETRY_SECONDS = 10.0
+# Where nothing goes on meanwhile.
+_LAST_RETRY_SECONDS = 2.0
+_LONG_WAIT_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Saved:
-    """A checkpoint that is on the disk: its step, and the seconds it took to write."""
+    """A checkpoint that is on the disk.
+
+    Attributes:
+        step: its own.
+        seconds: it took to write, beside training.
+        cpu_seconds: of that, what the CPU was busy with it.
+    """
 
     step: int
     seconds: float
+    cpu_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Snapshot:
+    arrays: dict[str, np.ndarray]
+    progress: Progress
+
+    @classmethod
+    def take(cls, arrays: dict[str, np.ndarray], progress: Progress) -> _Snapshot:
+        # A variable's numpy view may be the memory that the next step writes to.
+        copies = {name: np.array(array) for name, array in arrays.items()}
+        return cls(copies, copy.deepcopy(progress))
+
+    @property
+    def is_best(self) -> bool:
+        return bool(self.progress.best) and self.progress.best["step"] == self.progress.step
 
 
 class BackgroundSaver:
-    """Writes checkpoints to a store.
+    """Writes checkpoints to a store; hashing, writing and syncing happen beside training.
 
-    The arrays are copied from the devices before `start` returns, so training may change them at
-    once; hashing, writing and syncing to the disk happen beside it.
+    A save that fails for want of room is tried again, with the state of that later time; training
+    goes on meanwhile. The best state so far is written before any that tells of it.
+
+    Args:
+        store: takes the checkpoints.
+        tell: takes a line for the user.
+        is_by_clock: whether saves are due by the clock, besides those that are asked for.
+        lost_seconds: tells how long saves have held up training so far.
     """
 
-    def __init__(self, store: CheckpointStore):
+    def __init__(
+        self,
+        store: CheckpointStore,
+        tell: Callable[[str], None],
+        *,
+        is_by_clock: bool,
+        lost_seconds: Callable[[], float] = lambda: 0.0,
+    ):
         self._store = store
+        self._tell = tell
+        self._is_by_clock = is_by_clock
+        self._lost_seconds = lost_seconds
+        self._lost_before = 0.0
+        self._interval = SaveInterval()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="saver")
-        self._pending: concurrent.futures.Future[Saved] | None = None
+        self._pending: concurrent.futures.Future[_Outcome] | None = None
+        self._latest: _Snapshot | None = None  # not on the disk yet
+        self._best: _Snapshot | None = None  # not on the disk yet
+        self._num_failures = 0
+        self._retry_at = 0.0
+        self._has_told_of_wait = False
 
-    def start(self, arrays: dict[str, np.ndarray], progress: Progress) -> Saved | None:
-        """Begins to write a checkpoint; waits first for the one before, and returns it.
+    def is_due(self) -> bool:
+        """Returns whether a save is due by the clock, or one that failed is to be tried again."""
+        if self._pending and not self._pending.done():
+            return False
+        if self._num_failures:
+            return time.monotonic() >= self._retry_at
+        return self._is_by_clock and self._interval.is_due()
+
+    def start(self, arrays: dict[str, np.ndarray], progress: Progress) -> list[Saved]:
+        """Begins to write a checkpoint; waits first for the one before.
+
+        Where a save has failed a moment ago it is left to `finish`, or to the next one.
+
+        Args:
+            arrays: of the state; training may change them as soon as this returns.
+            progress: of the state.
+
+        Returns:
+            The checkpoints that have come to the disk since last asked.
 
         Raises:
-            DivergedError, DiskError: the one before could not be written (CheckpointStore.save).
+            DivergedError, ClusterError: one before could not be written (CheckpointStore.save).
+            DiskError: saves have failed time after time.
         """
-        before = self.wait()
-        # A variable's numpy view may be the memory that the next step writes to.
-        arrays = {name: np.array(array) for name, array in arrays.items()}
-        self._pending = self._thread.submit(self._save, arrays, copy.deepcopy(progress))
-        return before
+        saved = self._wait_for_room()
+        self._latest = _Snapshot.take(arrays, progress)
+        if self._latest.is_best:
+            self._best = self._latest
+        if not self._num_failures or time.monotonic() >= self._retry_at:
+            self._begin()
+        return saved
 
-    def wait(self) -> Saved | None:
-        """Waits for the checkpoint being written and returns it; None where there is none.
+    def hold_best(self, arrays: dict[str, np.ndarray], progress: Progress) -> None:
+        """Keeps the best state so far in memory, to be written with the next save."""
+        self._best = _Snapshot.take(arrays, progress)
 
-        Raises:
-            DivergedError, DiskError: it could not be written.
+    def finished(self) -> list[Saved]:
+        """Returns the checkpoints that have come to the disk since last asked; raises as start."""
+        return self._wait() if self._pending and self._pending.done() else []
+
+    def finish(self) -> list[Saved]:
+        """Returns when all that was started, or held, is on the disk; raises as start.
+
+        Returns:
+            The checkpoints that have come to the disk since last asked.
         """
-        pending, self._pending = self._pending, None
-        return pending.result() if pending else None
+        saved = self._wait(is_last=True)
+        while self._latest or self._best:
+            if self._num_failures:
+                time.sleep(_LAST_RETRY_SECONDS)
+            self._begin()
+            saved += self._wait(is_last=True)
+        return saved
 
     def close(self) -> None:
         """Waits for the checkpoint being written, whatever comes of it."""
         self._thread.shutdown(wait=True)
 
-    def _save(self, arrays: dict[str, np.ndarray], progress: Progress) -> Saved:
+    def _wait_for_room(self) -> list[Saved]:
         started = time.perf_counter()
-        self._store.save(arrays, progress)
-        return Saved(progress.step, time.perf_counter() - started)
+        saved = self._wait()
+        seconds = time.perf_counter() - started
+        if seconds > _LONG_WAIT_SECONDS and not self._has_told_of_wait:
+            self._has_told_of_wait = True
+            self._tell(
+                f"training waited {seconds:.1f} s for the save before; a longer "
+                "--checkpoint_every_steps, or 0, saves less often."
+            )
+        return saved
+
+    def _begin(self) -> None:
+        self._interval.begin()
+        # In their order: what tells of the best comes after it.
+        both = (self._best, self._latest if self._latest is not self._best else None)
+        snapshots = [snapshot for snapshot in both if snapshot]
+        self._pending = self._thread.submit(_write, self._store, snapshots)
+
+    def _wait(self, *, is_last: bool = False) -> list[Saved]:
+        pending, self._pending = self._pending, None
+        if not pending:
+            return []
+        outcome = pending.result()
+        self._best = None if self._best in outcome.written else self._best
+        self._latest = None if self._latest in outcome.written else self._latest
+        if outcome.error:
+            self._take_failure(outcome.error, is_last)
+        else:
+            self._take_success(outcome.saved)
+        return outcome.saved
+
+    def _take_failure(self, error: DiskError, is_last: bool) -> None:
+        self._num_failures += 1
+        if self._num_failures >= _MOST_FAILURES:
+            raise DiskError(
+                f"{error} {_MOST_FAILURES} saves in a row have failed; mend that, then go on "
+                "with the same command."
+            ) from error
+        self._retry_at = time.monotonic() + _RETRY_SECONDS
+        if is_last:
+            self._tell(f"{error} Trying again in {_LAST_RETRY_SECONDS:.0f} s.")
+        else:
+            self._tell(f"{error} Training goes on; trying again in {_RETRY_SECONDS:.0f} s.")
+
+    def _take_success(self, saved: list[Saved]) -> None:
+        if self._num_failures:
+            self._tell(f"ckpt-{saved[-1].step:08d} is saved: the disk takes checkpoints again.")
+        self._num_failures = 0
+        lost = self._lost_seconds()
+        cost = lost - self._lost_before + sum(each.cpu_seconds for each in saved)
+        self._lost_before = lost
+        line = self._interval.adapt(cost, sum(each.seconds for each in saved))
+        if line and self._is_by_clock:
+            self._tell(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """What came of writing: what is on the disk, and what ended it early."""
+
+    written: list[_Snapshot]
+    saved: list[Saved]
+    error: DiskError | None
+
+
+def _write(store: CheckpointStore, snapshots: list[_Snapshot]) -> _Outcome:
+    saved = []
+    for snapshot in snapshots:
+        started, cpu_started = time.perf_counter(), time.thread_time()
+        try:
+            store.save(snapshot.arrays, snapshot.progress)
+        except DiskError as error:
+            return _Outcome(snapshots[: len(saved)], saved, error)
+        seconds, cpu_seconds = time.perf_counter() - started, time.thread_time() - cpu_started
+        saved.append(Saved(snapshot.progress.step, seconds, cpu_seconds))
+    return _Outcome(snapshots, saved, None)

@@ -1,17 +1,25 @@
-"""Everything a run says, in one place: metrics.jsonl, TensorBoard and the console."""
+"""Everything a run says, in one place: metrics.jsonl, TensorBoard and the console.
+
+None of it is worth a run: where the disk takes no more, rows of metrics.jsonl wait in memory,
+TensorBoard is given up, and training goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from flowrate.errors import DiskError
 from trainer.config import TrainConfig
 from trainer.console import Console, describe_evaluation, describe_logged_steps
 from trainer.plan import TrainPlan
 from trainer.run_dir import RunDir
+from trainer.saving import Saved
 from trainer.step_results import StepResults
 from trainer.tensorboard import TensorBoardWriter
 
@@ -27,10 +35,12 @@ class RunWriter:
     """
 
     def __init__(self, run_dir: RunDir, plan: TrainPlan, console: Console, step: int):
-        self._run_dir = run_dir
+        self._metrics = _MetricsFile(run_dir, console.say)
         self._plan = plan
         self._console = console
-        self._tensorboard = TensorBoardWriter(run_dir.path / "tensorboard", step)
+        self._tensorboard: TensorBoardWriter | None = TensorBoardWriter(
+            run_dir.path / "tensorboard", step
+        )
         self._speed = _Speed(plan.global_batch_size)
         self._logged: list[dict[str, Any]] = []
 
@@ -38,11 +48,11 @@ class RunWriter:
         self, config: TrainConfig, model: keras.Model, image_shape: tuple[int, int, int]
     ) -> None:
         """Writes what TensorBoard shows beside the curves."""
-        self._tensorboard.describe(config, model, image_shape)
+        self._show(lambda tensorboard: tensorboard.describe(config, model, image_shape))
 
     def images(self, images: np.ndarray, step: int) -> None:
         """Writes sample images, uint8 [N, height, width, channels]."""
-        self._tensorboard.images(images, step)
+        self._show(lambda tensorboard: tensorboard.images(images, step))
 
     def called(self, results: StepResults, means: dict[str, float]) -> None:
         """Takes note of one compiled call: for the bar, and for the speed of the next row."""
@@ -71,31 +81,82 @@ class RunWriter:
         """
         if not self._logged:
             return
-        self._run_dir.append_metrics("train", *self._logged)
-        self._tensorboard.scalars("train", *self._logged)
-        self._console.say(describe_logged_steps(self._logged[-1], self._plan.total_steps))
-        self._logged = []
+        rows, self._logged = self._logged, []
+        self._metrics.append("train", *rows)
+        self._show(lambda tensorboard: tensorboard.scalars("train", *rows))
+        self._console.say(describe_logged_steps(rows[-1], self._plan.total_steps))
 
     def evaluation(self, evaluation: dict[str, Any]) -> None:
         """Writes an `evaluation` row."""
         row = {**evaluation, "epoch": self._plan.epochs_at(evaluation["step"])}
-        self._run_dir.append_metrics("evaluation", row)
-        self._tensorboard.scalars(row["split"], row)
+        self._metrics.append("evaluation", row)
+        self._show(lambda tensorboard: tensorboard.scalars(row["split"], row))
         self._console.say(describe_evaluation(row, self._plan.total_steps))
 
-    def checkpoint(self, step: int, seconds: float) -> None:
-        """Writes a `checkpoint` row."""
-        self._run_dir.append_metrics("checkpoint", {"step": step, "seconds": seconds})
-        self._tensorboard.flush()
+    def checkpoints(self, saved: list[Saved]) -> None:
+        """Writes a `checkpoint` row for each."""
+        self._metrics.append("checkpoint", *(dataclasses.asdict(each) for each in saved))
+        self._show(TensorBoardWriter.flush)
 
     def pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
         """Writes pictures of the report, PNGs by name."""
-        self._tensorboard.pictures(pictures, step)
+        self._show(lambda tensorboard: tensorboard.pictures(pictures, step))
 
     def close(self) -> None:
         """Brings everything to the files."""
         self._console.stop_bar()
-        self._tensorboard.flush()
+        self._metrics.close()
+        self._show(TensorBoardWriter.flush)
+
+    def _show(self, write: Callable[[TensorBoardWriter], None]) -> None:
+        if self._tensorboard is None:
+            return
+        try:
+            write(self._tensorboard)
+        except (OSError, tf.errors.OpError) as error:
+            self._tensorboard = None
+            reason = (str(error).splitlines() or ["no reason given"])[0][:200]
+            self._console.say(
+                f"warning: TensorBoard's files cannot be written ({reason}); they end here, and "
+                "training goes on."
+            )
+
+
+class _MetricsFile:
+    """Appends rows to metrics.jsonl; those that it cannot write wait in memory."""
+
+    def __init__(self, run_dir: RunDir, say: Callable[[str], None]):
+        self._run_dir = run_dir
+        self._say = say
+        self._waiting: list[tuple[str, tuple[dict[str, Any], ...]]] = []
+        self._has_failed = False
+
+    def append(self, kind: str, *rows: dict[str, Any]) -> None:
+        """Appends rows of one kind, after those that wait."""
+        self._waiting.append((kind, rows))
+        try:
+            self._write()
+        except DiskError as error:
+            if not self._has_failed:
+                self._say(
+                    f"warning: {error} Its rows wait in memory until there is room; training goes "
+                    "on."
+                )
+            self._has_failed = True
+
+    def close(self) -> None:
+        """Tries once more to write what waits, and says so where that is lost."""
+        try:
+            self._write()
+        except DiskError as error:
+            count = sum(len(rows) for _, rows in self._waiting)
+            self._say(f"warning: {error} Its last {count} rows are lost.")
+
+    def _write(self) -> None:
+        while self._waiting:
+            kind, rows = self._waiting[0]
+            self._run_dir.append_metrics(kind, *rows)
+            del self._waiting[0]
 
 
 class _Speed:

@@ -27,7 +27,8 @@ def make_disk(tmp_path):
 
     yield make
     for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: TensorBoard's writer may hold a file until the process ends.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def test_one_worker_alone_asks_nobody():
     stop.signal_name = "SIGTERM"
     assert agreement
     assert agreement.reason == "SIGTERM"
+    assert not agreement.take_save()
+    assert Agreement(stop, is_save_due=lambda: True).take_save()
 
 
 @given(
@@ -53,3 +55,20 @@ def test_workers_learn_the_same_in_the_same_call(seconds, told):
             assert {each.reason for each in agreements} == {
                 "SIGUSR1", "a signal to another worker",
             } or len(stops) == 1  # fmt: skip
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=6), st.integers(2, 5))
+def test_all_save_after_the_same_call_and_once(due_at, num_workers):
+    """The chief alone finds that a save is due; each finding is acted on once, by all."""
+    due = False
+    agreements = [
+        Agreement(Told(), num_workers, (lambda: due) if index == 0 else (lambda: False))
+        for index in range(num_workers)
+    ]
+    for due in due_at:
+        ballots = [each.ballot() for each in agreements]
+        assert not any(each.take_save() for each in agreements)
+        sums = np.sum(ballots, axis=0, dtype=np.float32)
+        for each in agreements:
+            each.count(sums)
+        assert [each.take_save() for each in agreements] == [due] * num_workers

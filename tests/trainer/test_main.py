@@ -34,7 +34,7 @@ METRIC_FIELDS = {
               "gradient_norm", "steps_per_second", "examples_per_second", "warmup"},
     "evaluation": {"schema_version", "kind", "step", "epoch", "split", "loss", "accuracy",
                    "examples"},
-    "checkpoint": {"schema_version", "kind", "step", "seconds"},
+    "checkpoint": {"schema_version", "kind", "step", "seconds", "cpu_seconds"},
 }  # fmt: skip
 
 

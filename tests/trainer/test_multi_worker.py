@@ -226,6 +226,25 @@ def test_a_signal_to_one_worker_saves_all_at_one_step(undisturbed, tmp_path, sig
     assert_same_bits(run_dir, undisturbed)
 
 
+@pytest.mark.slow
+def test_workers_save_after_the_same_step_by_the_clock(tmp_path):
+    """What the chief's clock says reaches all; the run goes on from there as if undisturbed."""
+    flags = (*(flag for flag in LONG if "checkpoint" not in flag), "--steps=6000")
+    reference = train(tmp_path / "reference", 2, *flags)
+    run_dir = tmp_path / "run"
+    workers = start_workers(run_dir, 2, *flags)
+    while not rows(run_dir, "checkpoint"):
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.05)
+    for worker in workers:
+        worker.kill()
+    finish(workers)
+    saved = rows(run_dir, "checkpoint")[-1]["step"]
+    (_, output), _ = finish(start_workers(run_dir, 2, *flags))
+    assert f"resumed from step {saved:,}." in output
+    assert_same_bits(run_dir, reference)
+
+
 @pytest.mark.parametrize(
     ("lost", "number"),
     [

@@ -13,7 +13,8 @@ from trainer.plan import TrainPlan, make_plan
 
 law = settings(deadline=None, max_examples=300)
 
-# 0 stands for once an epoch. Some batches are larger than the whole data set.
+# 0 stands for once an epoch; of checkpoints, for none by step. Some batches are larger than the
+# whole data set.
 intervals = st.integers(0, 40)
 plans = st.builds(
     TrainPlan,
@@ -55,7 +56,9 @@ def test_segments_cover_every_step_once_in_order(plan):
 def test_every_due_step_is_a_cut_and_flagged(plan):
     due = {
         "evaluate": due_steps(plan, plan.evaluate_every_steps),
-        "checkpoint": due_steps(plan, plan.checkpoint_every_steps),
+        "checkpoint": due_steps(plan, plan.checkpoint_every_steps)
+        if plan.checkpoint_every_steps
+        else set(),
         "ends_epoch": epoch_ends(plan),
     }
     segments = list(plan.segments())
@@ -138,7 +141,7 @@ def test_the_plan_of_a_known_case():
     assert plan.total_steps == 90
     assert plan.steps_per_epoch == pytest.approx(44.90625)
     found = [(s.first, s.last, s.evaluate, s.checkpoint, s.ends_epoch) for s in plan.segments()]
-    assert found == [(1, 45, True, True, True), (46, 90, True, True, True)]
+    assert found == [(1, 45, True, False, True), (46, 90, True, True, True)]
     assert plan.logged_steps(1, 45) == [40]
     assert plan.logged_steps(46, 90) == [80, 90]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -260,6 +262,62 @@ def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
     assert ours.keys() == theirs.keys()
     for name, array in ours.items():
         np.testing.assert_array_equal(array, theirs[name], name)
+
+
+def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
+    """Saves fall between any two calls, within epochs and between log lines."""
+    from trainer import save_interval
+
+    monkeypatch.setattr(save_interval, "SHORTEST_SECONDS", 0.0)
+    monkeypatch.setattr(save_interval, "_SHARE", 1e9)
+    monkeypatch.setattr(save_interval, "_TIMES_AS_LONG", 0.0)
+    flags = {
+        "model": "mlp16", "steps": 120, "steps_per_call": 7, "log_every_steps": 10,
+        "evaluate_every_steps": 50, "keep_checkpoints": 100, "ema_decay": 0.9,
+        "deterministic": True,
+    }  # fmt: skip
+    reference = train(**flags)
+    steps = reference.run_dir.checkpoints.steps()
+    between = [step for step in steps if step % 50 and step % 10 and step < 120]
+    assert len(between) > 4
+    for step in random.Random(1).sample(between, 4):
+        run_dir = tmp_path / f"from-{step}"
+        shutil.copytree(reference.run_dir.path, run_dir)
+        for later in steps[steps.index(step) + 1 :]:
+            shutil.rmtree(run_dir / "checkpoints" / f"ckpt-{later:08d}")
+        run = train(run_dir=str(run_dir), **flags)
+        assert curve(run_dir) == curve(reference.run_dir.path)
+        ours, theirs = final_arrays(run_dir), final_arrays(reference.run_dir.path)
+        for name, array in theirs.items():
+            np.testing.assert_array_equal(ours[name], array, name)
+        ours, theirs = run.state.progress, reference.state.progress
+        assert dataclasses.replace(ours, counted_seconds=theirs.counted_seconds) == theirs
+
+
+def test_by_the_clock_the_best_is_on_the_disk_whenever_one_tells_of_it(train, monkeypatch):
+    """Killed after any save, a run finds the best weights that its progress names."""
+    from trainer import save_interval
+    from trainer.checkpoints import CheckpointStore
+
+    seen = []
+    original = CheckpointStore.save
+
+    def save(store, arrays, progress):
+        path = original(store, arrays, progress)
+        best = progress.best and progress.best["step"]
+        seen.append((progress.step, best, best is None or best in store.steps()))
+        return path
+
+    monkeypatch.setattr(CheckpointStore, "save", save)
+    monkeypatch.setattr(save_interval, "SHORTEST_SECONDS", 0.2)
+    run = train(
+        model="mlp16", steps=2000, evaluate_every_steps=20, keep_checkpoints=1,
+        validation_examples=200,
+    )  # fmt: skip
+    assert all(is_there for _, _, is_there in seen)
+    assert seen[-1][0] == 2000
+    assert len(seen) < 60  # of 100 evaluations
+    assert run.state.progress.best["step"] in run.run_dir.checkpoints.steps()
 
 
 def test_stopped_during_an_evaluation(train, tmp_path):

@@ -1,0 +1,102 @@
+"""What a save has promised outlives a loss of power: the order of its system calls, by strace."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.faults import _one_save, _strace
+from benchmarks.faults._attempt import NotHere
+from trainer.checkpoints import CheckpointStore
+
+STEPS = {"the first step": 20, "the same step again": 10}
+
+
+@pytest.fixture(params=STEPS)
+def traced(request, tmp_path):
+    """A real save after an earlier one: (checkpoints before, after, the calls between)."""
+    folder = tmp_path / "run" / "checkpoints"
+    step = STEPS[request.param]
+    if step == 10:  # Else the first save makes the folder, too.
+        _one_save.save(folder, 10, seed=1, count=6)
+    command = [sys.executable, "-B", "-m", "benchmarks.faults._one_save", str(folder), str(step),
+               "2", "6"]  # fmt: skip
+    folder.parent.mkdir(exist_ok=True)
+    try:
+        calls = _strace.calls(command, tmp_path / "log")
+    except NotHere as reason:
+        pytest.skip(str(reason))
+    return folder, folder / f"ckpt-{step:08d}", calls
+
+
+def places(calls, names: tuple[str, ...], path: Path) -> list[int]:
+    """Where among the calls those of these names with this path stand."""
+    return [n for n, call in enumerate(calls) if call.name in names and path in call.paths()]
+
+
+def renames(calls, final: Path) -> list[int]:
+    """Where the renames stand by which a checkpoint takes its place."""
+    return [
+        n for n, call in enumerate(calls)
+        if call.name.startswith("rename") and call.paths()[-1] == final
+    ]  # fmt: skip
+
+
+SYNC = ("fsync", "fdatasync")
+
+
+def test_all_of_it_is_on_the_disk_before_it_takes_its_place(traced):
+    folder, final, calls = traced
+    (renamed,) = renames(calls, final)
+    temporary = final.with_suffix(".tmp")
+    files = sorted(path.name for path in final.iterdir())
+    assert files == ["arrays.npz", "manifest.json", "progress.json"]
+    for name in files:
+        written = places(calls, ("write", "ftruncate"), temporary / name)
+        synced = places(calls, SYNC, temporary / name)
+        assert written
+        assert synced
+        assert written[-1] < synced[-1] < renamed, name
+    (synced,) = places(calls, SYNC, temporary)
+    assert synced < renamed
+    # Afterwards nothing is deleted before the new name is on the disk.
+    assert renamed < places(calls, SYNC, folder)[0]
+    deleted = [
+        n for n, call in enumerate(calls)
+        if n > renamed and call.name in ("unlink", "unlinkat", "rmdir", "rename")
+    ]  # fmt: skip
+    assert all(places(calls, SYNC, folder)[0] < n for n in deleted)
+
+
+def test_the_folder_of_checkpoints_is_on_the_disk_too(traced):
+    folder, final, calls = traced
+    made = places(calls, ("mkdir",), folder)
+    if made:
+        (renamed,) = renames(calls, final)
+        assert any(made[0] < n < renamed for n in places(calls, SYNC, folder.parent))
+
+
+def test_what_was_never_synced_may_be_lost(traced):
+    """The power fails right after the save: files without an fsync since they were last written
+    are empty. There are none of those.
+    """
+    folder, final, calls = traced
+    (renamed,) = renames(calls, final)
+    temporary = final.with_suffix(".tmp")
+    lost = []
+    for path in final.iterdir():
+        name = temporary / path.name
+        written = places(calls, ("write", "ftruncate"), name)
+        if not any(written[-1] < n < renamed for n in places(calls, SYNC, name)):
+            path.write_bytes(b"")
+            lost.append(path.name)
+    found = CheckpointStore(folder, keep=1, tell=print).latest()
+    assert lost == []
+    expected = _one_save.arrays(seed=2, count=6)
+    assert {name: array.tobytes() for name, array in found.arrays.items()} == {
+        name: array.tobytes() for name, array in expected.items()
+    }
+    shutil.rmtree(folder)
