@@ -8,9 +8,13 @@ import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 from flowrate.errors import DataError
+from flowrate.printable import one_line
+from flowrate.secrets import masked
+from input_pipelines._https import WrongContentError, check_is_safe, download
 from input_pipelines._partial import delete_abandoned, partial_folder
 
 # Sets that need no download: named where one cannot be made.
@@ -18,7 +22,6 @@ OFFLINE_DATASETS = "digits and synthetic need no download"
 # Where this variable is set, nothing is downloaded: what is not here is an error, at once.
 OFFLINE = "FLOWRATE_OFFLINE"
 _CONNECT_TIMEOUT_SECONDS = 5
-_READ_TIMEOUT_SECONDS = 60
 _PORTS = {"https": 443, "http": 80, "ftp": 21}
 
 
@@ -119,33 +122,21 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
     path = folder / file.name
     if _is_here(file, folder):
         return path
-    _check_connection(file, wanted)
-    import keras  # Brings TensorFlow with it: only where something is really downloaded.
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):  # get_file would silently write somewhere else
-            raise PermissionError(f"{folder} cannot be written")
-        previous_timeout = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(_READ_TIMEOUT_SECONDS)
-        try:
-            delete_abandoned(folder)
-            # This process's own: several workers may fetch the same file at once.
-            with partial_folder(path) as private:
-                keras.utils.get_file(
-                    fname=file.name, origin=file.url, file_hash=file.sha256,
-                    hash_algorithm="sha256", cache_dir=str(private), cache_subdir="",
-                    force_download=True,
-                )  # fmt: skip
-                size = (private / file.name).stat().st_size
-                if size == file.num_bytes:
-                    os.replace(private / file.name, path)
-        finally:
-            socket.setdefaulttimeout(previous_timeout)
-    except Exception as error:  # get_file raises bare Exception on any network trouble
-        raise DataError(f"{file.url} was not downloaded: {_one_line(error)}") from error
-    if size != file.num_bytes:
-        raise DataError(f"{file.url}: got {size} bytes, expected {file.num_bytes}.")
+        check_is_safe(file.url)
+        _check_connection(file, wanted)
+        # Private: what lies here is taken by its size alone the next time.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        delete_abandoned(folder)
+        # This process's own: several workers may fetch the same file at once.
+        with partial_folder(path) as private:
+            download(file.url, private / file.name, file.num_bytes, file.sha256)
+            os.replace(private / file.name, path)
+    except (OSError, HTTPException, WrongContentError) as error:
+        raise DataError(
+            f"{masked(file.url)} was not downloaded: {one_line(error)}; try again, or give "
+            f"--data_dir=FOLDER with {wanted}."
+        ) from error
     return path
 
 
@@ -174,7 +165,3 @@ def _check_connection(file: RemoteFile, wanted: str) -> None:
             f"{file.name} ({file.num_bytes:,} bytes from {host}) is not here and cannot be fetched "
             f"({reason}). Give --data_dir=FOLDER with {wanted}; {OFFLINE_DATASETS}."
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -16,6 +16,8 @@ import numpy as np
 from flowrate.errors import DataError
 
 IMAGES_MAGIC = 2051  # unsigned bytes, 3 dimensions
+# The largest file there is has 47 million.
+_MOST_BYTES = 2**27
 LABELS_MAGIC = 2049  # unsigned bytes, 1 dimension
 FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -37,7 +39,8 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
         DataError: not gzip, cut short, another magic number, or too many or too few bytes.
     """
     try:
-        content = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            content = file.read(_MOST_BYTES + 1)
     except EOFError:
         raise DataError(
             f"{path}: truncated (the gzip stream ends early); fetch it again."
@@ -46,6 +49,8 @@ def read_idx(path: Path, magic: int) -> np.ndarray:
         raise DataError(f"{path}: not a gzip file, or damaged ({error}).") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    if len(content) > _MOST_BYTES:
+        raise DataError(f"{path}: unpacks to more than {_MOST_BYTES:,} bytes; this is no MNIST.")
     num_dimensions = magic % 256
     header_bytes = 4 + 4 * num_dimensions
     found = struct.unpack(">i", content[:4])[0] if len(content) >= 4 else None

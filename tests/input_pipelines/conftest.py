@@ -28,14 +28,15 @@ class FileServer:
 
     Attributes:
         files: may change while serving.
-        promised_bytes: {name: Content-Length}, where another length than the real one is promised.
+        promised_bytes: {name: Content-Length}, where another length than the real one is promised,
+            or None where none is.
         requests: the names asked for, in order.
         url: of the folder.
     """
 
     def __init__(self):
         self.files: dict[str, bytes] = {}
-        self.promised_bytes: dict[str, int] = {}
+        self.promised_bytes: dict[str, int | None] = {}
         self.requests: list[str] = []
         outer = self
 
@@ -49,7 +50,8 @@ class FileServer:
                 content = outer.files[name]
                 self.send_response(200)
                 length = outer.promised_bytes.get(name, len(content))
-                self.send_header("Content-Length", str(length))
+                if length is not None:
+                    self.send_header("Content-Length", str(length))
                 self.end_headers()
                 self.wfile.write(content)
 

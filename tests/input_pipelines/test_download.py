@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.resources
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines import DATASETS, _download, cifar10, fashion_mnist, flowers, mnist
+from input_pipelines import DATASETS, _download, _https, cifar10, fashion_mnist, flowers, mnist
 from input_pipelines._dataset import LoadOptions
 from input_pipelines._download import RemoteFile
 
@@ -19,7 +22,7 @@ WANTED = "the file data.bin"
 
 
 @pytest.fixture
-def remote(tf, file_server):
+def remote(file_server):
     """Returns a function: the RemoteFile of what the server has, where not told otherwise."""
     file_server.files["data.bin"] = CONTENT
 
@@ -57,6 +60,7 @@ def test_a_file_is_fetched_once(remote, file_server, tmp_path):
     path = fetch(remote(), folder)
     assert path == folder / "data.bin"
     assert path.read_bytes() == CONTENT
+    assert (folder.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
     assert fetch(remote(), folder) == path
     assert file_server.requests == ["data.bin"]
     assert list(folder.iterdir()) == [path]
@@ -100,14 +104,17 @@ def test_nothing_is_fetched_where_the_network_is_not_to_be_used(
 def test_another_content_is_refused(remote, file_server, tmp_path):
     file_server.files["data.bin"] = CONTENT[::-1]
     message = refused(remote(), tmp_path)
-    assert message.startswith(f"{file_server.url}/data.bin was not downloaded: Incomplete or corru")
+    assert message.startswith(f"{file_server.url}/data.bin was not downloaded: sha256 is ")
     assert hashlib.sha256(CONTENT).hexdigest() in message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_size_is_refused(remote, file_server, tmp_path):
     message = refused(remote(num_bytes=7), tmp_path)
-    assert message == f"{file_server.url}/data.bin: got {len(CONTENT)} bytes, expected 7."
+    assert message == (
+        f"{file_server.url}/data.bin was not downloaded: got 80,000 B text/plain, expected 7 B; "
+        "try again, or give --data_dir=FOLDER with the file data.bin."
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,6 +130,41 @@ def test_a_connection_that_breaks_off(remote, file_server, tmp_path):
     message = refused(remote(), tmp_path)
     assert message.startswith(f"{file_server.url}/data.bin was not downloaded: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_never_more_is_read_than_was_promised(remote, file_server, tmp_path):
+    file_server.promised_bytes["data.bin"] = None
+    message = refused(remote(num_bytes=100), tmp_path)
+    assert "got more than 100 B text/plain, expected 100 B" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_trickles_in_is_given_up(remote, tmp_path, monkeypatch):
+    # Nothing is fast enough for this.
+    monkeypatch.setattr(_https, "_READ_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(_https, "_SLOWEST_BYTES_PER_SECOND", 10**12)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=trickle, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/data.bin"
+        assert "was not downloaded: too slow: " in refused(remote(url=url), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def trickle(server: socket.socket) -> None:
+    """Answers the second request, a byte at a time; the first is the look whether one is there."""
+    server.accept()[0].close()
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        while True:
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/passwd"])
+def test_only_https_leaves_this_machine(tmp_path, url):
+    message = refused(RemoteFile(url, 5, "0" * 64), tmp_path)
+    assert message.startswith(f"{url} was not downloaded: {url} is not https; ")
 
 
 def test_a_failure_does_not_spoil_the_next_try(remote, file_server, tmp_path):
