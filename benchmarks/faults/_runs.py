@@ -118,9 +118,14 @@ class Training:
         """Returns what the command has written so far."""
         return self._read("stdout") + self._read("stderr")
 
+    @property
+    def metrics_path(self) -> Path:
+        """The file of the run's rows."""
+        return self.run_dir / "metrics.jsonl"
+
     def rows(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Returns the rows of metrics.jsonl, or those of one kind."""
-        rows = read_json_lines(self.run_dir / "metrics.jsonl")
+        rows = read_json_lines(self.metrics_path)
         return [row for row in rows if kind in (None, row.get("kind"))]
 
     def step(self) -> int:
