@@ -64,12 +64,24 @@ def calls(command: Sequence[str], log: Path, names: Sequence[str] = CHANGING) ->
     return [Call(int(call["task"]), call["name"], call["text"]) for call in found if call]
 
 
-@contextlib.contextmanager
-def killing(process: subprocess.Popen, name: str, nth: int) -> Iterator[None]:
+def killing(
+    process: subprocess.Popen, name: str, nth: int
+) -> contextlib.AbstractContextManager[None]:
     """Within the block a running process is killed where one of its threads makes a call nth."""
-    words = prefix("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={nth}", "-o",
-                   "/dev/null", "-p", str(process.pid))  # fmt: skip
-    strace = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    return _injecting(process, name, f"signal=SIGKILL:when={nth}")
+
+
+def slowed(
+    process: subprocess.Popen, name: str, seconds: float
+) -> contextlib.AbstractContextManager[None]:
+    """Within the block each call of a name takes a running process so much longer."""
+    return _injecting(process, name, f"delay_enter={1000 * seconds:.0f}ms")
+
+
+@contextlib.contextmanager
+def _injecting(process: subprocess.Popen, name: str, fault: str) -> Iterator[None]:
+    words = prefix("-e", f"trace={name}", "-e", f"inject={name}:{fault}", "-o", "/dev/null")
+    strace = subprocess.Popen([*words, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
     try:
         yield
     finally:

@@ -76,7 +76,7 @@ def _full_until_it_gives_up(folder: Path, generator: random.Random) -> dict[str,
             training.wait_until(process, lambda: training.checkpoints()[-1].name > kept)
             process.send_signal(signal.SIGTERM)
             again = training.end(process, 60)
-        resumed = f"resumed from step {int(kept[5:]):,}."
+        resumed = f"resumed from step {int(kept[5:]):,} ("
         check(resumed in again.stdout, f"not {resumed!r}: {again.stdout[-300:]}")
         _runs.check_no_litter(training.run_dir)
     return {"full_disks": 1, "given_up": 1}

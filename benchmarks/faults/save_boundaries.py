@@ -132,7 +132,7 @@ def _kill_run(name: str, nth: int, folder: Path) -> dict[str, float]:
     check(process.returncode == -9, f"status {process.returncode}: {training.said()[-200:]}")
     saved = int(training.checkpoints()[-1].name[5:])
     ended = training.finish()
-    resumed = f"resumed from step {saved:,}."
+    resumed = f"resumed from step {saved:,} ("
     check(resumed in ended.stdout, f"not {resumed!r}: {ended.stdout[-500:]}")
     _runs.check_same_run(training.run_dir, reference)
     _runs.check_no_litter(training.run_dir)
