@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
+from flowrate.failpoint import reach
 from trainer import randomness
 from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
@@ -104,6 +105,7 @@ class StepEngine:
         while step <= segment.last:
             waited = self.batches.wait()
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
+            reach("step" if self._seconds_per_step else "compile")
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
             step += results.num_steps
