@@ -26,6 +26,7 @@ from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
 from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, disk_errors, read_json, read_json_lines
+from flowrate.secrets import masked
 
 # How a case's process is started and what it writes is read, where it is not the worker.
 _KINDS = {"peer": peer_runs, "startup": startup_runs, "import_and_trace": startup_runs}
@@ -137,7 +138,7 @@ class Runner:
         facts = describe_environment(argv, packages=peer_runs.PACKAGES)
         facts["devices"] = [{"name": name} for name in list_gpus()]
         # What anybody can type; where this checkout and its Python lie says nothing.
-        facts["command"] = shlex.join(["python", "-m", *argv])
+        facts["command"] = masked(shlex.join(["python", "-m", *argv]))
         del facts["working_directory"]
         identity = {name: value for name, value in facts.items() if name != "command"}
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

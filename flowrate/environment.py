@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowrate.secrets import masked
+
 # Packages whose version changes what a run computes or how fast.
 _PACKAGES = (
     "tensorflow", "keras", "numpy", "tensorflow-datasets", "tensorboard", "scikit-learn",
@@ -38,7 +40,7 @@ def describe_environment(argv: list[str], packages: Sequence[str] = ()) -> dict[
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "versions": {name: _version(name) for name in (*_PACKAGES, *packages)},
         "commit": _commit(),
-        "command": shlex.join([sys.executable, "-m", "trainer.main", *argv[1:]]),
+        "command": masked(shlex.join([sys.executable, "-m", "trainer.main", *argv[1:]])),
         "working_directory": os.getcwd(),
     }
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from flowrate.errors import DiskError
 
+_LARGEST_RECORD_BYTES = 2**26
+
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -75,8 +77,10 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not JSON, or nested without end.
+        ValueError: it is not JSON, nested without end, or larger than any record.
     """
+    if path.stat().st_size > _LARGEST_RECORD_BYTES:
+        raise ValueError(f"larger than {_LARGEST_RECORD_BYTES:,} bytes")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

@@ -37,6 +37,7 @@ from flowrate.records import (
 from trainer.attempt import find_attempt
 from trainer.checkpoints import Checkpoint, CheckpointStore
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
+from trainer.contents import check_contents
 from trainer.run_lock import RunLock
 from trainer.starts import Starts
 
@@ -80,6 +81,7 @@ class RunDir:
             os.fspath(path).encode()  # TensorFlow takes names of valid text only.
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            check_contents(path)
             self._lock.acquire()
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a valid name"

@@ -18,6 +18,7 @@ from flowrate.records import read_json
 from models import MODELS
 from trainer.checkpoints import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
+from trainer.contents import check_contents
 
 # Of the weights that result.json tells of.
 FINAL, BEST, LATEST = "final", "best", "latest"
@@ -55,6 +56,8 @@ class TrainedRun:
             RunDirError: it is no run directory, or what it holds is not what a run writes.
         """
         path = Path(folder).expanduser().absolute()
+        if os.path.lexists(path / "config.json"):
+            check_contents(path)
         # Path.is_file raises where a name is too long.
         if not os.path.isfile(path / "config.json"):
             raise RunDirError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.faults import _hostile_archives, _hostile_downloads
+from benchmarks.faults import _hostile_archives, _hostile_downloads, _hostile_runs
 from benchmarks.faults._attempt import Attempt
 
 ID = "P16"
 TITLE = "nothing from outside is executed, leaves its folder or shows a secret; no port is opened"
 
-_PARTS = (_hostile_archives, _hostile_downloads)
+_PARTS = (_hostile_archives, _hostile_downloads, _hostile_runs)
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
+from flowrate.secrets import masked
 from input_pipelines._cache import apply_tier
 from input_pipelines._source import Source
 from trainer.checkpoints import Checkpoint
@@ -112,7 +113,7 @@ def export(
 
 
 def _environment() -> dict[str, Any]:
-    command = shlex.join([sys.executable, "-m", "trainer.export", *sys.argv[1:]])
+    command = masked(shlex.join([sys.executable, "-m", "trainer.export", *sys.argv[1:]]))
     return {**describe_environment(sys.argv, _PACKAGES), "command": command}
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import disk_errors, read_json, write_json, write_text
+from flowrate.secrets import masked, masked_values
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides
 from trainer.run_dir import default_name
@@ -101,7 +102,7 @@ class Job:
                 for task in self.tasks
             ],
             "submitted_at": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": list(command),
+            "command": masked_values(list(command)),
         }
         write_json(self.folder / "job.json", record)
 
@@ -120,6 +121,11 @@ def plan_job(config: SubmitConfig, words: Sequence[str], directory: Path) -> Job
     for word in words:
         if not word.isprintable():
             raise ConfigError(f"{word!r}: has a line break or another character of control.")
+        if masked(word) != word:
+            raise ConfigError(
+                f"{word}: holds a secret, which a job file would show to others; give it to the "
+                "job by the cluster's own means."
+            )
     if words and words[0] == BENCHMARKS:
         return _benchmark_job(config, words[1:], directory)
     if words and words[0] == TRAINER:

@@ -1,0 +1,73 @@
+"""What may lie in a run directory; benchmarks/faults/_hostile_runs.py tries more of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from flowrate.errors import ConfigError, RunDirError
+from trainer.config import TrainConfig
+from trainer.contents import check_contents
+from trainer.run_dir import RunDir
+from trainer.trained import TrainedRun
+
+CHECKPOINT = "checkpoints/ckpt-00000005"
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "checkpoints" / "ckpt-00000005").mkdir(parents=True)
+    (folder / "checkpoints" / "ckpt-00000005" / "arrays.npz").write_bytes(b"PK")
+    (folder / "config.json").write_text("{}")
+    (tmp_path / "elsewhere").write_text("gold")
+    return folder
+
+
+def test_files_and_folders_are_taken(run_dir, tmp_path):
+    check_contents(run_dir)
+    (tmp_path / "other name").symlink_to(run_dir)
+    check_contents(tmp_path / "other name")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lock", "config.json", "config.tmp.json", "tensorflow.log", f"{CHECKPOINT}/arrays.npz"],
+)
+def test_a_link_is_refused_before_anything_is_written(run_dir, tmp_path, name):
+    (run_dir / name).unlink(missing_ok=True)
+    (run_dir / name).symlink_to(tmp_path / "elsewhere")
+    for use in (
+        lambda: RunDir.open(TrainConfig(run_dir=str(run_dir)), print),
+        lambda: TrainedRun.open(run_dir),
+    ):
+        with pytest.raises(RunDirError, match=f"{name} is a link; a run directory holds plain"):
+            use()
+    assert (tmp_path / "elsewhere").read_text() == "gold"
+
+
+def test_a_folder_elsewhere_is_refused_too(run_dir, tmp_path):
+    (run_dir / "checkpoints").rename(tmp_path / "disk")
+    (run_dir / "checkpoints").symlink_to(tmp_path / "disk")
+    with pytest.raises(RunDirError, match=r"/checkpoints is a link; .* move the whole run dir"):
+        check_contents(run_dir)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "checkpoints/ckpt-00000005/x"])
+def test_a_pipe_is_refused_without_waiting(run_dir, name):
+    (run_dir / name).unlink(missing_ok=True)
+    os.mkfifo(run_dir / name)
+    with pytest.raises(RunDirError, match=f"{name} is a pipe"):
+        TrainedRun.open(run_dir)
+
+
+def test_what_is_never_read_may_be_anything(run_dir):
+    os.mkfifo(run_dir / "model.keras")
+    check_contents(run_dir)
+
+
+def test_a_run_directory_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be used"):
+        RunDir.open(TrainConfig(run_dir=str(tmp_path / "file")), print)
