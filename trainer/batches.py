@@ -90,6 +90,12 @@ class Batches:
         self._fetched: Inputs | None = None
         self._inputs: Inputs = {}
 
+    def start_from(self, step: int) -> None:
+        """Goes on after `step` steps, wherever it stood."""
+        self._blocks = blocks.placed_ahead(self._strategy, self.host_blocks(first_step=step))
+        self._fetched = None
+        self.position = self.steps_per_block
+
     @property
     def steps_left(self) -> int:
         """Steps of the block that are not used up."""

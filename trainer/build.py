@@ -95,6 +95,7 @@ def build_run(
         state.team = team
         if checkpoint:
             state.restore(checkpoint)
+            schedule.halve(state.progress.num_rollbacks)
         jit = choose_jit(
             config, state.model, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
         )
@@ -234,7 +235,7 @@ def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) 
 
 def build_state(
     config: TrainConfig, data: TrainingData, strategy: tf.distribute.Strategy, total_steps: int
-) -> tuple[TrainState, optimizers.Schedule]:
+) -> tuple[TrainState, optimizers.Halved]:
     """Builds model and optimizer, each replica with its copy of the variables.
 
     Returns:
@@ -245,6 +246,7 @@ def build_state(
     keras.mixed_precision.set_dtype_policy(config.precision)
     schedule = optimizers.build_schedule(config, total_steps)
     with strategy.scope():
+        schedule = optimizers.Halved(schedule, config.on_divergence == "rollback")
         model = build_model(data.model, len(data.class_names), data.image_shape)
         optimizer = optimizers.build_optimizer(config, schedule, model.trainable_variables)
     return TrainState(model, optimizer, strategy, Progress()), schedule

@@ -92,7 +92,7 @@ class CheckpointStore:
             DiskError: it cannot be written; earlier checkpoints stay as they are.
             ClusterError: a later start of the run has taken it over.
         """
-        _check_finite(arrays, progress.step)
+        check_finite(arrays, progress.step)
         final = self._folder / f"ckpt-{progress.step:08d}"
         temporary = final.with_suffix(".tmp")
         try:
@@ -258,7 +258,8 @@ class CheckpointStore:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
+def check_finite(arrays: dict[str, np.ndarray], step: int) -> None:
+    """Raises DivergedError, with the name, where an array after `step` steps is not finite."""
     for name, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise DivergedError(

@@ -159,6 +159,15 @@ class TrainConfig:
         0.0, group=_OPTIMIZATION, lower_bound=0, upper_bound=0.999999,
         help="Evaluate and export a moving average of the weights with this decay; 0: do not.",
     )  # fmt: skip
+    on_divergence: str = option(
+        "stop", group=_OPTIMIZATION, choices=("stop", "rollback"),
+        help="When the loss is no finite number: stop, or go back to the last checkpoint and on "
+        "with half the learning rate.",
+    )  # fmt: skip
+    max_rollbacks: int = option(
+        3, group=_OPTIMIZATION, lower_bound=1, upper_bound=100,
+        help="Of --on_divergence=rollback: how often, before it stops after all.",
+    )  # fmt: skip
     early_stopping_patience: int = option(
         0, group=_OPTIMIZATION, lower_bound=0,
         help="Stop after this many evaluations without a better validation accuracy, and go back "
@@ -245,6 +254,6 @@ CHANGEABLE_ON_RESUME = frozenset(
     {
         "accept_data_change", "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices",
         "bringup_timeout", "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
-        "keep_checkpoints", "profile_steps", "report",
+        "keep_checkpoints", "profile_steps", "report", "on_divergence", "max_rollbacks",
     }
 )  # fmt: skip

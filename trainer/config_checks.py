@@ -100,6 +100,7 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "steps_per_call": "the chief hands out single steps",
         "gradient_dtype": "nothing is summed over replicas",
         "gradient_bucket_mib": "nothing is summed over replicas",
+        "on_divergence": "steps are under way at any time",
         "profile_steps": "the chief, who would be profiled, trains no step",
     }
     taken = {
@@ -107,6 +108,7 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "cache": ("auto", "memory"),
         "precision": ("float32", "mixed_bfloat16", "auto"),
         "gradient_dtype": ("float32",),
+        "on_divergence": ("stop",),
     }
     for name, reason in reasons.items():
         value = getattr(config, name)

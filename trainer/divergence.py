@@ -86,6 +86,8 @@ def _note(run: TrainingRun, found: dict[str, Any]) -> None:
 
 
 def _kept(run: TrainingRun) -> str:
+    if not run.is_chief:  # Who knows what the chief is about to save.
+        return ""
     steps = run.run_dir.checkpoints.steps()
     return f"ckpt-{steps[-1]:08d} is kept. " if steps else "There is no checkpoint yet. "
 

@@ -51,6 +51,10 @@ class FollowerDir(RunDir):
         """The chief reads the checkpoint and hands it on."""
         return None
 
+    def go_back(self, num_rollbacks: int) -> Checkpoint | None:
+        """The chief reads the checkpoint and hands it on."""
+        return None
+
     def write_result(self, result: dict[str, Any]) -> None: ...
 
 
@@ -70,6 +74,8 @@ class SilentWriter:
     def evaluation(self, *_) -> None: ...
 
     def checkpoints(self, *_) -> None: ...
+
+    def rollback(self, *_, **__) -> None: ...
 
     def pictures(self, *_) -> None: ...
 
@@ -92,6 +98,8 @@ class NoSaver:
 
     def finish(self) -> list:
         return []
+
+    def forget(self) -> None: ...
 
     def close(self) -> None: ...
 

@@ -10,16 +10,18 @@ import contextlib
 import dataclasses
 
 from flowrate.environment import process_seconds
-from flowrate.errors import FlowrateError, Preempted
+from flowrate.errors import DivergedError, FlowrateError, Preempted
 from flowrate.failpoint import reach
 from input_pipelines._source import Source
 from trainer import divergence
 from trainer.agreement import Agreement
+from trainer.checkpoints import check_finite
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluator import Evaluator
-from trainer.optimizers import Schedule
+from trainer.optimizers import Halved
 from trainer.plan import Segment, TrainPlan
+from trainer.rollback import roll_back
 from trainer.run_dir import RunDir
 from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
@@ -56,7 +58,7 @@ class TrainingRun:
     evaluation_split: str
     sources: dict[str, Source]
     examples: Source
-    schedule: Schedule
+    schedule: Halved
     run_dir: RunDir
     saver: BackgroundSaver
     writer: RunWriter
@@ -83,19 +85,33 @@ def train(run: TrainingRun) -> None:
 
     Raises:
         Preempted: a signal came; the state is saved.
-        DivergedError: the loss or a weight is not finite; the last checkpoint is.
+        DivergedError: the loss or a weight is not finite; the last checkpoint is. With
+            --on_divergence=rollback, after having gone back so many times.
         DataError: an image cannot be decoded.
         DiskError: a record or a checkpoint cannot be written.
     """
+    run.stop.arm()
     try:
-        _train(run)
+        if run.config.on_divergence == "rollback":
+            _save(run)  # The beginning, to have something to go back to.
+        while not _train(run):
+            pass
     finally:
         run.saver.close()
 
 
-def _train(run: TrainingRun) -> None:
+def _train(run: TrainingRun) -> bool:
+    """Trains to the end; returns whether it is there, and not rolled back."""
+    try:
+        _train_on(run)
+        return True
+    except DivergedError as error:
+        roll_back(run, error)
+        return False
+
+
+def _train_on(run: TrainingRun) -> None:
     progress = run.state.progress
-    run.stop.arm()
     if progress.evaluation_pending:  # A signal came during this evaluation.
         _evaluate(run)
     for segment in run.plan.segments(start=progress.step):
@@ -200,7 +216,10 @@ def _save(run: TrainingRun) -> None:
         return
     progress.counted_seconds = run.clock.counted_seconds
     with run.clock.phase("checkpoint"):
-        saved = run.saver.start(run.state.to_arrays(), progress)
+        arrays = run.state.to_arrays()
+        if run.team:
+            check_finite(arrays, progress.step)  # Else the chief alone would find it, later.
+        saved = run.saver.start(arrays, progress)
     _report_saved(run, saved)
     run.saved_step = progress.step
 

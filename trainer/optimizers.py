@@ -92,6 +92,34 @@ def _muon(config: TrainConfig, shared: dict) -> keras.Optimizer:
 _BUILDERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd, "lamb": _lamb, "muon": _muon}
 
 
+class Halved(Schedule):
+    """A schedule, halved so many times.
+
+    Args:
+        main: the schedule.
+        is_changeable: whether it may be halved while training goes on. Without it, only before the
+            first step is traced: to look the factor up costs 0.03 ms of the 0.19 of `mnist mlp`.
+    """
+
+    def __init__(self, main: Schedule, is_changeable: bool):
+        self.main = main
+        self.factor = 1.0
+        self._variable = keras.Variable(1.0, trainable=False) if is_changeable else None
+
+    def __call__(self, step):
+        factor = self.factor if self._variable is None else self._variable
+        return self.main(step) * factor
+
+    def halve(self, times: int) -> None:
+        """From now on the rate is that of `main`, halved `times` times."""
+        self.factor = 0.5**times
+        if self._variable is not None:
+            self._variable.assign(self.factor)
+
+    def get_config(self):
+        return {"main": keras.optimizers.schedules.serialize(self.main)}
+
+
 class _Constant(Schedule):
     def __init__(self, learning_rate: float):
         self.learning_rate = learning_rate

@@ -87,7 +87,9 @@ def build_run(
         if checkpoint:
             state.restore(checkpoint)
             clock.counted_before = state.progress.counted_seconds
-        remote, _ = build_state(config, data, strategy, plan.total_steps)
+        remote, remote_schedule = build_state(config, data, strategy, plan.total_steps)
+        for each in (schedule, remote_schedule):
+            each.halve(state.progress.num_rollbacks)
         engine = ParameterServerEngine(
             config, state, remote, schedule, sources["train"],
             Augmentation(data.augmentation, len(data.class_names)),

@@ -59,6 +59,7 @@ class Progress:
         evaluation_pending: an evaluation is due at `step` and not done yet.
         best: the best evaluation so far, or None.
         evaluations_since_best: evaluations since then.
+        num_rollbacks: how often the run went back to a checkpoint with half the learning rate.
         counted_seconds: wall time of the training that led here; see PhaseClock.
     """
 
@@ -70,6 +71,7 @@ class Progress:
     evaluation_pending: bool = False
     best: dict[str, Any] | None = None
     evaluations_since_best: int = 0
+    num_rollbacks: int = 0
     counted_seconds: float = 0.0
 
     def add_steps(self, metrics: np.ndarray, global_batch_size: int) -> None:

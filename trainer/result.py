@@ -53,6 +53,7 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "test_examples": test["examples"],
         "skipped_images": data.num_skipped,
         "best_evaluation": progress.best,
+        "num_rollbacks": progress.num_rollbacks,
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,

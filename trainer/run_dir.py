@@ -168,11 +168,35 @@ class RunDir:
                 self._tell("no checkpoint was written before: training begins at step 0 again.")
         step = checkpoint.progress.step if checkpoint else 0
         self.starts.note(from_step=step)
-        kept = [row for row in rows if row["step"] <= step]
+        self._keep_rows(rows, step, checkpoint.progress.num_rollbacks if checkpoint else 0)
+        return checkpoint
+
+    def go_back(self, num_rollbacks: int) -> Checkpoint | None:
+        """Returns the last checkpoint, or None, and drops the records of what came after it.
+
+        Args:
+            num_rollbacks: made before; their rows are kept.
+
+        Raises:
+            RunDirError: no checkpoint is whole.
+        """
+        checkpoint = self.checkpoints.latest()
+        if checkpoint:
+            rows = read_json_lines(self.metrics_path)
+            self._keep_rows(rows, checkpoint.progress.step, num_rollbacks)
+        return checkpoint
+
+    def _keep_rows(self, rows: list[dict[str, Any]], step: int, num_rollbacks: int) -> None:
+        """Leaves the rows up to a step, and of rollbacks so many."""
+        kept = [
+            row
+            for row in rows
+            if row["step"] <= step
+            and not (row.get("kind") == "rollback" and row["number"] > num_rollbacks)
+        ]
         if self.metrics_path.exists():
             # Always: this also takes away a last line cut short by a crash.
             write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
-        return checkpoint
 
     def read_checkpoint(self, step: int) -> Checkpoint | None:
         """Reads one checkpoint, as CheckpointStore.read does."""

@@ -142,6 +142,10 @@ class BackgroundSaver:
             saved += self._wait(is_last=True)
         return saved
 
+    def forget(self) -> None:
+        """Leaves what is not on the disk yet unwritten: the run goes back to before it."""
+        self._latest = self._best = None
+
     def close(self) -> None:
         """Waits for the checkpoint being written, whatever comes of it."""
         self._thread.shutdown(wait=True)

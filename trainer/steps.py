@@ -113,6 +113,10 @@ class StepEngine:
             if not results.is_finite:
                 return
 
+    def start_from(self, step: int) -> None:
+        """Takes the examples from here on that follow after `step` steps of the run."""
+        self.batches.start_from(step)
+
     def graph_of_one_step(self) -> tf.Graph:
         """Returns the graph of a single step, for an analysis of its cost; one replica only."""
         step = tf.function(

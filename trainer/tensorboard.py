@@ -90,6 +90,12 @@ class TensorBoardWriter:
         for writer in self._writers.values():
             writer.flush()
 
+    def go_back(self, step: int) -> None:
+        """Strikes out what was written beyond `step`."""
+        self.flush()
+        self._step = step
+        self._writers = {}
+
     def _writer(self, run: str) -> tf.summary.SummaryWriter:
         if run not in self._writers:
             # The first time too: TensorBoard takes the first start it meets for the beginning.

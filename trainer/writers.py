@@ -98,6 +98,16 @@ class RunWriter:
         self._metrics.append("checkpoint", *(dataclasses.asdict(each) for each in saved))
         self._show(TensorBoardWriter.flush)
 
+    def rollback(self, row: dict[str, Any], reason: str) -> None:
+        """Writes a `rollback` row, and takes back what was shown of later steps."""
+        self._metrics.append("rollback", row)
+        self._show(lambda tensorboard: tensorboard.go_back(row["step"]))
+        self._speed = _Speed(self._plan.global_batch_size)
+        self._console.say(
+            f"{reason} Back to step {row['step']:,}, with {row['learning_rate_factor']:g} of the "
+            f"learning rate (rollback {row['number']})."
+        )
+
     def pictures(self, pictures: Mapping[str, bytes], step: int) -> None:
         """Writes pictures of the report, PNGs by name."""
         self._show(lambda tensorboard: tensorboard.pictures(pictures, step))

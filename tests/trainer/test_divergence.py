@@ -89,7 +89,7 @@ def test_a_state_that_is_not_finite_is_named_within_50_steps(train, tmp_path, mo
     damaged.arrays[name][...] = np.inf
     shutil.rmtree(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "_check_finite", lambda *_: None)
+        patch.setattr(checkpoints, "check_finite", lambda *_: None)
         store.save(damaged.arrays, damaged.progress)
     with pytest.raises(DivergedError) as caught:
         train(**flags)

@@ -24,7 +24,7 @@ RESULT_FIELDS = {
     "test_examples": int, "skipped_images": int,
     "steps_per_second": float, "examples_per_second": float,
     "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,
-    "jit": bool, "cache": str, "first_step_seconds": float, "num_starts": int,
+    "jit": bool, "cache": str, "first_step_seconds": float, "num_rollbacks": int, "num_starts": int,
     "effective_training_share": float,
 }  # fmt: skip
 PHASES = {"import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",

@@ -323,7 +323,7 @@ OTHER = {
     "early_stopping_patience": 4, "resume": "must", "seed": 5, "deterministic": True,
     "log_every_steps": 9, "evaluate_every_steps": 9, "checkpoint_every_steps": 9,
     "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9, "tpu_name": "other",
-    "report": False,
+    "report": False, "on_divergence": "rollback", "max_rollbacks": 9,
 }  # fmt: skip
 NEEDS = {"tpu_name": {"strategy": "tpu"}}
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
