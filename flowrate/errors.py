@@ -12,7 +12,8 @@
     ├── OutOfMemoryError   9  the batch does not fit
     ├── ExportError       10  a converter cannot take the model, or its file answers worse
     ├── Preempted        143  asked to stop by a signal; the state is saved
-    └── PeerLost         144  another worker is gone; all begin again from the last checkpoint
+    ├── PeerLost         144  another worker is gone; all begin again from the last checkpoint
+    └── Stalled          145  a step or a compilation takes longer than the user allows
 
 Status 7 is an error of the program itself (its traceback goes to a file). A status of 128 or more
 may be tried again as it is; the others need a person. Messages say, on one line, what was given,
@@ -103,6 +104,12 @@ class PeerLost(FlowrateError):  # noqa: N818 (an outcome, not an error)
     """Another worker is gone, and without it no step can be taken."""
 
     exit_code = 144
+
+
+class Stalled(FlowrateError):  # noqa: N818 (an outcome, not an error)
+    """A step or a compilation takes longer than the user allows."""
+
+    exit_code = 145
 
 
 def nearest_name(name: str, allowed: Iterable[str]) -> str:

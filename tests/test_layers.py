@@ -42,7 +42,7 @@ WITHOUT_TENSORFLOW = (
             "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
             "rendezvous", "run_dir", "run_lock", "save_interval", "saving", "scores", "session",
-            "starts", "step_results", "stop", "stragglers", "tpu", "trained", "worker",
+            "starts", "step_results", "stop", "stragglers", "tpu", "trained", "watchdog", "worker",
         )
     ),
     *sorted((ROOT / "trainer" / "doctor").glob("*.py")),

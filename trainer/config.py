@@ -206,6 +206,11 @@ class TrainConfig:
         True, group=_RUN,
         help="At the end, keep the answers to the test split and write report.html.",
     )  # fmt: skip
+    stall_timeout: int = option(
+        0, group=_RUN, lower_bound=0,
+        help="Seconds after which a compiled call that does not end is given up, status 145; 0: "
+        "only told of.",
+    )  # fmt: skip
     profile_steps: str | None = option(
         None, group=_RUN, help="FIRST,LAST: write a TensorBoard profile of these steps."
     )
@@ -255,5 +260,6 @@ CHANGEABLE_ON_RESUME = frozenset(
         "accept_data_change", "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices",
         "bringup_timeout", "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
         "keep_checkpoints", "profile_steps", "report", "on_divergence", "max_rollbacks",
+        "stall_timeout",
     }
 )  # fmt: skip

@@ -142,11 +142,19 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
         return
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
+    from trainer.watchdog import Watchdog
+
+    def give_up(error: FlowrateError) -> None:
+        exit_code = _report(error, run_dir)
+        _end(worker, exit_code, error)
+        _leave(exit_code)
 
     console.start_bar(run.state.progress.step, run.plan.total_steps)
+    watchdog = Watchdog(run.engine, run_dir.stacks_path, console.say, config.stall_timeout, give_up)
     try:
         (train or loop.train)(run)
     finally:
+        watchdog.close()
         run.writer.close()
     record = session.finish(run, data)
     console.show_summary(record, str(run_dir.path))

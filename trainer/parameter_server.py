@@ -63,6 +63,7 @@ class ParameterServerEngine:
     """
 
     busy_seconds_per_step = None  # Workers do not wait for each other.
+    doing = None  # They are watched by the chief; see trainer/peers.py.
 
     def __init__(
         self,

@@ -269,6 +269,12 @@ class RunDir:
         return self.path / "traceback.txt"
 
     @property
+    def stacks_path(self) -> Path:
+        return self.traceback_path.with_name(
+            self.traceback_path.name.replace("traceback", "stacks")
+        )
+
+    @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 

@@ -26,6 +26,7 @@ from trainer.profiling import StepProfiler
 from trainer.state import TrainState
 from trainer.step_loop import StepLoop, Trained
 from trainer.step_results import StepResults
+from trainer.watchdog import Doing
 
 # `--steps_per_call=0` aims at calls of this length: long enough that the host's share is nothing,
 # short enough that the progress bar moves and a signal is answered soon.
@@ -53,6 +54,7 @@ class StepEngine:
     Attributes:
         busy_seconds_per_step: of several workers, the time of a step of the last call without the
             exchange with the others; None before there is one.
+        doing: what `run` is doing; None in between.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class StepEngine:
         self._seconds_per_step: float | None = None  # as agreed
         self._own_seconds_per_step = 0.0
         self.busy_seconds_per_step: float | None = None
+        self.doing: Doing | None = None
         randomness.use_stateless_seeds(state.model)
         self._is_compiled = jit.compile
         self._train_steps = tf.function(
@@ -103,15 +106,23 @@ class StepEngine:
         """
         step = segment.first
         while step <= segment.last:
+            self.doing = Doing("waiting for examples", step, step)
             waited = self.batches.wait()
             num_steps = self._profiler.cut(step, self._steps_this_call(segment.last - step + 1))
+            self.doing = self._call_of(step, num_steps)
             reach("step" if self._seconds_per_step else "compile")
             with self._profiler.around(step, num_steps):
                 results = self._call(step, num_steps, waited)
+            self.doing = None
             step += results.num_steps
             yield results
             if not results.is_finite:
                 return
+
+    def _call_of(self, first: int, num_steps: int) -> Doing:
+        usual = num_steps * (self._seconds_per_step or 0.0)
+        what = "training" if self._seconds_per_step else "compiling"
+        return Doing(what, first, first + num_steps - 1, usual)
 
     def start_from(self, step: int) -> None:
         """Takes the examples from here on that follow after `step` steps of the run."""

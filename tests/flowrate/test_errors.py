@@ -25,7 +25,7 @@ def test_each_error_ends_with_the_status_that_is_documented():
     assert statuses == {
         "ConfigError": 2, "DataError": 3, "ClusterError": 4, "BusyMachineError": 4,
         "UnfitMachineError": 4, "RunDirError": 5, "DivergedError": 6, "DiskError": 8,
-        "OutOfMemoryError": 9, "ExportError": 10, "Preempted": 143, "PeerLost": 144,
+        "OutOfMemoryError": 9, "ExportError": 10, "Preempted": 143, "PeerLost": 144, "Stalled": 145,
     }  # fmt: skip
 
 
