@@ -1,7 +1,7 @@
 """Whether training reads the content of an image file, told without TensorFlow.
 
     format   read                                   refused, by name
-    JPEG     grey, RGB, CMYK; EXIF's orientation    cut short anywhere, damaged
+    JPEG     grey, RGB, CMYK; EXIF's orientation    cut short anywhere, damaged; large in scans
     PNG      any depth, palette; alpha is dropped   cut short, damaged, a wrong checksum
     GIF      the first frame                        cut short in it; frames of too many pixels
     BMP      24 and 32 bits, grey                   palettes and compression
@@ -25,8 +25,14 @@ from PIL import Image
 from input_pipelines._headers import MAX_PIXELS, Header
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-# libwebp needs several times the memory of the image that it gives.
-_MAX_PIXELS = {"WEBP": 16 * 10**6}
+# Their decoders need several times the memory of the image that they give.
+_MAX_PIXELS = {"WEBP": 16 * 10**6, "AVIF": 16 * 10**6, "JPEG2000": 16 * 10**6}
+# Of a JPEG in several scans, as a progressive one, all coefficients are kept until the last: two
+# bytes for each of its components. The second is for four of them.
+_MAX_PIXELS_IN_SCANS = 25 * 10**6
+_MAX_CMYK_PIXELS_IN_SCANS = 16 * 10**6
+# Of libpng.
+_MAX_PNG_SIDE = 1_000_000
 # Of BMP, as Pillow's raw modes: others TensorFlow cannot read, or reads palette indices as grey.
 _BMP_MODES = ("BGR", "BGRX", "BGRA", "L")
 # Above this size one image is decoded at a time: a thread each would fill the memory.
@@ -45,6 +51,10 @@ def refusal(content: bytes, header: Header) -> str | None:
         return f"is a {header.format}; training reads {', '.join(FORMATS)}"
     if problem := too_large(header.num_pixels, header.format):
         return problem
+    if header.format == "PNG" and max(header.width, header.height) > _MAX_PNG_SIDE:
+        return f"has more than {_MAX_PNG_SIDE:,} pixels in a row or column"
+    if header.format == "JPEG" and (problem := too_large_in_scans(header.num_pixels, content)):
+        return problem
     if problem := _STRUCTURES.get(header.format, lambda _: None)(content):
         return problem
     if header.num_pixels <= _LARGE_PIXELS:
@@ -59,6 +69,38 @@ def too_large(num_pixels: int, image_format: str) -> str | None:
     if num_pixels <= most:
         return None
     return f"{num_pixels / 1e6:,.0f} Mpx > cap {most / 1e6:.0f} Mpx"
+
+
+def too_large_in_scans(num_pixels: int, content: bytes) -> str | None:
+    """Returns the same of a JPEG, by whether its image comes in several scans."""
+    if num_pixels <= _MAX_CMYK_PIXELS_IN_SCANS:
+        return None
+    num_components, has_scans = _scans(content)
+    most = _MAX_CMYK_PIXELS_IN_SCANS if num_components > 3 else _MAX_PIXELS_IN_SCANS
+    if not has_scans or num_pixels <= most:
+        return None
+    return f"{num_pixels / 1e6:,.0f} Mpx > cap {most / 1e6:.0f} Mpx of a progressive JPEG"
+
+
+def _scans(content: bytes) -> tuple[int, bool]:
+    """Returns a JPEG's components, and whether they come in several scans (ITU-T T.81, B.2)."""
+    position, num_components = 2, 0
+    while position + 10 <= len(content) and content[position] == 0xFF:
+        marker, length = (
+            content[position + 1],
+            int.from_bytes(content[position + 2 : position + 4], "big"),
+        )
+        if marker == 0xFF:  # It may be padded.
+            position += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            num_components = content[position + 9]
+            if marker not in (0xC0, 0xC1, 0xC9):  # Not sequential: progressive.
+                return num_components, True
+        if marker == 0xDA:
+            return num_components, content[position + 4] < num_components
+        position += 2 + length
+    return num_components, True  # As far as is known.
 
 
 def _decoding_problem(content: bytes) -> str | None:
@@ -86,7 +128,9 @@ def _png_problem(content: bytes) -> str | None:
         end = position + 12 + length
         if end > len(content):
             break
-        if zlib.crc32(content[position + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+        if zlib.crc32(content[position + 4 : end - 4]) != int.from_bytes(
+            content[end - 4 : end], "big"
+        ):
             return f"is damaged (wrong checksum of a chunk at byte {position:,})"
         if kind == b"IEND":
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-_STRIP_PIXELS = 4_000_000
+_STRIP_PIXELS = 1_000_000
 
 
 def flat_pixels(image: Image.Image, channels: int, factor: int) -> np.ndarray:

@@ -38,9 +38,9 @@ from PIL import Image, UnidentifiedImageError
 
 from flowrate.errors import DataError
 from input_pipelines import _decode
+from input_pipelines._decodable import too_large, too_large_in_scans
 from input_pipelines._file_kind import describe_kind
 from input_pipelines._flat_pixels import flat_pixels
-from input_pipelines._headers import MAX_PIXELS
 from input_pipelines._image_paths import problem_of
 from input_pipelines._jpeg import RATIOS
 
@@ -94,7 +94,7 @@ class ImageReader:
                 raise DataError(problem)
             with Image.open(path, formats=_FORMATS) as image:
                 num_pixels = image.width * image.height
-                _check_size(num_pixels)
+                _check_size(num_pixels, image, path)
                 if num_pixels <= _LARGE_PIXELS:
                     return self._decode(path, image)
                 with _one_large_image:
@@ -103,8 +103,8 @@ class ImageReader:
             raise
         except Image.DecompressionBombError as error:
             # Pillow's own cap is higher, and met first.
-            _check_size(int(re.search(r"\((\d+) pixels", str(error))[1]))
-            raise
+            num_pixels = int(re.search(r"\((\d+) pixels", str(error))[1])
+            raise DataError(too_large(num_pixels, "")) from None
         except (UnidentifiedImageError, tf.errors.OpError):
             raise DataError(describe_kind(path)) from None
         except PermissionError as error:
@@ -159,12 +159,17 @@ def _training_decoder(image_shape: tuple[int, int, int]):
     )
 
 
-def _check_size(num_pixels: int) -> None:
-    if num_pixels > MAX_PIXELS:
-        raise DataError(f"{num_pixels / 1e6:,.0f} Mpx > cap {MAX_PIXELS / 1e6:.0f} Mpx")
+def _check_size(num_pixels: int, image: Image.Image, path: Path) -> None:
+    problem = too_large(num_pixels, image.format)
+    if not problem and num_pixels > _LARGE_PIXELS and image.format in ("JPEG", "MPO"):
+        problem = too_large_in_scans(num_pixels, path.read_bytes())
+    if problem:
+        raise DataError(problem)
 
 
 def _orientation_of(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # To ask would be to decode it, to look behind the pixels, as training does not.
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # Damaged EXIF data; the pixels may be whole.

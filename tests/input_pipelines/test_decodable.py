@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from benchmarks.faults import _bad_images
+from input_pipelines._decodable import too_large_in_scans
 from input_pipelines._examine import examine
 from input_pipelines._headers import headers_of_any_size
 
@@ -113,3 +114,28 @@ def test_a_header_of_any_content_is_read_without_an_error(tmp_path):
         (tmp_path / "x").write_bytes(whole[:num_bytes])
         examine(tmp_path / "x")
     assert io.BytesIO(whole).read(3) == b"GIF"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_progressive_jpeg_is_refused_by_its_header(mode):
+    """Its coefficients alone would take 200 MB and more."""
+    image = Image.new(mode, (64, 48))
+    for progressive in (False, True):
+        content = _bad_images.encode(image, "JPEG", progressive=progressive)
+        most = 16 if mode == "CMYK" else 25
+        found = too_large_in_scans(most * 10**6 + 10**6, content)
+        said = f"{most + 1} Mpx > cap {most} Mpx of a progressive JPEG"
+        assert found == (said if progressive else None)
+        assert too_large_in_scans(most * 10**6, content) is None
+
+
+def test_a_sequential_jpeg_may_come_in_scans_too():
+    content = bytearray(_bad_images.encode(Image.new("RGB", (64, 48)), "JPEG"))
+    assert too_large_in_scans(40 * 10**6, bytes(content)) is None
+    content[content.index(b"\xff\xda") + 4] = 1  # One component in the first scan.
+    assert too_large_in_scans(40 * 10**6, bytes(content))
+
+
+def test_a_row_longer_than_libpng_takes_is_refused(tmp_path):
+    (tmp_path / "x").write_bytes(_bad_images.png_of(1_000_001, 1))
+    assert examine(tmp_path / "x").problem == "has more than 1,000,000 pixels in a row or column"
