@@ -13,6 +13,7 @@ replicas or devices: a run may go on with others.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -63,7 +64,7 @@ class CheckpointStore:
 
     Args:
         folder: where they lie; made with the first one.
-        keep: how many of the latest to keep; the best is kept besides.
+        keep: how many of the latest to keep; the best that they tell of are kept besides.
         tell: takes a line for the user.
         check_held: raises where the run is no longer this process's to write; asked just before a
             checkpoint takes its place.
@@ -246,11 +247,17 @@ class CheckpointStore:
         return DiskError(f"{what}: {needed:,} bytes needed, {free:,} free at {final}{kept}.")
 
     def _delete_unwanted(self, progress: Progress) -> None:
-        wanted = set(self.steps()[-self._keep :])
-        if progress.best:
-            wanted.add(progress.best["step"])
+        kept = self.steps()[-self._keep :]
+        # The best of older ones too: should the newest be damaged, a run goes on from them.
+        wanted = {*kept, *map(self._best_of, kept), progress.best and progress.best["step"]}
         for step in set(self.steps()) - wanted:
             self._delete(self._path(step))
+
+    def _best_of(self, step: int) -> int | None:
+        """Returns the step of the best evaluation that a checkpoint tells of, if any."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return read_json(self._path(step) / PROGRESS)["best"]["step"]
+        return None
 
     def _delete(self, path: Path) -> None:
         doomed = path.with_suffix(".deleted.tmp")

@@ -6,11 +6,13 @@ the loop. TensorFlow is imported inside, after what can be checked without it.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import describe_environment
+from flowrate.errors import DiskError
 from flowrate.failpoint import reach
 from input_pipelines._tensorflow import (
     import_tensorflow,
@@ -107,14 +109,25 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     test = result.evaluate_test(run)
     result.save_model(run)
     if run.config.report:
-        result.save_predictions(run, data)
+        with _worth_a_warning(run):
+            result.save_predictions(run, data)
     record = result.describe(run, data, test)
     run.run_dir.write_result(record)
     if run.team:
         run.team.wait_for_all()
     if run.config.report and run.is_chief:
-        _write_report(run)
+        with _worth_a_warning(run):
+            _write_report(run)
     return record
+
+
+@contextlib.contextmanager
+def _worth_a_warning(run: TrainingRun) -> Iterator[None]:
+    """Lets a run be complete that has no room for its report."""
+    try:
+        yield
+    except DiskError as error:
+        run.writer.warn(f"{error} The run is complete without it.")
 
 
 def _write_report(run: TrainingRun) -> None:

@@ -112,6 +112,10 @@ class RunWriter:
         """Writes pictures of the report, PNGs by name."""
         self._show(lambda tensorboard: tensorboard.pictures(pictures, step))
 
+    def warn(self, line: str) -> None:
+        """Tells the user of what went wrong, and is not worth the run."""
+        self._console.say(f"warning: {line}")
+
     def close(self) -> None:
         """Brings everything to the files."""
         self._console.stop_bar()

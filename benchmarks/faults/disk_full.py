@@ -28,7 +28,7 @@ _TOLD = re.compile(r"disk full: ([\d,]+) bytes needed, ([\d,]+) free at (\S+); (
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns attempts of five kinds; each once, or ten times at other moments."""
+    """Returns attempts of six kinds; each once, or ten times at other moments."""
     return [
         Attempt(
             f"{name}, {number}", functools.partial(run, generator=random.Random(f"{seed}-{number}"))
@@ -40,6 +40,7 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
             ("full at the end", _full_at_the_end),
             ("full for TensorBoard", _full_for_tensorboard),
             ("full for the records", _full_for_the_records),
+            ("full for the report", _full_for_the_report),
         )
     ]
 
@@ -127,6 +128,24 @@ def _full_for_the_records(folder: Path, generator: random.Random) -> dict[str, f
         said = ended.stdout.count("metrics.jsonl: No space left on device.")
         check(said == 1, f"{said} warnings: {ended.stdout[-500:]}")
         _check_as_undisturbed(training, **_FLAGS)
+    return {"full_disks": 1}
+
+
+def _full_for_the_report(folder: Path, generator: random.Random) -> dict[str, float]:
+    """A run that has its result is complete, with a page about it or without."""
+    flags = {**_FLAGS, "steps": 2_000, "report": True}
+    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+        # Time enough to fill the disk.
+        training = _runs.Training(disk, environment={"FLOWRATE_FAULT": "report:sleep=5"}, **flags)
+        with _runs.running(training) as process:
+            training.wait_until(process, (disk / "result.json").exists, poll_seconds=0.1)
+            with _filled(disk, generator, most_left=10_000):
+                ended = training.end(process)
+        check(ended.exit_code == 0, f"status {ended.exit_code}: {ended.last_line}")
+        check("The run is complete without it." in ended.stdout, ended.stdout[-500:])
+        result = read_json(disk / "result.json")
+        check(result["status"] == "completed", f"result.json: {result['status']}")
+        _runs.check_no_litter(disk)
     return {"full_disks": 1}
 
 

@@ -173,6 +173,21 @@ def test_the_best_is_kept_besides(tmp_path):
     assert_same_arrays(store.read(30).arrays, make_arrays(30))
 
 
+def test_the_best_of_each_that_is_kept_is_kept_besides(tmp_path):
+    """Where the newest is damaged, the one before is gone on from, and may go back to its best."""
+    store = Store(tmp_path, keep=2)
+    for step, best in ((5, 5), (10, 5), (15, 5), (20, 20)):
+        store.save(make_arrays(step), make_progress(step, best=best))
+    assert store.steps() == [5, 15, 20]
+    flip_bit(tmp_path / "ckpt-00000020" / ARRAYS, 999)
+    found = Store(tmp_path, keep=2).latest()
+    assert found.progress == make_progress(15, best=5)
+    assert_same_arrays(store.read(found.progress.best["step"]).arrays, make_arrays(5))
+    store.save(make_arrays(25), make_progress(25, best=25))
+    store.save(make_arrays(30), make_progress(30, best=25))
+    assert store.steps() == [25, 30]
+
+
 def test_steps_of_more_than_eight_digits_stay_in_order(tmp_path):
     store = Store(tmp_path, keep=2)
     for step in (99_999_998, 99_999_999, 100_000_000):

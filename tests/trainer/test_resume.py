@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -266,11 +267,9 @@ def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
 
 def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
     """Saves fall between any two calls, within epochs and between log lines."""
-    from trainer import save_interval
+    from trainer.saving import BackgroundSaver
 
-    monkeypatch.setattr(save_interval, "SHORTEST_SECONDS", 0.0)
-    monkeypatch.setattr(save_interval, "_SHARE", 1e9)
-    monkeypatch.setattr(save_interval, "_TIMES_AS_LONG", 0.0)
+    monkeypatch.setattr(BackgroundSaver, "is_due", lambda saver: True)
     flags = {
         "model": "mlp16", "steps": 120, "steps_per_call": 7, "log_every_steps": 10,
         "evaluate_every_steps": 50, "keep_checkpoints": 100, "ema_decay": 0.9,
@@ -280,7 +279,7 @@ def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
     steps = reference.run_dir.checkpoints.steps()
     between = [step for step in steps if step % 50 and step % 10 and step < 120]
     assert len(between) > 4
-    for step in random.Random(1).sample(between, 4):
+    for step in random.Random(1).sample(between, 3):
         run_dir = tmp_path / f"from-{step}"
         shutil.copytree(reference.run_dir.path, run_dir)
         for later in steps[steps.index(step) + 1 :]:
@@ -296,10 +295,10 @@ def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
 
 def test_by_the_clock_the_best_is_on_the_disk_whenever_one_tells_of_it(train, monkeypatch):
     """Killed after any save, a run finds the best weights that its progress names."""
-    from trainer import save_interval
     from trainer.checkpoints import CheckpointStore
+    from trainer.saving import BackgroundSaver
 
-    seen = []
+    seen, asked = [], itertools.count()
     original = CheckpointStore.save
 
     def save(store, arrays, progress):
@@ -309,14 +308,16 @@ def test_by_the_clock_the_best_is_on_the_disk_whenever_one_tells_of_it(train, mo
         return path
 
     monkeypatch.setattr(CheckpointStore, "save", save)
-    monkeypatch.setattr(save_interval, "SHORTEST_SECONDS", 0.2)
+    monkeypatch.setattr(BackgroundSaver, "is_due", lambda saver: next(asked) % 7 == 0)
     run = train(
         model="mlp16", steps=2000, evaluate_every_steps=20, keep_checkpoints=1,
         validation_examples=200,
     )  # fmt: skip
     assert all(is_there for _, _, is_there in seen)
     assert seen[-1][0] == 2000
-    assert len(seen) < 60  # of 100 evaluations
+    # Some were held until a later save; none was written for its own sake.
+    assert any(best < step for step, best, _ in seen if best)
+    assert len(seen) <= 2 * (next(asked) // 7 + 2)
     assert run.state.progress.best["step"] in run.run_dir.checkpoints.steps()
 
 
@@ -358,5 +359,5 @@ def test_early_stopping_goes_back_to_the_best_weights(train, tmp_path):
     assert found["accuracy"] == progress.best["accuracy"]
     assert found["loss"] == progress.best["loss"]
     kept = json.loads((run.run_dir.path / "config.json").read_text())["keep_checkpoints"]
-    assert len(run.run_dir.checkpoints.steps()) <= kept + 1
+    assert len(run.run_dir.checkpoints.steps()) <= 2 * kept  # each, and its best
     assert progress.best["step"] in run.run_dir.checkpoints.steps()
