@@ -200,6 +200,20 @@ def as_out_of_resources(error: Exception) -> FlowrateError | None:
     )
 
 
+def _look_for_batch(argv: Sequence[str]) -> None:
+    """Becomes the program that looks for a batch that fits: this one's memory is free then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    config = options.parse(TrainConfig, argv)
+    if config.strategy in ("one_device", "mirrored"):  # Others would need their workers.
+        program = [sys.executable, "-m", "trainer.batch_that_fits", *argv[1:]]
+        os.dup2(sys.stderr.fileno(), 2)  # Which flowrate/native_log.py had turned to a file.
+        os.execv(sys.executable, program)
+
+
 if __name__ == "__main__":
     survive_full_disk()
-    sys.exit(main(sys.argv))
+    exit_code = main(sys.argv)
+    if exit_code == OutOfMemoryError.exit_code:
+        _look_for_batch(sys.argv)
+    sys.exit(exit_code)
