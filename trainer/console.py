@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flowrate.printable import one_line
 from trainer.starts import describe_starts
 
 
@@ -28,7 +29,7 @@ class Console:
     def say(self, line: str) -> None:
         """Prints one line; it may hold any characters."""
         console = self._bar.console if self._bar else self._rich
-        console.print(line)
+        console.print(one_line(line))
 
     def start_bar(self, step: int, total_steps: int) -> None:
         """Shows the bar, where there is a terminal."""

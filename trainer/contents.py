@@ -20,13 +20,16 @@ _CHECKPOINTS = "checkpoints"
 
 
 def check_contents(run_dir: Path) -> None:
-    """Checks what of a run directory is opened; the folder itself may be reached by a link.
+    """Checks what of a run directory is opened.
+
+    The folder itself may be reached by a link, and so may its checkpoints: they may lie on a
+    larger disk.
 
     Raises:
         RunDirError: something in it is neither a file nor a folder.
     """
     for entry in _entries(run_dir):
-        mode = entry.stat(follow_symlinks=False).st_mode
+        mode = entry.stat(follow_symlinks=entry.name == _CHECKPOINTS and entry.is_dir()).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             kind = _KINDS.get(stat.S_IFMT(mode), "a device")
             raise RunDirError(
@@ -46,5 +49,5 @@ def _entries(run_dir: Path) -> Iterator[os.DirEntry]:
                     continue
                 yield entry
                 is_inside = entry.name == _CHECKPOINTS or folder != run_dir
-                if is_inside and entry.is_dir(follow_symlinks=False):
+                if is_inside and entry.is_dir():
                     folders.append(Path(entry.path))

@@ -161,6 +161,7 @@ def _show(found: dict[str, Any]) -> None:
 def _class_table(found: dict[str, Any]) -> Table:
     import rich.box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=rich.box.SIMPLE_HEAD)
     table.add_column("class")
@@ -174,8 +175,9 @@ def _class_table(found: dict[str, Any]) -> Table:
         }
         worst = f"{mistakes[max(mistakes)]} ({max(mistakes)})" if mistakes else ""
         table.add_row(
-            row["name"], f"{row['examples']:,}", f"{row['precision']:.4f}", f"{row['recall']:.4f}",
-            f"{row['f1']:.4f}", worst,
+            # Text: a name may look like rich's markup.
+            Text(row["name"]), f"{row['examples']:,}", f"{row['precision']:.4f}",
+            f"{row['recall']:.4f}", f"{row['f1']:.4f}", Text(worst),
         )  # fmt: skip
     return table
 

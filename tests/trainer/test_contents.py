@@ -47,10 +47,16 @@ def test_a_link_is_refused_before_anything_is_written(run_dir, tmp_path, name):
     assert (tmp_path / "elsewhere").read_text() == "gold"
 
 
-def test_a_folder_elsewhere_is_refused_too(run_dir, tmp_path):
+def test_checkpoints_may_lie_elsewhere_if_they_are_plain(run_dir, tmp_path):
     (run_dir / "checkpoints").rename(tmp_path / "disk")
     (run_dir / "checkpoints").symlink_to(tmp_path / "disk")
-    with pytest.raises(RunDirError, match=r"/checkpoints is a link; .* move the whole run dir"):
+    check_contents(run_dir)
+    (tmp_path / "disk" / "ckpt-00000005" / "manifest.json").symlink_to("/dev/zero")
+    with pytest.raises(RunDirError, match=r"/manifest.json is a link; "):
+        check_contents(run_dir)
+    (tmp_path / "disk" / "ckpt-00000005" / "manifest.json").unlink()
+    (tmp_path / "disk" / "ckpt-00000010").symlink_to(tmp_path)
+    with pytest.raises(RunDirError, match=r"/ckpt-00000010 is a link; "):
         check_contents(run_dir)
 
 

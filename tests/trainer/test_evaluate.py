@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from flowrate.records import read_json, read_json_lines, write_json
 from trainer import evaluate
@@ -99,6 +101,18 @@ REFUSED = {
     "no such word": (["--checkpoint=worst"], "--checkpoint=worst: give final, best, latest"),
     "other classes": (["--dataset=synthetic"], "the data set"),
 }
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are():
+    names = ("[/red]", "[bold]b", "[link=http://x]y[/link]", ":smile:")
+    row = {"examples": 1, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+    found = {
+        "classes": [{"name": name, **row} for name in names],
+        "confusion_matrix": np.roll(np.eye(len(names), dtype=int), 1, axis=1).tolist(),
+    }
+    text = io.StringIO()
+    Console(file=text, width=200).print(evaluate._class_table(found))
+    assert all(text.getvalue().count(name) == 2 for name in names)
 
 
 @pytest.mark.parametrize(("flags", "message"), REFUSED.values(), ids=REFUSED.keys())

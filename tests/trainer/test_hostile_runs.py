@@ -155,5 +155,5 @@ def test_a_config_that_leads_elsewhere_is_not_shown(run_dir, tmp_path):
     secret.write_text("the password is 1234")
     (run_dir / "config.json").unlink()
     (run_dir / "config.json").symlink_to(secret)
-    assert_refused(run_dir, "config.json cannot be read")
+    assert_refused(run_dir, "config.json is a link; a run directory holds plain files")
     assert "1234" not in evaluate(run_dir).stderr

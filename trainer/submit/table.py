@@ -10,7 +10,9 @@ from typing import Any
 
 import rich.box
 from rich.table import Table
+from rich.text import Text
 
+from flowrate.printable import printable
 from flowrate.records import read_json, write_text
 
 # Of result.json, and what they are called on a terminal, which is narrow.
@@ -46,7 +48,9 @@ def show(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         # Of a sweep, the number says which: its values have columns of their own.
         run, *values = row.values()
-        table.add_row(run.partition("-")[0] if len(rows) > 1 else run, *map(_text, values))
+        name = run.partition("-")[0] if len(rows) > 1 else run
+        # Text: a name may look like rich's markup.
+        table.add_row(*(Text(printable(_text(value))) for value in (name, *values)))
     return table
 
 
@@ -55,7 +59,7 @@ def write_csv(folder: Path, rows: list[dict[str, Any]]) -> Path:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
     path = folder / "sweep.csv"
     write_text(path, text.getvalue())
     return path
@@ -75,6 +79,11 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _no_formula(value: Any) -> Any:
+    """Returns the value; of a text that a spreadsheet would compute, one that it would not."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+@\t\r") else value
 
 
 def _text(value: Any) -> str:
