@@ -48,7 +48,8 @@ def refusal(content: bytes, header: Header) -> str | None:
         header: of it.
     """
     if header.format not in FORMATS:
-        return f"is a {header.format}; training reads {', '.join(FORMATS)}"
+        article = "an" if header.format[0] in "AI" else "a"
+        return f"is {article} {header.format}; training reads {', '.join(FORMATS)}"
     if problem := too_large(header.num_pixels, header.format):
         return problem
     if header.format == "PNG" and max(header.width, header.height) > _MAX_PNG_SIDE:

@@ -120,7 +120,7 @@ BAD: dict[str, tuple[Maker, str]] = {
     ),
     "zero bytes": (_fixed(bytes(5000)), "holds zero bytes"),
     "text": (_fixed(b"see the other folder\n" * 9), "is text"),
-    "AVIF": (_file(lambda i: encode(i, "AVIF")), "AVIF"),
+    "AVIF": (_file(lambda i: encode(i, "AVIF")), "is an AVIF; training reads"),
     "TIFF": (_file(lambda i: encode(i, "TIFF")), "is a TIFF; training reads"),
     "JPEG 2000": (_file(lambda i: encode(i, "JPEG2000")), "is a JPEG2000; training reads"),
     "PNG cut": (_file(_cut("PNG", 0.5)), "cut short: truncated at"),
