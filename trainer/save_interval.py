@@ -27,7 +27,7 @@ class SaveInterval:
     def __init__(self, now: Callable[[], float] = time.monotonic):
         self.seconds = SHORTEST_SECONDS
         self._now = now
-        self._began_at = now()
+        self._began_at: float | None = None
         self._told_seconds = SHORTEST_SECONDS
 
     def begin(self) -> None:
@@ -35,7 +35,9 @@ class SaveInterval:
         self._began_at = self._now()
 
     def is_due(self) -> bool:
-        """Returns whether the interval is over."""
+        """Returns whether the interval is over; the first one begins where this is first asked."""
+        if self._began_at is None:
+            self.begin()
         return self._now() - self._began_at >= self.seconds
 
     def adapt(self, cost_seconds: float, save_seconds: float) -> str | None:

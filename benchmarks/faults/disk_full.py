@@ -85,7 +85,7 @@ def _full_until_it_gives_up(folder: Path, generator: random.Random) -> dict[str,
 
 def _full_at_the_end(folder: Path, generator: random.Random) -> dict[str, float]:
     """The last state is tried three times; after room is made, the same command ends the run."""
-    flags = {**_FLAGS, "steps": 2_000, "checkpoint_every_steps": 1_000}
+    flags = {**_FLAGS, "steps": 20_000, "checkpoint_every_steps": 10_000}
     with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
         training = _runs.Training(disk, **flags)
         with _runs.running(training) as process:

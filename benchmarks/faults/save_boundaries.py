@@ -26,7 +26,7 @@ _OLD, _NEW = 10, 20
 # What the arrays of the checkpoint before, and of the one that is saved, are made from.
 _OLD_SEED, _NEW_SEED = 1, 2
 _FLAGS = {
-    "dataset": "digits", "model": "mlp64", "steps": 2000, "checkpoint_every_steps": 20,
+    "dataset": "digits", "model": "mlp64", "steps": 4000, "checkpoint_every_steps": 20,
     "log_every_steps": 10, "evaluate_every_steps": 500, "deterministic": True, "report": False,
 }  # fmt: skip
 # A save calls fsync five times and rename twice, and unlinkat where it deletes an older one.

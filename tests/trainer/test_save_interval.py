@@ -46,6 +46,7 @@ def test_saves_never_cost_more_than_their_share_and_never_overlap(saves, tick):
 def test_a_cheap_save_comes_every_ten_seconds():
     clock = Clock()
     interval = SaveInterval(clock)
+    clock.seconds += 100  # Training has not begun.
     assert not interval.is_due()
     clock.seconds += 10
     assert interval.is_due()

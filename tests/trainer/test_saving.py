@@ -192,8 +192,11 @@ def test_training_goes_on_and_the_save_is_tried_again(full_disk, make_saver, lin
     assert store.steps() == [3]
 
 
-def test_after_a_failure_saves_wait_until_it_is_tried_again(full_disk, make_saver, lines):
+def test_after_a_failure_saves_wait_until_it_is_tried_again(
+    full_disk, make_saver, lines, monkeypatch
+):
     """However often saves are asked for: three failures within a second say little."""
+    monkeypatch.setattr(saving, "_RETRY_SECONDS", 1000.0)
     store, others = full_disk
     saver = make_saver(of=store)
     for step in range(2, 20):
