@@ -30,8 +30,9 @@ _TRY = "--try"
 # The one that compiles, and one of several steps.
 _NUM_CALLS = 2
 _MOST_SECONDS = 300.0
-# What ends a try for want of memory: said so; aborted by C++; killed by the system.
-_DOES_NOT_FIT = (OutOfMemoryError.exit_code, -6, -9)
+# What ends a try for want of memory: said so; native code that aborts or crashes where it is
+# refused memory; the system.
+_DOES_NOT_FIT = (OutOfMemoryError.exit_code, -6, -11, -9)
 
 
 def search(too_large: int, fits: Callable[[int], bool | None]) -> int | None:
