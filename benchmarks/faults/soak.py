@@ -28,7 +28,7 @@ from flowrate.records import read_json
 ID = "P13"
 TITLE = "killed every minute for half an hour, a run tells truly what that cost, and ends the same"
 
-# An undisturbed run of the soak's command that is there already, of another process.
+# The run directory of an undisturbed run of the same command, by another process; waited for.
 REFERENCE_VARIABLE = "FLOWRATE_SOAK_REFERENCE"
 _ALLOWED_DIFFERENCE = 0.01
 # Of the memory that the first half of the starts reached.
@@ -80,6 +80,8 @@ def _soak(folder: Path, plan: _Plan, seed: int, allowed_difference: float) -> di
     reference = Path(given) if given else _runs.reference(**plan.flags)
     training = _runs.Training(folder / "run", **plan.flags)
     watches, kills, elapsed_seconds = _train_and_kill(training, plan, random.Random(seed))
+    while not (reference / "result.json").exists():
+        time.sleep(1)
     _runs.check_same_run(training.run_dir, reference)
     _runs.check_no_litter(training.run_dir)
     told = read_json(training.run_dir / "result.json")["effective_training_share"]
