@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,8 @@ from input_pipelines._source import FileSource
 
 # What keras.utils.image_dataset_from_directory takes for an image.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# Images too, which nobody should believe to be trained on.
+_OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff", ".webp")
 
 
 def list_folder(folder: Path, excluded: frozenset[Path] = frozenset()) -> FileSource:
@@ -52,6 +56,20 @@ def list_folder(folder: Path, excluded: frozenset[Path] = frozenset()) -> FileSo
         )
     names = tuple(class_folder.name for class_folder in class_folders)
     return FileSource(tuple(paths), np.array(labels, np.int32), names)
+
+
+def other_images(paths: Iterable[Path]) -> str:
+    """Returns a line on the images beside these that are of a kind not trained on; or nothing."""
+    suffixes = Counter(
+        Path(name).suffix.lower()
+        for folder in sorted({path.parent for path in paths})
+        for name in os.listdir(folder)
+        if name.lower().endswith(_OTHER_SUFFIXES)
+    )
+    if not suffixes:
+        return ""
+    counted = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()))
+    return f"left out {counted}: trained on are {', '.join(IMAGE_SUFFIXES)}; convert them."
 
 
 def split_like_keras(

@@ -13,6 +13,7 @@ from flowrate.errors import ConfigError, DataError
 from input_pipelines import DATASETS
 from input_pipelines._dataset import DatasetInfo, LoadOptions
 from input_pipelines._failures import error_text, skipped_text
+from input_pipelines._folders import other_images
 from input_pipelines._manifest import Manifest, read_manifest, stored_at
 from input_pipelines._source import ArraySource, FileSource, Source
 from input_pipelines._splits import hold_out
@@ -83,6 +84,8 @@ def load_sources(
     sources = dict(module.load(options))
     manifest, bad = None, {}
     if paths := [path for each in sources.values() for path in _paths_of(each)]:
+        if line := other_images(paths):
+            tell(line)
         manifest = read_manifest(paths, verify=verify, tell=tell)
         bad = {} if on_bad_image == KEEP else manifest.problems()
         list_path = stored_at(manifest.root).with_suffix(".bad.txt")

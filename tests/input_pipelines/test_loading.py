@@ -119,3 +119,13 @@ def test_orientations_come_with_the_files(folder):
     for path, orientation in zip(train.paths, train.orientations):
         number = int(path.stem)
         assert orientation == (2 + number // 2 if number % 2 else 1)
+
+
+def test_images_of_other_kinds_are_not_left_out_in_silence(folder):
+    for name in ("cat/a.webp", "cat/b.WEBP", "dog/c.tif", "dog/notes.txt"):
+        (folder / name).write_bytes(b"")
+    said = []
+    load(folder, tell=said.append)
+    assert said[0] == (
+        "left out 1 .tif, 2 .webp: trained on are .bmp, .gif, .jpeg, .jpg, .png; convert them."
+    )
