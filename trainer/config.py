@@ -168,6 +168,11 @@ class TrainConfig:
         3, group=_OPTIMIZATION, lower_bound=1, upper_bound=100,
         help="Of --on_divergence=rollback: how often, before it stops after all.",
     )  # fmt: skip
+    debug_nan: bool = option(
+        False, group=_OPTIMIZATION,
+        help="Name the operation that first gives a number that is not finite, and stop with its "
+        "step: a step a call, without XLA, every operation checked; slow.",
+    )  # fmt: skip
     early_stopping_patience: int = option(
         0, group=_OPTIMIZATION, lower_bound=0,
         help="Stop after this many evaluations without a better validation accuracy, and go back "
@@ -260,6 +265,6 @@ CHANGEABLE_ON_RESUME = frozenset(
         "accept_data_change", "data_dir", "cache", "on_bad_image", "strategy", "virtual_devices",
         "bringup_timeout", "tpu_name", "steps_per_call", "gradient_bucket_mib", "run_dir", "resume",
         "keep_checkpoints", "profile_steps", "report", "on_divergence", "max_rollbacks",
-        "stall_timeout",
+        "stall_timeout", "debug_nan",
     }
 )  # fmt: skip

@@ -22,6 +22,7 @@ def check_combinations(config: TrainConfig) -> None:
     _check_strategy(config)
     _check_length(config)
     _check_optimization(config)
+    _check_debug_nan(config)
 
 
 def check_divides(global_batch_size: int, num_replicas: int) -> None:
@@ -133,6 +134,18 @@ def _check_length(config: TrainConfig) -> None:
         )
     if config.steps is not None:
         check_profiled_steps(config, config.steps)
+
+
+def _check_debug_nan(config: TrainConfig) -> None:
+    reasons = {
+        "strategy": (_CLUSTER_STRATEGIES, "only one process can stop with the operation"),
+        "jit": (("on",), "XLA leaves no operation to check"),
+        "precision": (("mixed_float16",), "an overflow is no fault there; use float32"),
+    }
+    for name, (excluded, reason) in reasons.items():
+        value = getattr(config, name)
+        if config.debug_nan and value in excluded:
+            raise ConfigError(f"--debug_nan: not with --{name}={value}: {reason}.")
 
 
 def _check_optimization(config: TrainConfig) -> None:

@@ -14,6 +14,7 @@ from flowrate.printable import printable
 from flowrate.records import read_json_lines, write_json
 from input_pipelines._order import example_indices
 from input_pipelines._source import FileSource, Source
+from trainer.number_checks import bad_operation
 from trainer.step_results import StepResults
 
 if TYPE_CHECKING:
@@ -33,15 +34,36 @@ def describe(run: TrainingRun, results: StepResults) -> DivergedError:
     """
     if results.num_finite == results.num_steps:
         return _of_state(run, results.last)
-    step = results.first + results.num_finite
     figures = results.metrics[results.num_finite]
     what = _FIGURES[int(np.flatnonzero(~np.isfinite(figures))[0])]
+    return _of_step(
+        run, results.first + results.num_finite, what, f"the {what} is not finite at step"
+    )
+
+
+def _of_step(run: TrainingRun, step: int, what: str, said: str) -> DivergedError:
     examples = example_names(run.examples, step, run.config.global_batch_size, run.config.seed)
     _note(run, {"step": step, "what": what, "examples": examples})
     before = f" (step {step - 1}: {run.last_loss:.4g})" if run.last_loss is not None else ""
     return DivergedError(
-        f"the {what} is not finite at step {step}{before}. Its batch: {_some(examples)}. "
-        f"{_kept(run)}{ADVICE}"
+        f"{said} {step}{before}. Its batch: {_some(examples)}. {_kept(run)}{ADVICE}"
+    )
+
+
+def as_diverged(run: TrainingRun, error: Exception) -> DivergedError:
+    """Returns the error as it is, or what one of the checks of --debug_nan stands for.
+
+    Raises:
+        Exception: `error`, where it is neither.
+    """
+    if isinstance(error, DivergedError):
+        return error
+    operation = bad_operation(error)
+    if operation is None:
+        raise error
+    # Each call is of one step, and this one has not come to its end.
+    return _of_step(
+        run, run.state.progress.step + 1, operation, f"the operation {operation} at step"
     )
 
 

@@ -65,6 +65,8 @@ def choose_jit(
         ConfigError: `--jit=on` where the loop cannot be compiled.
     """
     check_jit(config, num_replicas)
+    if config.debug_nan:
+        return JitChoice(False, "--debug_nan")
     if config.jit != "auto":
         is_on = config.jit == "on"
         return JitChoice(is_on, f"--jit={config.jit}", is_on and not on_gpu and not is_dense(model))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+import tensorflow as tf
+
 from flowrate.environment import process_seconds
 from flowrate.errors import DivergedError, FlowrateError, Preempted
 from flowrate.failpoint import reach
@@ -105,8 +107,8 @@ def _train(run: TrainingRun) -> bool:
     try:
         _train_on(run)
         return True
-    except DivergedError as error:
-        roll_back(run, error)
+    except (DivergedError, tf.errors.InvalidArgumentError) as error:
+        roll_back(run, divergence.as_diverged(run, error))
         return False
 
 

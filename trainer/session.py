@@ -78,6 +78,10 @@ def start(
     from trainer import build, strategy
 
     strategy.configure_devices(config)
+    if config.debug_nan:
+        from trainer import number_checks
+
+        number_checks.enable()
     if worker:
         clock.current = "bring-up"
         worker.connect(config)

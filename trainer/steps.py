@@ -192,8 +192,8 @@ class StepEngine:
 
     def _steps_this_call(self, wanted: int) -> int:
         most = min(wanted, self.batches.steps_left)
-        if not self._seconds_per_step:
-            return 1  # Compiling, then a first look at the speed.
+        if not self._seconds_per_step or self._config.debug_nan:
+            return 1  # Compiling, then a first look at the speed; or at each step.
         if self._config.steps_per_call:
             return most
         return max(1, min(most, int(_SECONDS_PER_CALL / self._seconds_per_step)))

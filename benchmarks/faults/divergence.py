@@ -38,10 +38,11 @@ _ROLLBACK = {
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns divergences that are stopped and rolled back: 2, or 14."""
+    """Returns divergences that are stopped and rolled back: 3, or 15."""
     growing: dict[str, dict[str, Any]] = {
         "a dense model, with XLA": {"jit": "on", "seed": seed},
         "a dense model, without XLA": {"jit": "off", "seed": seed + 1},
+        "each operation checked": {"debug_nan": True},
         "convolutions": {"model": "cnn", "jit": "off", "learning_rate": 2.1},
         "two replicas": _TWO_REPLICAS,
         "float16": {"precision": "mixed_float16", "jit": "off"},
@@ -59,7 +60,7 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
     ]
     rolled_back = Attempt("rolled back, two replicas", _rolling_back(**_TWO_REPLICAS))
     if not full:
-        return [found[0], rolled_back]
+        return [found[0], found[2], rolled_back]
     return [
         *found,
         Attempt("two workers", functools.partial(_stopped, flags=_GROWING, launcher=_TWO_WORKERS)),

@@ -324,7 +324,7 @@ OTHER = {
     "log_every_steps": 9, "evaluate_every_steps": 9, "checkpoint_every_steps": 9,
     "keep_checkpoints": 9, "profile_steps": "3,4", "bringup_timeout": 9, "tpu_name": "other",
     "report": False, "on_divergence": "rollback", "max_rollbacks": 9,
-    "stall_timeout": 99,
+    "stall_timeout": 99, "debug_nan": True,
 }  # fmt: skip
 NEEDS = {"tpu_name": {"strategy": "tpu"}}
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
