@@ -186,6 +186,7 @@ def describe_row(row: dict[str, Any]) -> str:
             ("seconds_to_target", "s to the target"), ("test_accuracy", "test accuracy"),
             ("efficiency", "of the limit"), ("exchange_share", "of a step in the exchange"),
             ("bus_gigabytes_per_second", "GB/s"), ("agreeing_decimals", "decimals agree"),
+            ("attempts_kept", "attempts kept"), ("attempts", "attempts"),
         )
         if key in metrics
     ]  # fmt: skip
