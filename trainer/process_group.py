@@ -129,7 +129,7 @@ class ProcessGroup:
         # What the workers of an earlier start said is no news.
         shutil.rmtree(self._run_dir / "status", ignore_errors=True)
         self._addresses = {task.job: [] for task in self._hosts}
-        for (task, host), port in zip(self._hosts.items(), _free_ports(len(self._hosts))):
+        for (task, host), port in zip(self._hosts.items(), free_ports(len(self._hosts))):
             self._addresses[task.job].append(f"{host.address}:{port}")
         try:
             for task in self._hosts:
@@ -250,7 +250,7 @@ def _job_name() -> str:
     return f"scripts/launch {os.getpid()} on {platform.node()} since {began:.2f}"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Returns ports that nothing listens on now."""
     with contextlib.ExitStack() as sockets:
         held = [sockets.enter_context(socket.socket()) for _ in range(count)]

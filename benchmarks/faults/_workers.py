@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import _runs
-from trainer.process_group import Host
+from trainer.process_group import Host, free_ports
 
 LOOPBACK = Host()
 
@@ -65,14 +64,3 @@ def running(workers: Sequence[_runs.Training]) -> Iterator[list[subprocess.Popen
     """Starts all; whatever happens, none is left running."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(_runs.running(worker)) for worker in workers]
-
-
-def free_ports(count: int) -> list[int]:
-    """Returns ports of the loopback that nobody uses now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

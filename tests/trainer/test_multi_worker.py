@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from flowrate.records import read_json, read_json_lines
+from trainer.process_group import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -31,16 +32,6 @@ LONG = (
 TOLERANCE = 1e-5
 # A lost worker is named within this time.
 NOTICE_SECONDS = 30
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def environment(addresses: list[str], index: int) -> dict[str, str]:
