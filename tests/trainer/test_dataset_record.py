@@ -129,6 +129,7 @@ def test_a_run_is_refused_and_then_goes_on(trainer_main, folder, tmp_path):
     flags = [
         "--dataset=image_folder", f"--data_dir={folder}", "--image_size=16", "--model=mlp",
         "--epochs=3", "--global_batch_size=4", "--run_dir=run", "--noreport",
+        "--checkpoint_every_steps=4",
     ]  # fmt: skip
     stopped = trainer_main(*flags, FLOWRATE_FAULT="save:2:kill")
     assert stopped.returncode == -9, stopped.stderr
