@@ -10,7 +10,6 @@ import functools
 from pathlib import Path
 
 import numpy as np
-import scipy.special
 
 from benchmarks.faults import _runs
 from benchmarks.faults._attempt import Attempt, check
@@ -61,6 +60,8 @@ def _compare(folder: Path, left_over: int) -> dict[str, float]:
 
 def _count(run_dir: Path, num_examples: int) -> dict[str, float]:
     """Returns loss and accuracy of the validation split, all its examples at once, in float64."""
+    import scipy.special  # Here, so that a list of the promises stays quick.
+
     config = TrainConfig(**{**_FLAGS, "validation_examples": num_examples})
     split = load_data(config).sources["validation"]
     arrays = _runs.final_arrays(run_dir)
