@@ -137,12 +137,16 @@ def test_every_benchmark_command_parses(path):
             assert suite.cases(config.choice()), words
 
 
-def test_the_readme_table_is_made_from_the_results():
+@pytest.mark.parametrize(
+    ("folder", "suite", "word"),
+    [("cpu-2-cores", "tutorials", "fashion_mnist-mlp"), ("cpu-2-cores-faults", "faults", "(P13)")],
+)
+def test_the_readme_tables_are_made_from_the_results(folder, suite, word):
     """`python -m benchmarks.main readme results/cpu-2-cores README.md` changes nothing."""
     text = (ROOT / "README.md").read_text()
-    table = readme_table(ROOT / "results" / "cpu-2-cores", "tutorials")
-    assert replace_between_markers(text, "tutorials", table) == text
-    assert "fashion_mnist-mlp" in table
+    table = readme_table(ROOT / "results" / folder, suite)
+    assert replace_between_markers(text, suite, table) == text
+    assert word in table
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "results").glob("*/")), ids=lambda p: p.name)

@@ -37,6 +37,7 @@ def test_what_was_kept_is_counted(measure):
         "attempts": 2, "attempts_kept": 2, "attempts_not_here": 1,
         "kills": 4, "most_resume_seconds": 3.0,
     }  # fmt: skip
+    assert row["labels"] == {}
     assert row["command"] == "python -m benchmarks.faults damage --full --seed=3"
 
 
