@@ -262,7 +262,7 @@ def test_what_does_not_fit_together(train, flags, words):
         train(**given)
 
 
-@pytest.mark.parametrize("size", ["40k", "80k"])
+@pytest.mark.parametrize("size", ["40k", pytest.param("80k", marks=pytest.mark.slow)])
 def test_a_full_disk(trainer_main, make_disk, size):
     """It fills up with the curves, or with a checkpoint."""
     run_dir = make_disk(f"size={size}") / "run"

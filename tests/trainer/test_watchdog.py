@@ -59,6 +59,7 @@ def test_what_takes_its_usual_time_is_not():
     assert watchdog._patience_seconds(Doing("training", 1, 9, usual_seconds=1)) == 60
 
 
+@pytest.mark.slow
 def test_a_step_that_stalls_ends_the_run(trainer_main, tmp_path):
     done = trainer_main(
         "--model=mlp", "--jit=off", "--steps=200", "--steps_per_call=50", "--stall_timeout=15",
