@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
 from trainer.process_group import free_ports
 
@@ -82,12 +83,6 @@ def rows(run_dir: Path, kind: str) -> list[dict]:
     return [row for row in read_json_lines(run_dir / "metrics.jsonl") if row["kind"] == kind]
 
 
-def last_arrays(run_dir: Path) -> dict[str, np.ndarray]:
-    newest = sorted((run_dir / "checkpoints").glob("ckpt-????????"))[-1]
-    with np.load(newest / "arrays.npz", allow_pickle=False) as archive:
-        return dict(archive)
-
-
 def assert_same_training(run_dir: Path, reference: Path) -> None:
     for kind in ("train", "evaluation"):
         found, expected = rows(run_dir, kind), rows(reference, kind)
@@ -95,7 +90,7 @@ def assert_same_training(run_dir: Path, reference: Path) -> None:
         for row, other in zip(found, expected):
             for name in ("loss", "accuracy"):
                 assert row[name] == pytest.approx(other[name], rel=TOLERANCE, abs=TOLERANCE), row
-    arrays, expected = last_arrays(run_dir), last_arrays(reference)
+    arrays, expected = final_arrays(run_dir), final_arrays(reference)
     assert arrays.keys() == expected.keys()
     for name in arrays:
         np.testing.assert_allclose(arrays[name], expected[name], atol=TOLERANCE, err_msg=name)
@@ -154,7 +149,7 @@ def test_normalization_is_merged_over_workers_as_over_replicas(tmp_path):
         tmp_path / "alone", *flags, "--strategy=mirrored", "--virtual_devices=2"
     )
     run_dir = train(tmp_path / "run", 2, *flags)
-    arrays, expected = last_arrays(run_dir), last_arrays(reference)
+    arrays, expected = final_arrays(run_dir), final_arrays(reference)
     assert any("moving" in name for name in arrays)
     for name in expected:
         np.testing.assert_allclose(arrays[name], expected[name], rtol=1e-3, atol=1e-4, err_msg=name)
@@ -177,7 +172,7 @@ def assert_same_bits(run_dir: Path, reference: Path) -> None:
             for each in (run_dir, reference)
         )
         assert found == expected
-    arrays, expected = last_arrays(run_dir), last_arrays(reference)
+    arrays, expected = final_arrays(run_dir), final_arrays(reference)
     assert arrays.keys() == expected.keys()
     for name in arrays:
         np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.faults._runs import final_arrays
 from flowrate.errors import Preempted
 from flowrate.records import read_json, read_json_lines
 from trainer.stop import StopRequest
@@ -71,12 +72,6 @@ def curve(run_dir: Path) -> list[dict]:
         for row in read_json_lines(run_dir / "metrics.jsonl")
         if row["kind"] != "checkpoint"
     ]
-
-
-def final_arrays(run_dir: Path) -> dict[str, np.ndarray]:
-    newest = sorted((run_dir / "checkpoints").glob("ckpt-*"))[-1]
-    with np.load(newest / "arrays.npz", allow_pickle=False) as archive:
-        return dict(archive)
 
 
 def assert_same_run(run_dir: Path, reference: Path):
