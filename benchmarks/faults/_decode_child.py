@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from flowrate.errors import DataError
 from input_pipelines._tensorflow import import_tensorflow, quiet_tensorflow
 
@@ -25,10 +26,10 @@ def main(program: str, warm_up: str, worst: str) -> None:
     read = {"train": _train, "predict": _predict}[program]
     for _ in range(2):
         read(Path(warm_up))
-    _forget_peak()
-    before = _status_kib("VmRSS")
+    forget_peak()
+    before = resident_mebibytes()
     said = read(Path(worst))
-    print(json.dumps({"mebibytes": (_status_kib("VmHWM") - before) / 1024, "said": said}))
+    print(json.dumps({"mebibytes": peak_mebibytes() - before, "said": said}))
 
 
 def _train(path: Path) -> str:
@@ -53,18 +54,6 @@ def _predict(path: Path) -> str:
         return "read"
     except DataError as error:
         return str(error)
-
-
-def _forget_peak() -> None:
-    """Lets the system count the highest memory anew (proc(5), clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _status_kib(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise KeyError(name)
 
 
 if __name__ == "__main__":

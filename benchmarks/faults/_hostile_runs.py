@@ -8,7 +8,6 @@ import io
 import json
 import os
 import pickle
-import resource
 import shutil
 import socket
 import subprocess
@@ -23,6 +22,7 @@ import numpy as np
 from benchmarks.faults._attempt import Attempt, Broken, check
 from benchmarks.faults._mistaken_places import make_places
 from benchmarks.faults._mistakes import IMPORTED_TENSORFLOW, ROOT
+from benchmarks.faults._peak import run_measured
 
 _SECRET = "the password is 1234"
 _MOST_SECONDS, _MOST_MEBIBYTES = 60, 400
@@ -156,30 +156,15 @@ def _read(reader: str, run: Path, poison: Path) -> tuple[int, str, float]:
         **os.environ, "PYTHONPATH": os.pathsep.join([str(poison), str(ROOT)]),
         "HOME": str(work.parent / "home"), "MPLCONFIGDIR": str(work.parent / "home"),
     }  # fmt: skip
-    started = time.perf_counter()
     with (run.parent / "stderr").open("w+b") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *words], cwd=work, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=errors,
-        )  # fmt: skip
         try:
-            usage = _wait(process, started)
-        finally:
-            process.kill()
-    said = (run.parent / "stderr").read_text(errors="replace")
-    return process.returncode, said, usage.ru_maxrss / 2**10
-
-
-def _wait(process: subprocess.Popen, started: float) -> resource.struct_rusage:
-    """Returns what the process used, once it has ended."""
-    while time.perf_counter() - started < _MOST_SECONDS:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return usage
-        time.sleep(0.02)
-    process.kill()
-    raise Broken(f"{process.args}: no answer within {_MOST_SECONDS} s")
+            status, mebibytes = run_measured(
+                [sys.executable, "-m", *words], run.parent / "peak", _MOST_SECONDS, cwd=work,
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise Broken(f"{words}: no answer within {_MOST_SECONDS} s") from None
+    return status, (run.parent / "stderr").read_text(errors="replace"), mebibytes
 
 
 def _remove(path: Path) -> None:
