@@ -13,14 +13,20 @@ from benchmarks.report.entry import OURS, Entry
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its header with the unit, how its cells are made and what they mean."""
+    """A column: its header with the unit, how its cells are made and what they mean.
+
+    Attributes:
+        is_text: it is set to the left, not to the right as figures are.
+        is_sentence: its text is long, and broken into lines.
+        always: it is kept in a table even where no row has a value.
+    """
 
     header: str
     unit: str
     explanation: str
     make: Callable[[Entry], Cell]
     is_text: bool = False
-    # Kept in a table even where no row has a value.
+    is_sentence: bool = False
     always: bool = False
 
 
@@ -65,7 +71,7 @@ MARKS = Column(
 VERDICT = Column(
     "Verdict", "bound by, flag that helps",
     "What holds it back (compute, input, host or collective), the flag to try, and why.",
-    cells.verdict_cell, is_text=True,
+    cells.verdict_cell, is_text=True, is_sentence=True,
 )  # fmt: skip
 
 # Metric, header, unit, what the metric is times to be in that unit, and what it means.

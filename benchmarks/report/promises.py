@@ -13,6 +13,8 @@ from benchmarks.report.formats import NOTHING
 # Of every promise, and in columns of their own.
 _COUNTS = ("attempts", "attempts_kept", "attempts_not_here")
 _UNITS = {"seconds": "s", "mebibytes": "MiB"}
+# A number is never parted from what it counts, nor from its unit.
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def promise_columns() -> list[Column]:
@@ -20,7 +22,7 @@ def promise_columns() -> list[Column]:
     return [
         Column(
             "Promise", "", "By its number and in words, as docs/reliability.md explains it.",
-            _promise_cell, is_text=True, always=True,
+            _promise_cell, is_text=True, is_sentence=True, always=True,
         ),
         Column(
             "Kept", "attempts",
@@ -31,7 +33,7 @@ def promise_columns() -> list[Column]:
         Column(
             "What came of it", "",
             "Counts over all attempts; of times and sizes the largest.", _figures_cell,
-            is_text=True, always=True,
+            is_text=True, is_sentence=True, always=True,
         ),
         Column("Time", "s", "Of all attempts together.", metric_cell("wall_seconds"), always=True),
         CASE,
@@ -91,9 +93,9 @@ def figures_in_words(row: Row) -> list[str]:
 def _in_words(name: str, value: float) -> str:
     *words, last = name.split("_")
     if last == "share":
-        return f"{' '.join(words)} {100 * value:.1f} %"
+        return f"{' '.join(words)}{_SPACE}{100 * value:.1f}{_SPACE}%"
     if last in _UNITS:
-        return f"{' '.join(words)} {formats.number(value)} {_UNITS[last]}"
+        return f"{' '.join(words)}{_SPACE}{formats.number(value)}{_SPACE}{_UNITS[last]}"
     # A count is a whole number; it is said as one.
     said = f"{value:,.0f}" if float(value).is_integer() else formats.number(value)
-    return f"{' '.join([*words, last])} {said}"
+    return f"{' '.join([*words, last])}{_SPACE}{said}"

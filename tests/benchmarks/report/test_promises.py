@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.report.html import render_html
@@ -36,8 +38,8 @@ def test_the_outcome_names_what_broke(rows):
 
 
 def test_figures_are_said_in_words(rows):
-    assert figures_in_words(rows[0]) == ["kills 25", "most resume 6.50 s"]
-    assert figures_in_words({"metrics": {"told_share": 0.714}}) == ["told 71.4 %"]
+    assert figures_in_words(rows[0]) == ["kills\xa025", "most resume\xa06.50\xa0s"]
+    assert figures_in_words({"metrics": {"told_share": 0.714}}) == ["told\xa071.4\xa0%"]
 
 
 def test_the_page_has_a_line_for_each_promise(results, rows):
@@ -47,11 +49,20 @@ def test_the_page_has_a_line_for_each_promise(results, rows):
     shown = [[cell.text for cell in cells] for _, cells in table.rows]
     assert [line[1] for line in shown] == ["5 of 5", "3 of 4", "2 of 2"]
     assert shown[0][0] == "kills end nothing"
-    assert shown[0][2] == "kills 25, most resume 6.50 s"
+    assert shown[0][2] == "kills\xa025, most resume\xa06.50\xa0s"
+    assert "| kills 25, most resume 6.50 s |" in render_markdown(report)
     assert table.rows[1][1][1].marks == ("broken",)
     assert table.rows[2][1][1].detail == "1 not possible here"
     for page in (render_html(report), render_markdown(report)):
         assert "broken: flips: not found" in page
+
+
+def test_its_sentences_break_into_lines(results, rows):
+    page = render_html(read_report([results(rows)]))
+    assert '<table class="cards">' in page.split("<h3>Outcome</h3>")[1]
+    assert re.search(r'<th scope="row" class="sentence text"[^>]*>kills end nothing<', page)
+    assert re.search(r'class="sentence text"[^>]*>kills\xa025, most resume', page)
+    assert "<figure" not in page
 
 
 def test_the_readme_has_the_table(results, rows):
