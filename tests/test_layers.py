@@ -37,8 +37,8 @@ WITHOUT_TENSORFLOW = (
         ROOT / "trainer" / f"{name}.py"
         for name in (
             "agreement", "answer", "arrays", "attempt", "batch_that_fits", "checkpoints",
-            "cluster", "config", "config_checks", "contents", "data", "dataset_record", "evaluate",
-            "follower", "launch", "main", "node_lists",
+            "cluster", "config", "config_checks", "contents", "data", "data_check",
+            "dataset_record", "evaluate", "follower", "launch", "main", "node_lists",
             "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
             "rendezvous", "run_dir", "run_lock", "save_interval", "saving", "scores", "session",

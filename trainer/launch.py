@@ -1,6 +1,7 @@
 """Trains with several processes on this machine: `scripts/launch --workers=4 -- --dataset=mnist`.
 
-Each is `python -m trainer.main`; trainer/process_group.py looks after them.
+Each is `python -m trainer.main`; trainer/process_group.py looks after them. A mistake in the flags
+or in the data is told before any of them is started.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from flowrate.options import option
 from flowrate.printable import one_line
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides
+from trainer.data_check import check_data
 from trainer.process_group import ProcessGroup, Task
 from trainer.run_dir import default_name
+from trainer.stop import StopRequest
 
 USAGE = """Trains with several processes on this machine.
 
@@ -55,6 +58,8 @@ class LaunchConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
+    stop = StopRequest()
+    stop.install()
     try:
         own, trainers = split(argv)
         config = options.parse(LaunchConfig, own)
@@ -62,6 +67,9 @@ def main(argv: Sequence[str]) -> int:
             print(options.render_help(LaunchConfig, USAGE))
             return 0
         flags, run_dir = complete(trainers, config.ps, config.workers)
+        asked = options.parse(TrainConfig, ["trainer.main", *flags])
+        if exit_code := check_data(asked, run_dir, stop, _tell):
+            return exit_code
         _make(run_dir)
     except FlowrateError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -118,6 +126,10 @@ def complete(
     if strategy == _STRATEGY:
         check_divides(config.global_batch_size, num_workers * max(1, config.virtual_devices))
     return flags, Path(config.run_dir).expanduser().absolute()
+
+
+def _tell(line: str) -> None:
+    print(f"[launch] {line}", flush=True)
 
 
 def _make(run_dir: Path) -> None:

@@ -17,7 +17,10 @@ import pytest
 
 from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
+from trainer.config import TrainConfig
+from trainer.data_check import check_data
 from trainer.process_group import free_ports
+from trainer.stop import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -393,11 +396,46 @@ def test_ctrl_c_saves_and_leaves_nothing_running(tmp_path):
 
 
 def test_what_cannot_be_mended_by_trying_again_is_not_tried_again(tmp_path):
-    process = launch(tmp_path / "run", "--dataset=image_folder", "--data_dir=/nowhere")
+    process = launch(tmp_path / "run", *FLAGS, "--optimizer=sgd", "--learning_rate=1e30")
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 3, output
-    assert "restart" not in output
-    assert "/nowhere" in output
+    assert process.returncode == 6, output
+    assert "failed first, with status 6." in output
+    assert "begin again" not in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "exit_code", "message"),
+    [
+        (["--dataset=image_folder"], 3, "--data_dir=/nowhere does not exist."),
+        (["--dataset=tfds:mnist"], 3, "--data_dir=/nowhere does not exist."),
+        (["--augmentation=flop"], 2, "--augmentation=flop"),
+        (["--early_stopping_patience=1"], 2, "patience=1 needs a validation split"),
+    ],
+)
+def test_a_mistake_in_the_data_is_told_before_workers_are_started(
+    tmp_path, flags, exit_code, message
+):
+    data = ["--data_dir=/nowhere"] if exit_code == 3 else []
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer.launch", "--", f"--run_dir={tmp_path / 'run'}",
+         *flags, *data],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == exit_code
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_complete_run_is_told_of_without_its_data(tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "result.json").write_text('{"status": "completed"}')
+    config = TrainConfig(dataset="image_folder", data_dir="/nowhere")
+    assert check_data(config, run_dir, StopRequest(), print) == 0
+    assert check_data(config, tmp_path / "another", StopRequest(), print) == 3
 
 
 @pytest.mark.parametrize(
