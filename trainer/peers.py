@@ -29,6 +29,8 @@ _SILENCE_SECONDS = 20.0
 _BLINK_SECONDS = 5.0
 # For the others to say their last words, once TensorFlow has said that something is wrong.
 _LAST_WORDS_SECONDS = 5.0
+# For the workers of an earlier start, cut off, to be followed by those of this one.
+_FOLLOW_SECONDS = 30.0
 _TAKEN_OVER = "a later start of this run ({}) has taken over; this worker leaves without writing."
 
 
@@ -59,6 +61,7 @@ class PeerWatch:
         self._facts = facts
         self._give_up = give_up
         self._attempt = find_attempt(os.environ)
+        self._began = time.time()
         self._beats = 0
         self._ending: dict[str, Any] = {}
         others = [index for index in range(cluster.num_workers) if index != cluster.index]
@@ -125,6 +128,9 @@ class PeerWatch:
                 self._give_up(ClusterError(_TAKEN_OVER.format(later)))
                 return
             self._beat()
+            if stranger := self._find_stranger():
+                self._give_up(stranger)
+                return
             # A worker that has saved and left (143) leaves the others to save and leave.
             lost = self._lost(ends_well=(0, Preempted.exit_code))
             if lost and not self._is_over.is_set():
@@ -145,12 +151,24 @@ class PeerWatch:
         found = Attempt.parse(str(status.get("attempt", "")))
         return found if self._attempt.is_before(found) else None
 
+    def _find_stranger(self) -> PeerLost | None:
+        """Returns the error that names a worker of another start, whom this one cannot join."""
+        for index in self._needed:
+            if status := self._peers[index].look_for_stranger():
+                return PeerLost(
+                    f"{self._cluster.describe(index)} is of another start of this run: it was in "
+                    f"{status.get('phase')}, step {status.get('step')}, when this worker began; "
+                    "end all workers and restart all."
+                )
+        return None
+
     def _beat(self) -> None:
         with self._lock:
             self._beats += 1
             status = {
                 "worker": self._cluster.index, "address": self._cluster.address,
                 "attempt": str(self._attempt), "host": platform.node(), "pid": os.getpid(),
+                "began": self._began,
                 "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
                 "beats": self._beats, "time": time.time(), **self._facts(), **self._ending,
             }  # fmt: skip
@@ -168,6 +186,8 @@ class PeerWatch:
             if index not in self._needed:
                 self._tell_whether_absent(index, peer)
                 continue
+            if peer.has_been_replaced:
+                return self.describe_lost(index, "it was started again, alone")
             exit_code = status.get("exit_code")
             if exit_code in ends_well:
                 continue
@@ -202,7 +222,10 @@ class _Peer:
         # What lies there from an earlier start of the run says nothing.
         self._before = _read(path)
         self._looked = self._changed = time.monotonic()
+        self._stranger_since: float | None = None
         self.status: dict[str, Any] = {}
+        # Whether another process came in the place of one that had been connected.
+        self.has_been_replaced = False
 
     @property
     def has_been_seen(self) -> bool:
@@ -220,11 +243,34 @@ class _Peer:
         self._looked = now
         status = _read(self._path)
         is_new = status not in ({}, self._before, self.status)
+        if is_new and self._before.get("is_connected") and _is_same_process(status, self._before):
+            # It was connected without this worker, and lives.
+            self._stranger_since = self._stranger_since or now
         # A worker of an earlier start, on a node that was cut off, may write there too.
-        if is_new and status.get("attempt", "") == self._attempt:
+        elif is_new and status.get("attempt", "") == self._attempt:
+            if self.status.get("is_connected") and not _is_same_process(status, self.status):
+                self.has_been_replaced = True
+                return self.status
             self.status = status
             self._changed = now
         return self.status
+
+    def look_for_stranger(self) -> dict[str, Any] | None:
+        """Returns what it told when this worker began, where it is of another start and stays so.
+
+        Where the start is an earlier one of the same job, its followers have some time to come.
+        """
+        self.look()
+        if self._stranger_since is None or self.has_been_seen:
+            return None
+        there = Attempt.parse(str(self._before.get("attempt", "")))
+        patience = _FOLLOW_SECONDS if there.is_before(Attempt.parse(self._attempt)) else 0.0
+        waited_seconds = time.monotonic() - self._stranger_since
+        return self._before if waited_seconds >= patience else None
+
+
+def _is_same_process(status: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(status.get(name) == other.get(name) for name in ("host", "pid", "began"))
 
 
 def _read(path: Path) -> dict[str, Any]:

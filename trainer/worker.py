@@ -104,6 +104,8 @@ class Worker:
         return {
             "phase": self._clock.current if self._clock else "start",
             "step": self._state.progress.step if self._state else 0,
+            # All workers have come: who begins from now on is too late.
+            "is_connected": self._team is not None,
             "busy_seconds_per_step": self._engine and self._engine.busy_seconds_per_step,
         }
 

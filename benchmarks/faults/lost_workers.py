@@ -1,4 +1,4 @@
-"""A worker that is killed, stopped, raises or is cut off from the network.
+"""A worker that is killed, stopped, raises, is cut off from the network or comes back alone.
 
 The others must leave within 30 s and name it, with what befell it; the same command, given again by
 the launcher or by whoever started them, then ends with the bits of an undisturbed run.
@@ -27,6 +27,8 @@ ID = "P8"
 TITLE = "a lost worker is named within 30 s; all begin again and end with the same bits"
 
 _NOTICE_SECONDS = 30.0
+# By job: a later start of one waits that long for those who follow the workers of an earlier one.
+_ALONE_SECONDS = {"": _NOTICE_SECONDS, "job": 2 * _NOTICE_SECONDS}
 _LAUNCHER = ("--workers=2",)
 _FLAGS = {
     "dataset": "digits", "model": "mlp64", "steps": 2000, "log_every_steps": 20,
@@ -36,7 +38,7 @@ _FLAGS = {
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns losses of each kind: once each, or 21 in all."""
+    """Returns losses of each kind: once each, or 24 in all."""
     times = 3 if full else 1
     lost = (1, 0) if full else (1,)
     found = [
@@ -59,7 +61,12 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
             Attempt(f"the network cut, {number}", functools.partial(_cut, seed=number))
             for number in range(times)
         ),
-    ]
+        *(
+            Attempt(f"worker {worker} started again alone{', of a job' * bool(job)}",
+                    functools.partial(_alone, lost=worker, job=job))
+            for worker, job in ((1, ""), *(((0, ""), (1, "job")) if full else ()))
+        ),
+    ]  # fmt: skip
 
 
 def _launched(folder: Path, number: int, lost: int, seed: int) -> dict[str, float]:
@@ -112,6 +119,38 @@ def _cut(folder: Path, seed: int) -> dict[str, float]:
         return _lose_and_begin_again(folder, hosts, {}, 1, cut, mend=mend, both_leave=True)
 
 
+def _alone(folder: Path, lost: int, job: str) -> dict[str, float]:
+    """Kills a worker and starts it again beside the other, who has not noticed yet."""
+    first, second = ({"FLOWRATE_ATTEMPT": f"{job} {number}" if job else ""} for number in (1, 2))
+    old = _workers.make_workers(folder, [_workers.LOOPBACK] * 2, {0: first, 1: first}, **_FLAGS)
+    other = 1 - lost
+    with _workers.running(old) as processes:
+        check(old[0].wait_until(processes[0], lambda: old[0].step() >= 100), "ended too soon")
+        processes[other].send_signal(signal.SIGSTOP)
+        _runs.kill(processes[lost])
+        old[lost].environment |= second
+        with _runs.running(old[lost]) as alone:
+            began = time.monotonic()
+            path = folder / "run" / "status" / f"worker-{lost}.json"
+            old[lost].wait_until(alone, lambda: read_json(path)["pid"] == alone.pid)
+            processes[other].send_signal(signal.SIGCONT)
+            left = old[other].end(processes[other], 2 * _NOTICE_SECONDS)
+            notice_seconds = time.monotonic() - began
+            ended = old[lost].end(alone, 2 * _ALONE_SECONDS[job])
+            alone_seconds = time.monotonic() - began
+    for each in (left, ended):
+        check(each.exit_code == PeerLost.exit_code, f"status {each.exit_code}: {each.last_line}")
+    check(f"lost worker {lost} (" in left.stderr, left.last_line)
+    for word in (f"worker {other} (", "is of another start of this run", "restart all"):
+        check(word in ended.stderr, f"{word!r} is not in {ended.last_line!r}")
+    check(notice_seconds <= _NOTICE_SECONDS, f"left after {notice_seconds:.0f} s")
+    check(alone_seconds <= _ALONE_SECONDS[job], f"waited {alone_seconds:.0f} s, alone")
+    return {
+        "restarts": 1, "most_notice_seconds": notice_seconds, "most_alone_seconds": alone_seconds,
+        "most_resume_seconds": _begin_again(folder, [_workers.LOOPBACK] * 2),
+    }  # fmt: skip
+
+
 def _lose_and_begin_again(
     folder: Path,
     hosts: Sequence[Host],
@@ -139,6 +178,14 @@ def _lose_and_begin_again(
         check(word in left.stderr, f"{word!r} is not in {left.last_line!r}")
     check(notice_seconds <= _NOTICE_SECONDS, f"left after {notice_seconds:.0f} s")
     mend()
+    return {
+        "restarts": 1, "most_notice_seconds": notice_seconds,
+        "most_resume_seconds": _begin_again(folder, hosts),
+    }  # fmt: skip
+
+
+def _begin_again(folder: Path, hosts: Sequence[Host]) -> float:
+    """Starts all again, to the undisturbed end; returns the seconds until they went on."""
     again = _workers.make_workers(folder, hosts, **_FLAGS)
     began = time.monotonic()
     with _workers.running(again) as processes:
@@ -149,6 +196,4 @@ def _lose_and_begin_again(
             check(ended.exit_code == 0, f"status {ended.exit_code}: {ended.last_line}")
     reference = _runs.reference(launcher=_LAUNCHER, **_FLAGS)
     _runs.check_same_run(folder / "run", reference)
-    return {
-        "restarts": 1, "most_notice_seconds": notice_seconds, "most_resume_seconds": resume_seconds,
-    }  # fmt: skip
+    return resume_seconds

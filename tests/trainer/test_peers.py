@@ -23,11 +23,11 @@ def watch(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "_LAST_WORDS_SECONDS", 0.5)
     made = []
 
-    def begin(index: int):
+    def begin(index: int, is_connected: bool = False):
         given_up: list[PeerLost] = []
         found = PeerWatch(
             tmp_path / "status", Cluster("test", ADDRESSES, index),
-            lambda: {"phase": "train", "step": 7}, given_up.append,
+            lambda: {"phase": "train", "step": 7, "is_connected": is_connected}, given_up.append,
         )  # fmt: skip
         found.start()
         made.append(found)
@@ -105,3 +105,37 @@ def test_somebody_is_gone_without_a_word(watch):
     assert isinstance(lost, PeerLost)
     assert "TensorFlow lost the connection" in str(lost)
     assert lost.exit_code == 144
+
+
+def test_who_comes_back_alone_and_who_went_on_both_leave(watch):
+    """A killed worker is started again while the other still waits for the first one."""
+    _, survivor = watch(0, is_connected=True)
+    killed, _ = watch(1, is_connected=True)
+    time.sleep(0.3)
+    killed._is_over.set()  # As SIGKILL: not a word.
+    killed._thread.join()
+    _, alone = watch(1)
+    assert wait_for(alone) == (
+        "worker 0 (127.0.0.1:1) is of another start of this run: it was in train, step 7, when "
+        "this worker began; end all workers and restart all."
+    )
+    assert "lost worker 1 (127.0.0.1:2): it was started again, alone" in wait_for(survivor)
+    assert alone[0].exit_code == survivor[0].exit_code == 144
+
+
+def test_a_later_start_waits_for_those_who_follow_the_earlier(watch, monkeypatch):
+    monkeypatch.setattr(peers, "_FOLLOW_SECONDS", 2.0)
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
+    watch(0, is_connected=True)
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
+    _, joined = watch(1)
+    time.sleep(0.3)
+    assert not joined
+    watch(0)  # The earlier one sees that, and leaves.
+    time.sleep(2.5)
+    assert not joined
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
+    watch(2, is_connected=True)
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
+    _, alone = watch(1)
+    assert "worker 2 (127.0.0.1:3) is of another start of this run" in wait_for(alone)
