@@ -68,14 +68,15 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
         if result := run_dir.result():
             console.say("this run is complete already; its result:")
             console.show_summary(result, str(run_dir.path))
+            run_dir.end(0)
             return 0
-        stop.before_leaving = run_dir.starts.end
+        stop.before_leaving = run_dir.end
         if cluster:
             worker = _make_worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
-        run_dir.starts.end(0)
+        run_dir.end(0)
         return _end(worker, 0, None)
     except FlowrateError as error:
         return _end(worker, _report(error, run_dir), error)
@@ -165,7 +166,7 @@ def _report(error: FlowrateError, run_dir) -> int:
     print(f"{'' if isinstance(error, Preempted) else 'error: '}{one_line(error)}", file=sys.stderr)
     if run_dir:
         run_dir.record_failure(error)
-        run_dir.starts.end(error.exit_code)
+        run_dir.end(error.exit_code)
     return error.exit_code
 
 
@@ -183,7 +184,7 @@ def _report_internal_error(error: Exception, run_dir) -> int:
         file=sys.stderr,
     )
     if run_dir:
-        run_dir.starts.end(INTERNAL_ERROR_EXIT_CODE)
+        run_dir.end(INTERNAL_ERROR_EXIT_CODE)
     return INTERNAL_ERROR_EXIT_CODE
 
 

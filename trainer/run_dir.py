@@ -83,6 +83,8 @@ class RunDir:
             path.mkdir(parents=True, exist_ok=True)
             check_contents(path)
             self._lock.acquire()
+            if self._lock.taken_over:
+                tell(self._lock.taken_over)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a valid name"
             raise ConfigError(
@@ -234,6 +236,11 @@ class RunDir:
     def check_still_held(self) -> None:
         """Raises what RunLock.check_held raises where a later start has taken the folder over."""
         self._lock.check_held()
+
+    def end(self, exit_code: int) -> None:
+        """Notes that this process ends, so that the next start need not ask what became of it."""
+        self.starts.end(exit_code)
+        self._lock.note_end()
 
     def close(self) -> None:
         """Gives the folder up, so that another may open it."""

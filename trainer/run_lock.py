@@ -1,12 +1,15 @@
 """The lock of a run directory: one process at a time, its owner named, gone with the process.
 
 The system drops the lock when its holder ends, however that comes about, so a stale one cannot be:
-what a dead process has left in the file is overwritten. A later start of the same job takes the
-folder over from an earlier one that was cut off, and the earlier one finds out before it writes.
+what a dead process has left in the file is overwritten, which is told where it had no time to note
+its end there. A later start of the same job takes the folder over from an earlier one that was cut
+off, and the earlier one finds out before it writes.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import errno
 import fcntl
@@ -20,8 +23,33 @@ from flowrate.errors import ClusterError, ConfigError
 from flowrate.records import disk_errors
 from trainer.attempt import Attempt
 
-# In the file, between its owner and the start that owns it.
+# In the file, between its owner and the start that owns it; and what stands below at the end.
 _ATTEMPT = ", "
+_ENDED = "ended"
+# More is nothing that was written here.
+_MOST_CHARACTERS = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Whom a lock's file names.
+
+    Attributes:
+        owner: process, machine and time; empty where the file is.
+        attempt: which start of the run that is.
+        has_ended: whether it has noted that it ends.
+    """
+
+    owner: str
+    attempt: Attempt
+    has_ended: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Holder:
+        """Reads what the file holds."""
+        first, _, rest = text.partition("\n")
+        owner, _, attempt = first.strip().partition(_ATTEMPT)
+        return cls(owner, Attempt.parse(attempt), rest.startswith(_ENDED))
 
 
 class RunLock:
@@ -32,7 +60,8 @@ class RunLock:
         attempt: which start of the run this process belongs to.
 
     Attributes:
-        taken_from: the owner it was taken over from, an earlier start of the same job; else empty.
+        taken_over: a line on whom the folder was taken over from: a process that was killed, or
+            an earlier start of the same job; else empty.
     """
 
     def __init__(self, folder: Path, attempt: Attempt):
@@ -40,7 +69,7 @@ class RunLock:
         self._path = folder / "lock"
         self._attempt = attempt
         self._file: TextIO | None = None
-        self.taken_from = ""
+        self.taken_over = ""
 
     @property
     def is_held(self) -> bool:
@@ -56,9 +85,13 @@ class RunLock:
         """
         while self._file is None:
             self._try_to_acquire()
+        left = Holder.parse(self._file.read(_MOST_CHARACTERS))
+        if left.owner and not left.has_ended:
+            self.taken_over = f"the lock of {left.owner} was left behind; taken over."
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         attempt = f"{_ATTEMPT}{self._attempt}" if self._attempt.job else ""
-        self._file.truncate(0)
+        self._file.seek(0)
+        self._file.truncate()
         self._file.write(f"pid {os.getpid()} on {platform.node()} since {now}{attempt}\n")
         self._file.flush()
 
@@ -76,7 +109,7 @@ class RunLock:
                 return
             try:
                 with self._open(os.O_RDWR) as file:
-                    owner = file.read().strip()
+                    owner = file.readline(_MOST_CHARACTERS).strip()
             except FileNotFoundError:  # Somebody has tidied up; nobody has taken it.
                 self.release()
                 return self.acquire()
@@ -85,9 +118,17 @@ class RunLock:
             "leaves without writing."
         )
 
+    def note_end(self) -> None:
+        """Notes in the file that its owner ends, which nobody then has to be told of."""
+        if self._file:
+            with contextlib.suppress(OSError):  # A full disk.
+                # Not by the file object: a signal may have come while that was written to.
+                os.write(self._file.fileno(), f"{_ENDED}\n".encode())
+
     def release(self) -> None:
         """Gives the folder up, so that another process may lock it."""
         if self._file:
+            self.note_end()
             self._file.close()
             self._file = None
 
@@ -97,15 +138,17 @@ class RunLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
-                owner, _, attempt = file.read().strip().partition(_ATTEMPT)
-            if not Attempt.parse(attempt).is_before(self._attempt):
+                holder = Holder.parse(file.read(_MOST_CHARACTERS))
+            if not holder.attempt.is_before(self._attempt):
                 raise ConfigError(
-                    f"--run_dir={self._folder} is in use by {owner or 'another process'}; stop it "
-                    "or choose another folder."
+                    f"--run_dir={self._folder} is in use by {holder.owner or 'another process'}; "
+                    "stop it or choose another folder."
                 ) from None
             # The scheduler has given the run to this process; the other is cut off, or about to
             # end. Whoever holds a file that is no longer the lock may not write.
-            self.taken_from = owner
+            self.taken_over = (
+                f"taken over from {holder.owner}, an earlier start of this job; it writes no more."
+            )
             self._path.unlink(missing_ok=True)
             return
         if self._is_at_path(file):

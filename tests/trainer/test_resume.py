@@ -140,6 +140,10 @@ def test_killed_at_random_moments(tmp_path, undisturbed):
         r"(at step \d+|before its first step): killed\.$",
         output, re.M,
     )  # fmt: skip
+    assert re.search(
+        rf"^the lock of pid \d+ on {platform.node()} since \S+ was left behind; taken over\.$",
+        output, re.M,
+    )  # fmt: skip
     result = read_json(run_dir / "result.json")
     assert result["num_starts"] >= 2
     assert 0 < result["effective_training_share"] < 0.9
@@ -163,12 +167,15 @@ def test_a_signal_saves_and_loses_no_step(tmp_path, undisturbed, name):
     again = finish(run_dir, *FLAGS)
     assert re.search(rf"^resumed from step {step} \(checkpoint of \d+ s ago\)\.$", again, re.M)
     assert "ended without a word" not in again
+    assert "taken over" not in again
     assert_same_run(run_dir, undisturbed)
 
 
 def test_a_complete_run_is_not_trained_again(undisturbed):
     before = (undisturbed / "metrics.jsonl").read_bytes()
-    output = finish(undisturbed, *FLAGS)
+    for _ in range(2):
+        output = finish(undisturbed, *FLAGS)
+        assert "taken over" not in output
     assert "complete already" in output
     assert "test accuracy" in output
     assert (undisturbed / "metrics.jsonl").read_bytes() == before

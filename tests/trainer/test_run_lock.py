@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,19 +47,47 @@ def test_what_is_no_plain_file_is_refused_and_not_followed(places, tmp_path, nam
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_a_dead_process_left_is_taken_over(tmp_path):
+def hold_and_end(folder: Path, end: str) -> str:
+    """Lets another process take the lock and end; returns what it has left in the file."""
     code = (
         "import sys, os; from pathlib import Path; from trainer.attempt import Attempt; "
-        "from trainer.run_lock import RunLock; RunLock(Path(sys.argv[1]), Attempt()).acquire(); "
-        "os.kill(os.getpid(), 9)"
+        "from trainer.run_lock import RunLock; lock = RunLock(Path(sys.argv[1]), Attempt()); "
+        f"lock.acquire(); {end}"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
-    assert done.returncode == -9
-    assert "pid " in (tmp_path / "lock").read_text()
+    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT)
+    return (folder / "lock").read_text()
+
+
+def test_what_a_killed_process_left_is_taken_over_and_told_of(tmp_path):
+    left = hold_and_end(tmp_path, "os.kill(os.getpid(), 9)")
+    assert re.fullmatch(rf"pid \d+ on {platform.node()} since \S+\n", left)
     lock = make_lock(tmp_path)
     lock.acquire()
-    assert (tmp_path / "lock").read_text().startswith(f"pid {os.getpid()} on ")
-    assert lock.taken_from == ""
+    assert lock.taken_over == f"the lock of {left.strip()} was left behind; taken over."
+    text = (tmp_path / "lock").read_text()
+    assert text.startswith(f"pid {os.getpid()} on ")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["lock.note_end(); os._exit(1)", "lock.release()"])
+def test_who_has_ended_in_order_is_not_told_of(tmp_path, end):
+    assert hold_and_end(tmp_path, end).endswith("\nended\n")
+    lock = make_lock(tmp_path)
+    lock.acquire()
+    assert lock.taken_over == ""
+    assert "ended" not in (tmp_path / "lock").read_text()
+
+
+def test_who_still_ends_is_named_to_others_and_gives_way_to_a_later_start(tmp_path):
+    """It has noted its end, and holds the lock until it is gone."""
+    earlier = make_lock(tmp_path, 1)
+    earlier.acquire()
+    earlier.note_end()
+    with pytest.raises(ConfigError, match=rf"in use by pid {os.getpid()} on \S+ since \S+; stop"):
+        make_lock(tmp_path).acquire()
+    make_lock(tmp_path, 2).acquire()
+    with pytest.raises(ClusterError, match="was taken over by a later start"):
+        earlier.check_held()
 
 
 def test_who_removes_the_lock_does_not_end_the_run(tmp_path):
@@ -84,7 +114,10 @@ def test_a_later_start_of_the_same_job_takes_it_and_knows_from_whom(tmp_path):
     earlier, later = make_lock(tmp_path, 0), make_lock(tmp_path, 1)
     earlier.acquire()
     later.acquire()
-    assert later.taken_from.startswith(f"pid {os.getpid()} on ")
+    assert re.fullmatch(
+        rf"taken over from pid {os.getpid()} on \S+ since \S+, an earlier start of this job; it "
+        r"writes no more\.", later.taken_over,
+    )  # fmt: skip
     with pytest.raises(ClusterError, match=r"Slurm job 7 1\); this one leaves without writing"):
         earlier.check_held()
     later.release()

@@ -20,7 +20,8 @@ from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
 from flowrate.printable import one_line
 from flowrate.records import read_json, read_json_lines
-from trainer.attempt import Attempt, find_attempt
+from trainer.attempt import find_attempt
+from trainer.run_lock import Holder
 
 _GROUP = "How the workers ended"
 _LONGEST_PAUSE_SECONDS = 60
@@ -90,9 +91,7 @@ def begin(run_dir: Path, environment: Mapping[str, str]) -> int:
         ClusterError: a later start of this job has the run directory: this node was cut off.
     """
     lock = run_dir / "lock"
-    holder = (
-        Attempt.parse(lock.read_text().strip().rpartition(", ")[2]) if lock.exists() else Attempt()
-    )
+    holder = Holder.parse(lock.read_text() if lock.exists() else "").attempt
     ours = find_attempt(environment)
     # This script is of no step: only how often the job was requeued is compared.
     if ours.job and holder.job == ours.job and holder.number[:1] > ours.number[:1]:

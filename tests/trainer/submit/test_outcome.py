@@ -80,8 +80,10 @@ def test_a_script_on_a_node_that_was_cut_off_begins_nothing(tmp_path):
     (tmp_path / "status").mkdir()
     lock = tmp_path / "lock"
     lock.write_text("pid 5 on node2 since 2026-01-01T00:00:00+00:00, Slurm job 17 2.0\n")
-    with pytest.raises(ClusterError, match=r"taken over by a later start .*17 2\.0"):
-        begin(tmp_path, environment)
+    for end in ("", "ended\n"):
+        lock.write_text(lock.read_text() + end)
+        with pytest.raises(ClusterError, match=r"taken over by a later start .*17 2\.0"):
+            begin(tmp_path, environment)
     assert (tmp_path / "status").exists()
     for owner in ("Slurm job 17 1.4", "Slurm job 9 5.0", ""):
         lock.write_text(f"pid 5 on node2 since 2026-01-01T00:00:00+00:00, {owner}\n")
