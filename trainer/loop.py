@@ -12,7 +12,7 @@ import dataclasses
 import tensorflow as tf
 
 from flowrate.environment import process_seconds
-from flowrate.errors import DivergedError, FlowrateError, Preempted
+from flowrate.errors import DiskError, DivergedError, FlowrateError, Preempted
 from flowrate.failpoint import reach
 from input_pipelines._source import Source
 from trainer import divergence
@@ -48,7 +48,8 @@ class TrainingRun:
     """All that the loop works with, put together by trainer/build.py.
 
     `sources` are the splits as the cache keeps them, `examples` the training split as it was
-    loaded: its files have names.
+    loaded: its files have names. `recorded_step` is the last step whose figures are counted and
+    logged.
     """
 
     config: TrainConfig
@@ -71,6 +72,7 @@ class TrainingRun:
     num_workers: int
     num_replicas: int
     saved_step: int | None
+    recorded_step: int | None = None
     steps_measured: int = 0
     exchange_seconds: float = 0.0
     last_loss: float | None = None
@@ -98,6 +100,11 @@ def train(run: TrainingRun) -> None:
             _save(run)  # The beginning, to have something to go back to.
         while not _train(run):
             pass
+    except (Preempted, DivergedError, DiskError):
+        raise
+    except Exception:
+        _save_if_sound(run)
+        raise
     finally:
         run.saver.close()
 
@@ -152,6 +159,7 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
             run.first_step_seconds = process_seconds()
         with run.clock.phase("log"):
             _record(run, results.finite_part())
+            run.recorded_step = results.last
         if not results.is_finite:
             with contextlib.suppress(FlowrateError):  # Worse has come.
                 _report_saved(run, run.saver.finish())
@@ -232,6 +240,16 @@ def _save_at_the_end(run: TrainingRun) -> None:
     with run.clock.phase("checkpoint"):
         saved = run.saver.finish()
     _report_saved(run, saved)
+
+
+def _save_if_sound(run: TrainingRun) -> None:
+    """Saves what was trained before an error, unless a step or its record was broken off."""
+    is_sound = run.engine.trained_step is not None and run.engine.trained_step == run.recorded_step
+    if run.team or not is_sound:  # Of several workers, the others are not here.
+        return
+    with contextlib.suppress(FlowrateError):  # What has happened before is what is told.
+        _save_at_the_end(run)
+        run.writer.warn(f"an error ends the run; the state of step {run.recorded_step} is saved.")
 
 
 def _report_saved(run: TrainingRun, saved: list[Saved]) -> None:

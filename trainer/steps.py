@@ -55,6 +55,8 @@ class StepEngine:
         busy_seconds_per_step: of several workers, the time of a step of the last call without the
             exchange with the others; None before there is one.
         doing: what `run` is doing; None in between.
+        trained_step: the last step that is trained, 1-based; None before there is one, and while a
+            call changes the state.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class StepEngine:
         self._own_seconds_per_step = 0.0
         self.busy_seconds_per_step: float | None = None
         self.doing: Doing | None = None
+        self.trained_step: int | None = None
         randomness.use_stateless_seeds(state.model)
         self._is_compiled = jit.compile
         self._train_steps = tf.function(
@@ -112,8 +115,9 @@ class StepEngine:
             self.doing = self._call_of(step, num_steps)
             reach("step" if self._seconds_per_step else "compile")
             with self._profiler.around(step, num_steps):
+                self.trained_step = None
                 results = self._call(step, num_steps, waited)
-            self.doing = None
+            self.doing, self.trained_step = None, results.last
             step += results.num_steps
             yield results
             if not results.is_finite:
