@@ -94,7 +94,7 @@ def train(run: TrainingRun) -> None:
         DataError: an image cannot be decoded.
         DiskError: a record or a checkpoint cannot be written.
     """
-    run.stop.arm()
+    run.stop.arm(has_trained=lambda: run.recorded_step is not None)
     try:
         if run.config.on_divergence == "rollback":
             _save(run)  # The beginning, to have something to go back to.

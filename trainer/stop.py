@@ -2,14 +2,20 @@
 
 Schedulers ask more than once: Slurm signals a job's steps, and srun, told so too, signals them
 again. What comes on the heels of the first signal is the same request, unless it is Ctrl-C.
+
+Python handles signals on the main thread alone, and not before native code returns, which for a
+compilation may be a minute, longer than schedulers wait. So a second thread hears of them too, and
+ends the process where the first does not come to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -19,6 +25,13 @@ from flowrate.errors import Preempted
 # SIGUSR1 is what Slurm can be told to send before the time is over.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _ECHO_SECONDS = 5.0
+# A second Ctrl-C takes a person longer; sooner, a child just forked has told of the first one.
+_LEAST_SECONDS_BETWEEN = 0.2
+# After so long the main thread does not answer; it takes milliseconds where it can.
+_MOST_NATIVE_SECONDS = 5.0
+_MOST_NATIVE_SECONDS_AT_ONCE = 1.0
+_LOOK_SECONDS = 0.25
+_AT_ONCE = "stopped by a second signal; what was done since the last checkpoint is lost."
 
 
 class StopRequest:
@@ -35,15 +48,31 @@ class StopRequest:
         self._is_leaving = False
         self._asked_at = 0.0
         self._armed = False
+        self._has_trained: Callable[[], bool] = lambda: True
+        self._listener: threading.Thread | None = None
         self._nothing_to_save = "stopped before the first step; there is nothing to save."
 
     def install(self) -> None:
         """Handles the signals from now on; only the main thread may call this."""
         for number in _SIGNALS:
             signal.signal(number, self._handle)
+        if self._listener is None:
+            heard, told = os.pipe()
+            os.set_blocking(told, False)
+            signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+            self._listener = threading.Thread(
+                target=self._listen, args=(heard,), name="signals", daemon=True
+            )
+            self._listener.start()
 
-    def arm(self) -> None:
-        """From now on a first signal is only remembered: the loop saves and leaves."""
+    def arm(self, has_trained: Callable[[], bool] = lambda: True) -> None:
+        """From now on a first signal is only remembered: the loop saves and leaves.
+
+        Args:
+            has_trained: tells whether there is anything to save. Until then the loop is not waited
+                for longer than 5 seconds.
+        """
+        self._has_trained = has_trained
         self._armed = True
 
     def disarm(self, saved_at: str) -> None:
@@ -66,9 +95,26 @@ class StopRequest:
         if self.signal_name is None:
             self.signal_name, self._asked_at = name, time.monotonic()
         elif number == signal.SIGINT or time.monotonic() - self._asked_at >= _ECHO_SECONDS:
-            self._leave(
-                name, "stopped by a second signal; what was done since the last checkpoint is lost."
-            )
+            self._leave(name, _AT_ONCE)
+
+    def _listen(self, heard: int) -> None:
+        """Leaves where `_handle`, on the main thread, would have, but is not come to."""
+        first_at = second_at = float("inf")
+        first = second = signal.SIGTERM
+        while True:
+            is_idle = first_at == float("inf")
+            ready, _, _ = select.select([heard], [], [], None if is_idle else _LOOK_SECONDS)
+            now = time.monotonic()
+            number = os.read(heard, 1)[0] if ready else 0
+            if number in _SIGNALS and is_idle:
+                first, first_at = signal.Signals(number), now
+            elif number in _SIGNALS and now - first_at >= _echo_seconds(number):
+                second, second_at = signal.Signals(number), min(second_at, now)
+            if now - second_at > _MOST_NATIVE_SECONDS_AT_ONCE:
+                self._leave(second.name, _AT_ONCE)
+            has_waited = now - first_at > _MOST_NATIVE_SECONDS
+            if has_waited and not (self._armed and self._has_trained()):
+                self._leave(first.name, self._nothing_to_save)
 
     def _leave(self, name: str, message: str) -> None:
         # Not an exception: one raised inside an import or a native call may be swallowed there.
@@ -79,3 +125,7 @@ class StopRequest:
                 os.write(sys.stderr.fileno(), f"\n{name}: {message}\n".encode())
                 self.before_leaving(Preempted.exit_code)
         os._exit(Preempted.exit_code)
+
+
+def _echo_seconds(number: int) -> float:
+    return _LEAST_SECONDS_BETWEEN if number == signal.SIGINT else _ECHO_SECONDS

@@ -15,7 +15,7 @@ from trainer.stop import StopRequest
 ROOT = Path(__file__).resolve().parents[2]
 # Reads commands, one a line, and answers each: how a test knows where the process stands.
 PROGRAM = """
-import sys, time
+import ctypes, sys, time
 from trainer.stop import StopRequest
 stop = StopRequest()
 stop.install()
@@ -24,6 +24,13 @@ for line in sys.stdin:
     command = line.strip()
     if command == "arm":
         stop.arm()
+    elif command == "arm at first":
+        stop.arm(has_trained=lambda: False)
+    elif command == "native":
+        print("native", flush=True)
+        mutex = ctypes.create_string_buffer(64)  # PTHREAD_MUTEX_INITIALIZER
+        for _ in range(2):  # The second call waits for ever, and no signal makes it return.
+            ctypes.CDLL(None).pthread_mutex_lock(mutex)
     elif command == "disarm":
         stop.disarm("runs/here")
     elif command == "slow":
@@ -122,6 +129,33 @@ def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name
     assert ask(process, "disarm") == "disarm False None"
     send(process, name)
     assert_left(process, name, SAVED)
+
+
+@pytest.mark.parametrize("state", [None, "arm at first"])
+def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process, state):
+    if state:
+        ask(process, state)
+    assert ask(process, "native") == "native"
+    send(process, "SIGTERM")
+    assert_left(process, "SIGTERM", NOTHING)
+
+
+def test_native_code_after_the_last_step_is_left_too(process):
+    ask(process, "arm")
+    ask(process, "disarm")
+    assert ask(process, "native") == "native"
+    send(process, "SIGTERM")
+    assert_left(process, "SIGTERM", SAVED)
+
+
+def test_native_code_while_training_is_left_at_a_second_signal(process):
+    ask(process, "arm")
+    assert ask(process, "native") == "native"
+    send(process, "SIGTERM")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=7)
+    send(process, "SIGINT")
+    assert_left(process, "SIGINT", AT_ONCE)
 
 
 def test_a_signal_while_the_last_was_being_saved_is_not_forgotten(process):
