@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate import options
 from flowrate.command import run_command
-from flowrate.errors import ConfigError, DataError
+from flowrate.errors import ConfigError
 from flowrate.options import option
 from flowrate.records import to_json
 from trainer.config import TrainConfig
@@ -22,8 +22,6 @@ from trainer.trained import FINAL, TrainedRun, only_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from trainer.data import TrainingData
 
 USAGE = """Evaluates a trained run, exactly: every example once.
 
@@ -85,7 +83,9 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     from trainer.data import load_data
 
     data = load_data(asked)
-    _check_fits(trained, data, config)
+    if config.split not in data.sources:
+        raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
+    trained.check_fits(data)
     session.import_tensorflow()
     from trainer.evaluation import evaluate_split
     from trainer.scores import score
@@ -119,29 +119,6 @@ def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig
     if config.data_dir:
         changes["data_dir"] = config.data_dir
     return dataclasses.replace(asked, **changes)
-
-
-def _check_fits(trained: TrainedRun, data: TrainingData, config: EvaluateConfig) -> None:
-    if config.split not in data.sources:
-        raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
-    if data.class_names != trained.class_names:
-        raise DataError(
-            f"the data set has the classes {_some(data.class_names)}; the run was trained on "
-            f"{_some(trained.class_names)}."
-        )
-    if data.image_shape != trained.image_shape:
-        raise DataError(
-            f"the data set's images are {_size(data.image_shape)}; the model takes "
-            f"{_size(trained.image_shape)}."
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _show(found: dict[str, Any]) -> None:

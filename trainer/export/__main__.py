@@ -9,16 +9,12 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flowrate.command import run_command
-from flowrate.errors import DataError
 from trainer.export.config import ExportConfig
 from trainer.export.folder import check_output
 from trainer.trained import TrainedRun, only_folder
-
-if TYPE_CHECKING:
-    from trainer.data import TrainingData
 
 USAGE = """Exports a trained run, and checks the file in the program it is meant for.
 
@@ -48,21 +44,11 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
     data = load_data(asked)
-    _check_fits(trained, data)
+    trained.check_fits(data)
     session.import_tensorflow()
     from trainer.export.run import export
 
     _show(export(config, trained, checkpoint, data, output), output)
-
-
-def _check_fits(trained: TrainedRun, data: TrainingData) -> None:
-    found = (data.class_names, data.image_shape)
-    if found != (trained.class_names, trained.image_shape):
-        raise DataError(
-            f"the data set has {len(data.class_names)} classes and images of {data.image_shape}; "
-            f"the run was trained on {len(trained.class_names)} and {trained.image_shape}, or on "
-            "classes of other names; give its own with --data_dir."
-        )
 
 
 def _show(record: dict[str, Any], output: Path) -> None:
