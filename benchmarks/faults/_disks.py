@@ -14,14 +14,14 @@ _BLOCK = 4096
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, num_bytes: int) -> Iterator[Path]:
-    """Mounts a disk of so many bytes on a folder, which is made.
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    """Mounts a disk on a folder, which is made; its size is an option: `size=1m`.
 
     Raises:
         NotHere: that takes rights that this process lacks.
     """
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise NotHere(f"needs the right to mount a small disk: {done.stderr.strip()}")

@@ -18,7 +18,7 @@ ID = "P10"
 TITLE = "a full disk ends no training at once: it is told, tried again, and costs no checkpoint"
 
 # A checkpoint of this model is 0.12 MB; the records and TensorBoard's take 1 MB or less.
-_DISK_BYTES = 6 * 2**20
+_DISK = "size=6m"
 _FLAGS = {
     "dataset": "digits", "model": "mlp", "steps": 40_000, "checkpoint_every_steps": 500,
     "evaluate_every_steps": 10_000, "log_every_steps": 500, "deterministic": True,
@@ -47,7 +47,7 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
 
 def _full_for_a_while(folder: Path, generator: random.Random) -> dict[str, float]:
     """Training goes on, saves again once there is room, and lacks nothing at its end."""
-    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+    with _disks.small_disk(folder / "run", _DISK) as disk:
         training = _runs.Training(disk, **_FLAGS)
         with _runs.running(training) as process:
             _wait_for_checkpoints(training, process, generator)
@@ -64,7 +64,7 @@ def _full_for_a_while(folder: Path, generator: random.Random) -> dict[str, float
 def _full_until_it_gives_up(folder: Path, generator: random.Random) -> dict[str, float]:
     """Three failures end the run; what was saved is whole, and the same command goes on."""
     flags = {**_FLAGS, "steps": 1_000_000}
-    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+    with _disks.small_disk(folder / "run", _DISK) as disk:
         training = _runs.Training(disk, **flags)
         with _runs.running(training) as process:
             _wait_for_checkpoints(training, process, generator)
@@ -86,7 +86,7 @@ def _full_until_it_gives_up(folder: Path, generator: random.Random) -> dict[str,
 def _full_at_the_end(folder: Path, generator: random.Random) -> dict[str, float]:
     """The last state is tried three times; after room is made, the same command ends the run."""
     flags = {**_FLAGS, "steps": 20_000, "checkpoint_every_steps": 10_000}
-    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+    with _disks.small_disk(folder / "run", _DISK) as disk:
         training = _runs.Training(disk, **flags)
         with _runs.running(training) as process:
             training.wait_until(process, lambda: len(training.checkpoints()) >= 1)
@@ -102,7 +102,7 @@ def _full_for_tensorboard(folder: Path, generator: random.Random) -> dict[str, f
     """One warning; everything else is there."""
     flags = {**_FLAGS, "steps": 5_000}
     place = folder / "run" / "tensorboard"
-    with _disks.small_disk(place, generator.choice((8, 16, 32)) * 1024):
+    with _disks.small_disk(place, f"size={generator.choice((8, 16, 32))}k"):
         training = _runs.Training(folder / "run", **flags)
         ended = training.finish()
         said = ended.stdout.count("warning: TensorBoard's files cannot be written")
@@ -114,7 +114,7 @@ def _full_for_tensorboard(folder: Path, generator: random.Random) -> dict[str, f
 def _full_for_the_records(folder: Path, generator: random.Random) -> dict[str, float]:
     """Rows of metrics.jsonl wait in memory while checkpoints, on another disk, are written."""
     (folder / "checkpoints").mkdir()
-    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+    with _disks.small_disk(folder / "run", _DISK) as disk:
         (disk / "checkpoints").symlink_to(folder / "checkpoints")
         training = _runs.Training(disk, **_FLAGS)
         with _runs.running(training) as process:
@@ -134,7 +134,7 @@ def _full_for_the_records(folder: Path, generator: random.Random) -> dict[str, f
 def _full_for_the_report(folder: Path, generator: random.Random) -> dict[str, float]:
     """A run that has its result is complete, with a page about it or without."""
     flags = {**_FLAGS, "steps": 2_000, "report": True}
-    with _disks.small_disk(folder / "run", _DISK_BYTES) as disk:
+    with _disks.small_disk(folder / "run", _DISK) as disk:
         # Time enough to fill the disk.
         training = _runs.Training(disk, environment={"FLOWRATE_FAULT": "report:sleep=5"}, **flags)
         with _runs.running(training) as process:

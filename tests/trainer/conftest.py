@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-import subprocess
 
 import pytest
+
+from benchmarks.faults._attempt import NotHere
+from benchmarks.faults._disks import small_disk
 
 
 @pytest.fixture
 def make_disk(tmp_path):
     """Returns a function: mounts a file system in memory, `make_disk("size=1m")`; or a skip."""
-    mounted = []
+    numbers = itertools.count()
+    with contextlib.ExitStack() as disks:
 
-    def make(options: str):
-        if os.geteuid() != 0:
-            pytest.skip("needs root, to mount a small file system")
-        folder = tmp_path / f"disk-{len(mounted)}"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"cannot mount a file system here: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
+        def make(options: str):
+            try:
+                return disks.enter_context(small_disk(tmp_path / f"disk-{next(numbers)}", options))
+            except NotHere as reason:
+                pytest.skip(str(reason))
 
-    yield make
-    for folder in mounted:
-        # Lazily: TensorBoard's writer may hold a file until the process ends.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        yield make
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.faults._runs import final_arrays
+from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import Preempted
 from flowrate.records import read_json, read_json_lines
 from trainer.stop import StopRequest
@@ -31,7 +31,6 @@ FLAGS = (
     "--global_batch_size=40", "--checkpoint_every_steps=25", "--log_every_steps=7",
     "--schedule=cosine", "--ema_decay=0.9", "--deterministic",
 )  # fmt: skip
-COMPARED = ("step", "epoch", "loss", "accuracy", "gradient_norm", "learning_rate", "split")
 
 
 class StopAt(StopRequest):
@@ -63,15 +62,6 @@ def finish(run_dir: Path, *flags: str) -> str:
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     return output
-
-
-def curve(run_dir: Path) -> list[dict]:
-    """The rows of metrics.jsonl without timing and without saves."""
-    return [
-        {name: row[name] for name in COMPARED if name in row}
-        for row in read_json_lines(run_dir / "metrics.jsonl")
-        if row["kind"] != "checkpoint"
-    ]
 
 
 def assert_same_run(run_dir: Path, reference: Path):

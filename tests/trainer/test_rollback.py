@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.faults._runs import curve
 from flowrate.errors import DivergedError, Preempted
 from flowrate.records import read_json_lines
 from trainer.stop import StopRequest
@@ -19,15 +20,6 @@ SETTINGS = [
     {"jit": "off", "cache": "none"},
     {"strategy": "mirrored", "virtual_devices": 2},
 ]
-
-
-COMPARED = ("step", "loss", "accuracy", "gradient_norm", "learning_rate", "split")
-
-
-def curve(run_dir):
-    """The figures of every row, without times."""
-    rows = rows_of(run_dir, "train") + rows_of(run_dir, "evaluation")
-    return [{name: row[name] for name in COMPARED if name in row} for row in rows]
 
 
 def rows_of(run_dir, kind):
