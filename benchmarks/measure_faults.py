@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.faults import PROMISES, _runs
-from benchmarks.faults._attempt import Outcome, make, together
+from benchmarks.faults._attempt import Outcome, make_all, together
 
 
 def measure_faults(flags: dict[str, Any], promise: str, full: bool) -> dict[str, Any]:
     """Returns a row's part; its status is failed where the promise was broken once.
+
+    A line is printed after each attempt: all of them may take an hour.
 
     Args:
         flags: `seed`, and `data_dir` where one was given.
@@ -22,7 +25,8 @@ def measure_faults(flags: dict[str, Any], promise: str, full: bool) -> dict[str,
     if flags.get("data_dir"):
         os.environ[_runs.DATA_VARIABLE] = os.path.abspath(flags["data_dir"])
     module, _ = PROMISES.load(promise)
-    outcomes = [make(attempt) for attempt in module.attempts(full, flags["seed"])]
+    tell = functools.partial(print, flush=True)
+    outcomes = make_all(module.attempts(full, flags["seed"]), tell)
     words = ["python", "-m", "benchmarks.faults", promise, *["--full"] * full]
     if flags["seed"]:
         words.append(f"--seed={flags['seed']}")

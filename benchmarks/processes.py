@@ -35,11 +35,13 @@ class Failure:
     error: str
 
 
-def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
+def run_to_end(
+    command: list[str], timeout_seconds: float, *, is_shown: bool = False
+) -> Failure | None:
     """Runs a command in the checkout; returns None where it ended with status 0.
 
     What it started ends with it. It is killed after so many seconds, and where it leaves the
-    machine without memory.
+    machine without memory. What it prints is shown only where `is_shown`.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     kills_before = num_out_of_memory_kills()
@@ -49,8 +51,8 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
             # A session of its own: what it started goes with it.
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-                start_new_session=True,
+                stdout=None if is_shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                errors="replace", start_new_session=True,
             )  # fmt: skip
             watch = _MemoryWatch(process)
         _, errors = process.communicate(timeout=timeout_seconds)

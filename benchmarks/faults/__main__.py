@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -55,20 +56,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _is_broken(promise, config: FaultsConfig) -> bool:
-    print(f"{promise.ID}: {promise.TITLE}", flush=True)
-    outcomes = []
-    for attempt in promise.attempts(config.full, config.seed):
-        outcome = _attempt.make(attempt)
-        outcomes.append(outcome)
-        shown = outcome.reason or _figures(outcome.figures)
-        print(f"  {outcome.status:8} {outcome.name}: {shown}, {outcome.seconds:.1f} s", flush=True)
+    tell = functools.partial(print, flush=True)
+    tell(f"{promise.ID}: {promise.TITLE}")
+    outcomes = _attempt.make_all(promise.attempts(config.full, config.seed), tell)
     kept = sum(outcome.status == "kept" for outcome in outcomes)
-    print(f"  kept in {kept} of {len(outcomes)} attempts: {_figures(_attempt.together(outcomes))}")
+    figures = _attempt.in_words(_attempt.together(outcomes))
+    tell(f"  kept in {kept} of {len(outcomes)} attempts: {figures}")
     return any(outcome.status == "broken" for outcome in outcomes)
-
-
-def _figures(figures: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
 
 
 if __name__ == "__main__":

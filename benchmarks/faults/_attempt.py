@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -64,6 +64,25 @@ def make(attempt: Attempt) -> Outcome:
         except Exception as error:  # Whatever goes wrong, the promise was not seen to hold.
             status, reason = "broken", f"{type(error).__name__}: {error}"
     return Outcome(attempt.name, status, reason, figures, time.perf_counter() - started)
+
+
+def make_all(attempts: Sequence[Attempt], tell: Callable[[str], None]) -> list[Outcome]:
+    """Makes attempts one after the other; tells of each in a line as it ends."""
+    outcomes = []
+    for number, attempt in enumerate(attempts, start=1):
+        outcome = make(attempt)
+        outcomes.append(outcome)
+        shown = outcome.reason or in_words(outcome.figures)
+        tell(
+            f"  {number}/{len(attempts)} {outcome.status}: {outcome.name}: {shown}, "
+            f"{outcome.seconds:.1f} s"
+        )
+    return outcomes
+
+
+def in_words(figures: dict[str, float]) -> str:
+    """Returns figures as a line has them."""
+    return ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
 
 
 def together(outcomes: Iterable[Outcome]) -> dict[str, float]:

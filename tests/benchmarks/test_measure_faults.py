@@ -50,3 +50,10 @@ def test_one_that_broke_fails_the_row_and_is_named(measure):
 def test_where_nothing_can_be_tried_the_row_is_skipped(measure):
     row = measure(ELSEWHERE)
     assert (row["status"], row["error"]) == ("skipped", "mounts: needs root")
+
+
+def test_each_attempt_is_told_of_as_it_ends(measure, capsys):
+    measure(KEPT, BROKEN)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("  1/2 kept: kept: kills 2, most_resume_seconds 3, ")
+    assert second.startswith("  2/2 broken: flips: not found, ")
