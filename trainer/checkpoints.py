@@ -66,8 +66,8 @@ class CheckpointStore:
         folder: where they lie; made with the first one.
         keep: how many of the latest to keep; the best that they tell of are kept besides.
         tell: takes a line for the user.
-        check_held: raises where the run is no longer this process's to write; asked just before a
-            checkpoint takes its place.
+        before_publishing: is called just before a checkpoint takes its place, and raises where
+            the run is no longer this process's to write.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class CheckpointStore:
         folder: Path,
         keep: int,
         tell: Callable[[str], None],
-        check_held: Callable[[], None] = lambda: None,
+        before_publishing: Callable[[], None] = lambda: None,
     ):
         self._folder = folder
         self._keep = keep
         self._tell = tell
-        self._check_held = check_held
+        self._before_publishing = before_publishing
 
     def save(self, arrays: dict[str, np.ndarray], progress: Progress) -> Path:
         """Writes a checkpoint of `progress.step` and deletes those no longer wanted.
@@ -106,7 +106,7 @@ class CheckpointStore:
             (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
             for path in (*temporary.iterdir(), temporary):
                 sync_to_disk(path)
-            self._check_held()
+            self._before_publishing()
             replaced = self._put_in_place(temporary, final)
             sync_to_disk(self._folder)
             if replaced:

@@ -31,6 +31,7 @@ from flowrate.records import (
     append_json_lines,
     read_json,
     read_json_lines,
+    sync_to_disk,
     write_json,
     write_text,
 )
@@ -58,7 +59,7 @@ class RunDir:
     def __init__(self, path: Path, keep_checkpoints: int, tell: Callable[[str], None]):
         self.path = path
         self.checkpoints = CheckpointStore(
-            path / "checkpoints", keep_checkpoints, tell, self.check_still_held
+            path / "checkpoints", keep_checkpoints, tell, self._before_checkpoint
         )
         self.starts = Starts(path / "starts.jsonl", self.check_still_held)
         self._tell = tell
@@ -232,6 +233,13 @@ class RunDir:
         # The disk is full, which the user is told; or the folder is no longer ours to write to.
         with contextlib.suppress(DiskError, ClusterError):
             self.write_result(failure)
+
+    def _before_checkpoint(self) -> None:
+        """Brings the rows up to the checkpoint to the disk: who goes on from it keeps them all."""
+        with contextlib.suppress(OSError):  # The log is not worth a checkpoint.
+            sync_to_disk(self.metrics_path)
+            sync_to_disk(self.path)
+        self.check_still_held()
 
     def check_still_held(self) -> None:
         """Raises what RunLock.check_held raises where a later start has taken the folder over."""

@@ -15,6 +15,21 @@ from trainer.checkpoints import CheckpointStore
 STEPS = {"the first step": 20, "the same step again": 10}
 
 
+# A log of two writes, and a checkpoint of the step that it tells of.
+LOG_AND_SAVE = """
+import sys
+from benchmarks.faults._one_save import arrays
+from trainer.config import TrainConfig
+from trainer.progress import Progress
+from trainer.run_dir import RunDir
+
+run_dir = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)
+for step in (10, 20):
+    run_dir.append_metrics("train", {"step": step})
+run_dir.checkpoints.save(arrays(seed=1, count=3), Progress(step=20))
+"""
+
+
 @pytest.fixture(params=STEPS)
 def traced(request, tmp_path):
     """A real save after an earlier one: (checkpoints before, after, the calls between)."""
@@ -77,6 +92,24 @@ def test_the_folder_of_checkpoints_is_on_the_disk_too(traced):
     if made:
         (renamed,) = renames(calls, final)
         assert any(made[0] < n < renamed for n in places(calls, SYNC, folder.parent))
+
+
+def test_the_log_up_to_a_checkpoint_is_on_the_disk_before_it(tmp_path):
+    """Else a run that goes on after a loss of power would lack rows, and nobody would know."""
+    run_dir = tmp_path / "run"
+    command = [sys.executable, "-B", "-c", LOG_AND_SAVE, str(run_dir)]
+    try:
+        calls = _strace.calls(command, tmp_path / "log")
+    except NotHere as reason:
+        pytest.skip(str(reason))
+    (renamed,) = renames(calls, run_dir / "checkpoints" / "ckpt-00000020")
+    log = run_dir / "metrics.jsonl"
+    written, synced = places(calls, ("write",), log), places(calls, SYNC, log)
+    assert len(written) == 2
+    assert synced
+    assert written[-1] < synced[-1] < renamed
+    # And its name.
+    assert any(written[0] < n < renamed for n in places(calls, SYNC, run_dir))
 
 
 def test_what_was_never_synced_may_be_lost(traced):
