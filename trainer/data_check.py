@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
-from flowrate.errors import FlowrateError
+from flowrate.errors import FlowrateError, Preempted
 from flowrate.printable import one_line
 from trainer.config import TrainConfig
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 
-def check_data(
-    config: TrainConfig, run_dir: Path, stop: StopRequest, tell: Callable[[str], None]
-) -> int:
+def check_data(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> int:
     """Loads the data as each worker will, unless the run is complete already.
 
     This is done by a process of its own, which takes with it the memory and whatever it imports.
@@ -25,26 +24,34 @@ def check_data(
     Args:
         config: what was asked for.
         run_dir: of the run; it need not be there yet.
-        stop: installed; a signal ends that process too.
         tell: gets what the user should know.
 
     Returns:
         0, or the exit status of the mistake, which has been told in one line.
+
+    Raises:
+        Preempted: a signal came. Its handler stays; only the main thread may call this.
     """
     process = multiprocessing.get_context("fork").Process(
         target=_load, args=(config, run_dir, tell)
     )
     process.start()
-    stop.before_leaving = lambda exit_code: process.kill()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        process.kill()
+        raise Preempted(f"{signal.Signals(number).name}: stopped before any worker was started.")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     process.join()
     return max(process.exitcode, 0)  # Where it was killed: the workers say what becomes of them.
 
 
 def _load(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> None:
+    os.setsid()  # Ctrl-C is for the launcher.
     from input_pipelines._tensorflow import quiet_tensorflow
     from trainer.data import load_data
 
-    os.setsid()  # Ctrl-C is for the launcher.
     quiet_tensorflow()  # Which some data sets import.
     try:
         if RunDir(run_dir, config.keep_checkpoints, tell).result() is None:

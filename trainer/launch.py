@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowrate import options
-from flowrate.errors import ConfigError, FlowrateError
+from flowrate.errors import ConfigError, FlowrateError, Preempted
 from flowrate.options import option
 from flowrate.printable import one_line
 from trainer.config import TrainConfig
@@ -20,7 +20,6 @@ from trainer.config_checks import check_divides
 from trainer.data_check import check_data
 from trainer.process_group import ProcessGroup, Task
 from trainer.run_dir import default_name
-from trainer.stop import StopRequest
 
 USAGE = """Trains with several processes on this machine.
 
@@ -58,8 +57,6 @@ class LaunchConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
-    stop = StopRequest()
-    stop.install()
     try:
         own, trainers = split(argv)
         config = options.parse(LaunchConfig, own)
@@ -68,9 +65,12 @@ def main(argv: Sequence[str]) -> int:
             return 0
         flags, run_dir = complete(trainers, config.ps, config.workers)
         asked = options.parse(TrainConfig, ["trainer.main", *flags])
-        if exit_code := check_data(asked, run_dir, stop, _tell):
+        if exit_code := check_data(asked, run_dir, _tell):
             return exit_code
         _make(run_dir)
+    except Preempted as error:
+        print(one_line(error), file=sys.stderr)
+        return error.exit_code
     except FlowrateError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code

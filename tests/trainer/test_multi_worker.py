@@ -17,10 +17,7 @@ import pytest
 
 from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
-from trainer.config import TrainConfig
-from trainer.data_check import check_data
 from trainer.process_group import free_ports
-from trainer.stop import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
@@ -427,15 +424,6 @@ def test_a_mistake_in_the_data_is_told_before_workers_are_started(
     assert message in line
     assert done.stdout == ""
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_complete_run_is_told_of_without_its_data(tmp_path):
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    (run_dir / "result.json").write_text('{"status": "completed"}')
-    config = TrainConfig(dataset="image_folder", data_dir="/nowhere")
-    assert check_data(config, run_dir, StopRequest(), print) == 0
-    assert check_data(config, tmp_path / "another", StopRequest(), print) == 3
 
 
 @pytest.mark.parametrize(
