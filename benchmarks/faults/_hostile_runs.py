@@ -10,22 +10,16 @@ import os
 import pickle
 import shutil
 import socket
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults._attempt import Attempt, Broken, check
+from benchmarks.faults import _refusals
+from benchmarks.faults._attempt import Attempt
 from benchmarks.faults._mistaken_places import make_places
-from benchmarks.faults._mistakes import IMPORTED_TENSORFLOW, ROOT
-from benchmarks.faults._peak import run_measured
 
-_SECRET = "the password is 1234"
-_MOST_SECONDS, _MOST_MEBIBYTES = 60, 400
 _FILES = (
     "config.json", "plan.json", "result.json", "environment.json", "metrics.jsonl", "lock",
     "predictions.npz", "checkpoints", "checkpoints/ckpt-00000005",
@@ -48,123 +42,37 @@ def attempts() -> list[Attempt]:
     return [
         Attempt(f"hostile run directories, {name}", functools.partial(_try_all, name))
         for name in _READERS
-    ] + [Attempt("hostile model files", _try_models)]
+    ]
 
 
 class Payload:
     """Unpickled, it makes a file."""
 
     def __reduce__(self):
-        return os.system, (f"touch {os.environ.get('FLOWRATE_PWNED', 'pwned')}",)
+        return os.system, ("touch pwned",)
 
 
 def _try_all(reader: str, folder: Path) -> dict[str, float]:
     (folder / "places").mkdir()
     make_places(folder / "places")
     sound = folder / "places" / "run"
-    poison = _make_poison(folder)
+    poison = _refusals.make_poison(folder)
     copy = Path(shutil.copytree(sound, folder / "sound" / "run"))
-    _check_taken("a sound one", reader, copy, poison)
+    _refusals.check_taken("a sound one", _words(reader, copy), copy.parent, poison)
     found = {"hostile_run_directories": 0.0, "most_mebibytes": 0.0, "most_seconds": 0.0}
     for name, spoil in {**_SPECIAL, **_CONTENTS, **_BY_READER.get(reader, {})}.items():
-        place = folder / str(int(found["hostile_run_directories"]))
-        place.mkdir()
-        (place / "treasure").write_text(_SECRET)
+        place = _refusals.make_place(folder / str(int(found["hostile_run_directories"])))
         run = Path(shutil.copytree(sound, place / "run"))
         spoil(run)
-        seconds, mebibytes = _check_refused(name, reader, run, poison)
+        seconds, mebibytes = _refusals.check_refused(name, _words(reader, run), place, poison)
         found["hostile_run_directories"] += 1
         found["most_mebibytes"] = max(found["most_mebibytes"], mebibytes)
         found["most_seconds"] = max(found["most_seconds"], seconds)
     return found
 
 
-def _try_models(folder: Path) -> dict[str, float]:
-    """Model files that hold code: model.keras of a run is not read, and none is taken for a run."""
-    (folder / "places").mkdir()
-    make_places(folder / "places")
-    poison = _make_poison(folder)
-    for number, (name, content) in enumerate(_model_files().items()):
-        place = folder / str(number)
-        place.mkdir()
-        (place / "treasure").write_text(_SECRET)
-        run = Path(shutil.copytree(folder / "places" / "run", place / "run"))
-        (run / "model.keras").write_bytes(content)
-        _check_taken(name, "evaluate", run, poison)
-        shutil.rmtree(place / "work")
-        (place / "model.keras").write_bytes(content)
-        _check_refused(name, "evaluate", place / "model.keras", poison)
-    return {"hostile_model_files": len(_model_files()), "code_runs": 0}
-
-
-def _model_files() -> dict[str, bytes]:
-    layers = {
-        "Lambda": {"function": {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}},
-        "TorchModuleWrapper": {"module": pickle.dumps(Payload()).hex()},
-        "TFSMLayer": {"filepath": "../treasure"},
-    }
-    files = {"a pickle": pickle.dumps(Payload()), "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(100)}
-    array = io.BytesIO()
-    np.save(array, _OBJECTS)
-    files["a pickled array"] = array.getvalue()
-    for name, config in layers.items():
-        archive = io.BytesIO()
-        layer = {"module": "keras.layers", "class_name": name, "config": config}
-        with zipfile.ZipFile(archive, "w") as zipped:
-            zipped.writestr("config.json", json.dumps(layer))
-        files[name] = archive.getvalue()
-    return files
-
-
-def _make_poison(folder: Path) -> Path:
-    """Returns a folder for PYTHONPATH: importing TensorFlow ends the process."""
-    package = folder / "poison" / "tensorflow"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text(f"import os\nos._exit({IMPORTED_TENSORFLOW})\n")
-    return package.parent
-
-
-def _check_taken(name: str, reader: str, run: Path, poison: Path) -> None:
-    """Checks that nothing speaks against the run: what follows is not this promise's."""
-    exit_code, said, _ = _read(reader, run, poison)
-    wanted = {"report": 0, "predict": 3}.get(reader, IMPORTED_TENSORFLOW)
-    check(exit_code == wanted, f"{name}, {reader}: status {exit_code}, {said[-300:]!r}")
-    check(not [*run.parent.rglob("pwned")], f"{name}, {reader}: ran code")
-
-
-def _check_refused(name: str, reader: str, run: Path, poison: Path) -> tuple[float, float]:
-    """Returns the seconds until the answer, and the mebibytes it took."""
-    started = time.perf_counter()
-    exit_code, said, mebibytes = _read(reader, run, poison)
-    where = f"{name}, {reader}: status {exit_code}, {said[-300:]!r}"
-    check(exit_code == 5, f"{where}; promised status 5")
-    check(said.startswith("error: ") and said.count("\n") == 1, f"{where}; promised one line")
-    check(said.rstrip("\n").isprintable() and "1234" not in said, f"{where}; shows what it read")
-    check((run.parent / "treasure").read_text() == _SECRET, f"{where}; wrote outside")
-    made = [*run.parent.rglob("pwned"), *(run.parent / "work").iterdir()]
-    check(not made, f"{where}; made {made}")
-    check(mebibytes < _MOST_MEBIBYTES, f"{where}; took {mebibytes:.0f} MiB")
-    return time.perf_counter() - started, mebibytes
-
-
-def _read(reader: str, run: Path, poison: Path) -> tuple[int, str, float]:
-    """Returns the status, what stands on standard error, and the mebibytes that it took."""
-    words = _READERS[reader].format(run=run).split()
-    work = run.parent / "work"
-    work.mkdir()
-    environment = {
-        **os.environ, "PYTHONPATH": os.pathsep.join([str(poison), str(ROOT)]),
-        "HOME": str(work.parent / "home"), "MPLCONFIGDIR": str(work.parent / "home"),
-    }  # fmt: skip
-    with (run.parent / "stderr").open("w+b") as errors:
-        try:
-            status, mebibytes = run_measured(
-                [sys.executable, "-m", *words], run.parent / "peak", _MOST_SECONDS, cwd=work,
-                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise Broken(f"{words}: no answer within {_MOST_SECONDS} s") from None
-    return status, (run.parent / "stderr").read_text(errors="replace"), mebibytes
+def _words(reader: str, run: Path) -> list[str]:
+    return [word.format(run=run) for word in _READERS[reader].split()]
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.faults import (
     _hostile_archives,
     _hostile_downloads,
+    _hostile_models,
     _hostile_names,
     _hostile_runs,
     _open_ports,
@@ -16,8 +17,8 @@ ID = "P16"
 TITLE = "nothing from outside is executed, leaves its folder or shows a secret; no port is opened"
 
 _PARTS = (
-    _hostile_archives, _hostile_downloads, _hostile_runs, _hostile_names, _open_ports,
-    _planted_secrets,
+    _hostile_archives, _hostile_downloads, _hostile_runs, _hostile_models, _hostile_names,
+    _open_ports, _planted_secrets,
 )  # fmt: skip
 
 
