@@ -60,7 +60,7 @@ WITHOUT_TENSORFLOW = (
     *(
         ROOT / "input_pipelines" / name
         for name in (
-            "_failures.py", "_headers.py", "_loading.py", "_tensorflow.py",
+            "_data_flags.py", "_failures.py", "_headers.py", "_loading.py", "_tensorflow.py",
             "inspect/__init__.py", "inspect/__main__.py", "inspect/config.py",
         )
     ),

@@ -10,54 +10,41 @@ from flowrate.errors import ConfigError
 from flowrate.options import option
 from flowrate.secrets import masked_values
 from input_pipelines import DATASETS, _augmentation_names
+from input_pipelines._data_flags import DATA, DataFlags
 from models import MODELS
 from trainer.config_checks import check_combinations
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
 DEFAULT_EPOCHS = 10
 
-_DATA, _MODEL, _DEVICES = "Data", "Model", "Devices and speed"
+_MODEL, _DEVICES = "Model", "Devices and speed"
 _OPTIMIZATION, _RUN = "Optimization", "Run"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(DataFlags):
     """What was asked for: frozen, JSON-able, checked when made.
 
     Raises (on construction):
         ConfigError: a value, or a combination of values, that cannot work.
     """
 
-    dataset: str = option(
-        "digits", group=_DATA, help=f"The data set: {', '.join(DATASETS.spellings())}."
-    )
-    data_dir: str | None = option(
-        None, group=_DATA, help="Folder with the data set's files; unset: the usual places."
-    )
-    image_size: int | None = option(
-        None, group=_DATA, lower_bound=1, upper_bound=4096,
-        help="Side in pixels that images are brought to; unset: the data set's own.",
-    )  # fmt: skip
-    validation_examples: int = option(
-        0, group=_DATA, lower_bound=0,
-        help="Examples held out of training for validation, stratified, drawn by the seed.",
-    )  # fmt: skip
     augmentation: str = option(
-        "none", group=_DATA,
+        "none", group=DATA,
         help="none, preset (the data set's own), or a comma list of "
         f"{', '.join(_augmentation_names.NAMES)}.",
     )  # fmt: skip
     cache: str = option(
-        "auto", group=_DATA, choices=("auto", "none", "memory", "disk", "device"),
+        "auto", group=DATA, choices=("auto", "none", "memory", "disk", "device"),
         help="Where decoded images are kept; device: on each device, where no input "
         "pipeline is left.",
     )  # fmt: skip
     on_bad_image: str = option(
-        "error", group=_DATA, choices=("error", "skip"),
+        "error", group=DATA, choices=("error", "skip"),
         help="Images that cannot be used: name all and stop, or train as if they were not there.",
     )  # fmt: skip
     accept_data_change: bool = option(
-        False, group=_DATA, help="Go on with a run though its image files have changed."
+        False, group=DATA, help="Go on with a run though its image files have changed."
     )
 
     model: str = option(

@@ -9,38 +9,26 @@ from pathlib import Path
 from flowrate import options
 from flowrate.options import option
 from input_pipelines import DATASETS, _augmentation_names
+from input_pipelines._data_flags import DATA, DataFlags
 
-_DATA, _PAGE = "Data", "What is looked at"
+_PAGE = "What is looked at"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InspectConfig:
+class InspectConfig(DataFlags):
     """The flags. Those of the data set mean what they mean in training.
 
     Raises (on construction):
         ConfigError: a value that cannot be.
     """
 
-    dataset: str = option(
-        "digits", group=_DATA, help=f"The data set: {', '.join(DATASETS.spellings())}."
-    )
-    data_dir: str | None = option(
-        None, group=_DATA, help="Folder with the data set's files; unset: the usual places."
-    )
-    image_size: int | None = option(
-        None, group=_DATA, lower_bound=1, upper_bound=4096,
-        help="Side in pixels that images are brought to; unset: the data set's own.",
-    )  # fmt: skip
-    validation_examples: int = option(
-        0, group=_DATA, lower_bound=0, help="Examples held out of training for validation."
-    )
     augmentation: str = option(
-        "preset", group=_DATA,
+        "preset", group=DATA,
         help="Shown on one image, nine times: none, preset (the data set's own), or a comma list "
         f"of {', '.join(_augmentation_names.NAMES)}.",
     )  # fmt: skip
     seed: int = option(
-        0, group=_DATA, lower_bound=0, upper_bound=2**31 - 1,
+        0, group=DATA, lower_bound=0, upper_bound=2**31 - 1,
         help="Decides held-out examples, augmentation, and which images are shown or drawn.",
     )  # fmt: skip
     max_images: int = option(
