@@ -1,21 +1,34 @@
-"""Memory: files of at most 1 MiB that take as much as they can, and a run of many epochs."""
+"""Memory: files of at most 1 MiB that take as much as they can, many epochs, and none left.
+
+A run that the system kills, because its control group has no memory left, can say nothing itself:
+the next start does, and goes on from the last save.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.faults import _bad_images, _runs, _worst_images
 from benchmarks.faults._attempt import Attempt, check
+from benchmarks.faults._memory_group import memory_group
 
 ID = "P15"
-TITLE = "no image file of 1 MiB takes 300 MB; memory does not grow from epoch to epoch"
+TITLE = "no image file of 1 MiB takes 300 MB; memory does not grow; a run killed for it goes on"
 
 _MAX_MEBIBYTES = 300e6 / 2**20
 _MAX_GROWTH = 1.05
+# A small training holds a quarter of it.
+_GROUP_BYTES = 2**30
+_KILLED_FLAGS = {
+    "dataset": "digits", "model": "cnn", "steps": 6000, "log_every_steps": 50,
+    "checkpoint_every_steps": 100, "deterministic": True, "report": False,
+}  # fmt: skip
 _QUICKEST = ("PNG, 400 Mpx", "JPEG, long and thin")
 
 
@@ -30,6 +43,7 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
             for program in programs
         ),
         Attempt("many epochs", functools.partial(_train, seed=seed, epochs=20 if full else 8)),
+        Attempt("killed by the system for want of memory", _run_out),
     ]
 
 
@@ -80,6 +94,28 @@ def _train(folder: Path, seed: int, epochs: int) -> dict[str, float]:
         f"{late:.0f} MiB in the last epochs, {early:.0f} MiB after the third",
     )
     return {"most_late_over_early": late / early, "most_resident_mebibytes": late}
+
+
+def _run_out(folder: Path) -> dict[str, float]:
+    """Leaves a run in training without memory; it must be told of, and go on."""
+    reference = _runs.reference(**_KILLED_FLAGS)
+    with memory_group(_GROUP_BYTES) as group:
+        killed = _runs.Training(folder / "run", prefix=group.prefix, **_KILLED_FLAGS)
+        with _runs.running(killed) as process:
+            killed.wait_until(process, lambda: killed.step() >= 500)
+            with group.fill():
+                ended = killed.end(process)
+    check(ended.exit_code == -signal.SIGKILL, f"status {ended.exit_code}: {ended.last_line}")
+    saved_step = int(killed.checkpoints()[-1].name[5:])
+    again = _runs.Training(folder / "run", **_KILLED_FLAGS)
+    said = again.finish().stdout
+    check(re.search(r"ended without a word at step .*137: out of memory", said), f"said: {said}")
+    check("--global_batch_size needs less" in said, f"says not what needs less: {said}")
+    resumed = re.search(r"resumed from step ([0-9,]+)", said)
+    check(resumed and int(resumed.group(1).replace(",", "")) == saved_step, f"said: {said}")
+    _runs.check_same_run(folder / "run", reference)
+    _runs.check_no_litter(folder / "run")
+    return {"kills_by_the_system": 1}
 
 
 def _resident_mebibytes(pid: int) -> float | None:
