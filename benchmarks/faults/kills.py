@@ -11,6 +11,7 @@ import contextlib
 import functools
 import random
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -28,12 +29,15 @@ _FLAGS = {
     "steps": 800, "global_batch_size": 40, "log_every_steps": 7, "schedule": "cosine",
     "ema_decay": 0.9, "checkpoint_every_steps": 10, "deterministic": True, "report": False,
 }  # fmt: skip
-# Of the kills; the others fall anywhere between the start and the first steps.
-_SHARE_IN_SAVES, _SHARE_IN_TRAINING = 0.5, 0.35
+# Where a kill falls; those between the start and the first steps may come before the run's files.
+_SAVE, _TRAINING, _START = "in a save", "in training", "between start and first steps"
+# Of each run's kills these are in saves, of all 200 thus 80 or more; the others fall anywhere.
+_LEAST_IN_SAVES = 2
+_WEIGHTS = {_SAVE: 35, _TRAINING: 40, _START: 25}
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns runs that are killed five times each: 25 kills, or 200."""
+    """Returns runs that are killed five times, twice or more in a save: 25 kills, or 200."""
     return [
         Attempt(f"run {number}", functools.partial(_kill_and_compare, seed=1000 * seed + number))
         for number in range(40 if full else 5)
@@ -42,45 +46,73 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
 
 def _kill_and_compare(folder: Path, seed: int) -> dict[str, float]:
     generator = random.Random(seed)
-    training = _runs.Training(folder / "run", **_FLAGS)
+    others = _KILLS_PER_RUN - _LEAST_IN_SAVES
+    drawn = generator.choices([*_WEIGHTS], [*_WEIGHTS.values()], k=others)
+    moments = [_SAVE] * _LEAST_IN_SAVES + drawn
+    generator.shuffle(moments)
     found = dict.fromkeys(("kills", "kills_in_a_save", "steps_lost", "most_resume_seconds"), 0.0)
-    while found["kills"] < _KILLS_PER_RUN:
+    number = 0
+    while moments:  # A run that comes to its end too soon is followed by another.
+        training = _runs.Training(folder / f"run-{number}", **_FLAGS)
+        before = found["kills"]
+        _kill_often(training, moments, generator, found)
+        check(found["kills"] > before, "the run was never killed: it ended too soon")
+        saved_step = _saved_step(training)
+        training.finish()
+        found["steps_lost"] += _steps_lost(training, saved_step)
+        check(not found["steps_lost"], f"{found['steps_lost']:.0f} saved steps were trained again")
+        _runs.check_same_run(training.run_dir, _runs.reference(**_FLAGS))
+        _runs.check_no_litter(training.run_dir)
+        number += 1
+    check(found["kills_in_a_save"] >= _LEAST_IN_SAVES, "too few kills fell into a save")
+    return found
+
+
+def _kill_often(
+    training: _runs.Training, moments: list[str], generator: random.Random, found: dict[str, float]
+) -> None:
+    """Kills a run at each of the moments, which are taken from the list, or until it has ended."""
+    while moments:
         saved_step, began = _saved_step(training), time.time()
         with _runs.running(training) as process:
-            resume_seconds = _wait_for_a_moment(training, process, generator)
+            resume_seconds = _wait_for(moments[-1], training, process, generator)
             if process.poll() is not None:
-                break  # It has come to its end: there is nothing left to kill.
+                return  # It has come to its end: there is nothing left to kill.
+        moments.pop()
         found["kills"] += 1
         found["kills_in_a_save"] += _is_saving(training, began)
         found["most_resume_seconds"] = max(found["most_resume_seconds"], resume_seconds)
         found["steps_lost"] += _steps_lost(training, saved_step)
-    check(found["kills"], "the run was never killed: it ended too soon")
-    saved_step = _saved_step(training)
-    training.finish()
-    found["steps_lost"] += _steps_lost(training, saved_step)
-    check(not found["steps_lost"], f"{found['steps_lost']:.0f} saved steps were trained again")
-    _runs.check_same_run(training.run_dir, _runs.reference(**_FLAGS))
-    _runs.check_no_litter(training.run_dir)
-    return found
 
 
-def _wait_for_a_moment(
-    training: _runs.Training, process: subprocess.Popen, generator: random.Random
+def _wait_for(
+    moment: str, training: _runs.Training, process: subprocess.Popen, generator: random.Random
 ) -> float:
-    """Waits until a moment that the generator chooses; returns the seconds until training began."""
+    """Waits until a moment of a kind; returns the seconds until training began."""
     began, wall, step = time.perf_counter(), time.time(), training.step()
-    kind = generator.random()
-    if kind >= _SHARE_IN_SAVES + _SHARE_IN_TRAINING:
+    if moment == _START:
         time.sleep(generator.uniform(0.3, 4))
         return 0.0
     training.wait_until(process, lambda: training.step() > step)
     resume_seconds = time.perf_counter() - began
-    if kind < _SHARE_IN_SAVES:
-        training.wait_until(process, lambda: _is_saving(training, wall), poll_seconds=0.0002)
-        time.sleep(generator.uniform(0, 0.004))
+    if moment == _SAVE:
+        _stop_in_a_save(training, process, generator, wall)
     else:
         time.sleep(generator.uniform(0, 0.4))
     return resume_seconds
+
+
+def _stop_in_a_save(
+    training: _runs.Training, process: subprocess.Popen, generator: random.Random, since: float
+) -> None:
+    """Stops the process somewhere in a save: there it is to be killed."""
+    while training.wait_until(process, lambda: _is_saving(training, since), poll_seconds=0.0002):
+        time.sleep(generator.uniform(0, 0.004))
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.01)  # Until all its threads have stopped.
+        if _is_saving(training, since):
+            return
+        process.send_signal(signal.SIGCONT)  # The save was over sooner.
 
 
 def _is_saving(training: _runs.Training, since: float) -> bool:

@@ -29,6 +29,12 @@ _FLAGS = {
     "dataset": "digits", "model": "mlp64", "steps": 4000, "checkpoint_every_steps": 20,
     "log_every_steps": 10, "evaluate_every_steps": 500, "deterministic": True, "report": False,
 }  # fmt: skip
+# Small ones: each is saved some hundred times.
+_MODELS = ("mlp64", "cnn", "flowers_cnn")
+_MODEL_FLAGS = {
+    "dataset": "digits", "steps": 20, "checkpoint_every_steps": 10, "keep_checkpoints": 2,
+    "ema_decay": 0.9, "report": False,
+}  # fmt: skip
 # A save calls fsync five times and rename twice, and unlinkat where it deletes an older one.
 _KILLED_RUNS = (
     ("rename", 1), ("rename", 2), ("unlinkat", 1), ("unlinkat", 2), ("unlinkat", 3),
@@ -37,14 +43,19 @@ _KILLED_RUNS = (
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns a save after another and one of the same step, of one or of three models."""
+    """Returns a save after another and one of the same step: of few arrays, or of models too."""
+    saves = (("the next step", _NEW), ("the same step again", _OLD))
     made = [
         Attempt(
             f"{what}, {count} arrays",
-            functools.partial(_kill_everywhere, step=step, count=count),
+            functools.partial(_kill_everywhere, step=step, source=str(count)),
         )
-        for count in ((4, 30, 120) if full else (4,))
-        for what, step in (("the next step", _NEW), ("the same step again", _OLD))
+        for count in ((4, 120) if full else (4,))
+        for what, step in saves
+    ] + [
+        Attempt(f"{what}, {model}", functools.partial(_kill_model, model, step))
+        for model in (_MODELS if full else ())
+        for what, step in saves
     ]
     runs = [
         Attempt(f"a training, killed at {name} {nth}", functools.partial(_kill_run, name, nth))
@@ -53,30 +64,35 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
     return [*made, *runs]
 
 
-def _kill_everywhere(folder: Path, step: int, count: int) -> dict[str, float]:
+def _kill_model(model: str, step: int, folder: Path) -> dict[str, float]:
+    """Kills saves of what a training of the model has saved after steps 10 and 20."""
+    return _kill_everywhere(folder, step, str(_runs.reference(model=model, **_MODEL_FLAGS)))
+
+
+def _kill_everywhere(folder: Path, step: int, source: str) -> dict[str, float]:
     before = folder / "before" / "checkpoints"
-    _one_save.save(before, _OLD, _OLD_SEED, count)
+    _one_save.save(before, _OLD, _OLD_SEED, source)
     kills, found_new = 0, 0
-    for name, nth in _boundaries(before, folder, step, count):
+    for name, nth in _boundaries(before, folder, step, source):
         place = folder / "place"
         shutil.copytree(before.parent, place)
-        command = _command(place / "checkpoints", step, count)
+        command = _command(place / "checkpoints", step, source)
         words = [*_strace.killed_at(name, nth), *command]
         done = subprocess.run(words, cwd=_runs.ROOT, capture_output=True, text=True)
         where = f"killed at {name} {nth}"
         check(done.returncode in (-9, 137), f"{where}: status {done.returncode}: {done.stderr}")
-        found_new += _check_whole(place / "checkpoints", step, count, where)
+        found_new += _check_whole(place / "checkpoints", step, source, where)
         kills += 1
         shutil.rmtree(place)
     check(0 < found_new < kills, f"of {kills} kills {found_new} left the new checkpoint")
     return {"kills": kills, "found_new": found_new}
 
 
-def _boundaries(before: Path, folder: Path, step: int, count: int) -> list[tuple[str, int]]:
+def _boundaries(before: Path, folder: Path, step: int, source: str) -> list[tuple[str, int]]:
     """Returns the calls of a save, each as its name and how many of that name it takes."""
     place = folder / "counted"
     shutil.copytree(before, place)
-    calls = _strace.calls(_command(place, step, count), folder / "strace.log")
+    calls = _strace.calls(_command(place, step, source), folder / "strace.log")
     shutil.rmtree(place)
     seen: collections.Counter[str] = collections.Counter()
     found = []
@@ -91,12 +107,12 @@ def _boundaries(before: Path, folder: Path, step: int, count: int) -> list[tuple
     return found
 
 
-def _command(folder: Path, step: int, count: int) -> list[str]:
-    words = (folder, step, _NEW_SEED, count)
+def _command(folder: Path, step: int, source: str) -> list[str]:
+    words = (folder, step, _NEW_SEED, source)
     return [sys.executable, "-B", "-m", "benchmarks.faults._one_save", *map(str, words)]
 
 
-def _check_whole(folder: Path, step: int, count: int, where: str) -> bool:
+def _check_whole(folder: Path, step: int, source: str, where: str) -> bool:
     """Checks what a start of the run finds; returns whether that is the new checkpoint."""
     # Whoever only reads does not sweep, and must find as much.
     untouched = CheckpointStore(folder, keep=1, tell=lambda line: None).latest()
@@ -107,8 +123,8 @@ def _check_whole(folder: Path, step: int, count: int, where: str) -> bool:
     check(found is not None and untouched is not None, f"{where}: no checkpoint is left")
     check(found.progress == untouched.progress, f"{where}: a sweep changed what is found")
     check(not any("damaged" in line for line in lines), f"{where}: {lines}")
-    is_new = found.progress.step == _NEW or _is_made_from(found.arrays, _NEW_SEED, count)
-    expected = _one_save.arrays(_NEW_SEED if is_new else _OLD_SEED, count)
+    is_new = found.progress.step == _NEW or _is_made_from(found.arrays, _NEW_SEED, source)
+    expected = _one_save.arrays(_NEW_SEED if is_new else _OLD_SEED, source)
     check(found.progress.step == (step if is_new else _OLD), f"{where}: step {found.progress}")
     for name, array in expected.items():
         check(found.arrays[name].tobytes() == array.tobytes(), f"{where}: {name} is another")
@@ -117,8 +133,9 @@ def _check_whole(folder: Path, step: int, count: int, where: str) -> bool:
     return is_new
 
 
-def _is_made_from(arrays: dict[str, np.ndarray], seed: int, count: int) -> bool:
-    return all(np.array_equal(arrays[name], a) for name, a in _one_save.arrays(seed, count).items())
+def _is_made_from(arrays: dict[str, np.ndarray], seed: int, source: str) -> bool:
+    expected = _one_save.arrays(seed, source)
+    return all(np.array_equal(arrays[name], array) for name, array in expected.items())
 
 
 def _kill_run(name: str, nth: int, folder: Path) -> dict[str, float]:

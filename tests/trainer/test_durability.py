@@ -26,7 +26,7 @@ from trainer.run_dir import RunDir
 run_dir = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)
 for step in (10, 20):
     run_dir.append_metrics("train", {"step": step})
-run_dir.checkpoints.save(arrays(seed=1, count=3), Progress(step=20))
+run_dir.checkpoints.save(arrays(seed=1, source="3"), Progress(step=20))
 """
 
 
@@ -36,7 +36,7 @@ def traced(request, tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     step = STEPS[request.param]
     if step == 10:  # Else the first save makes the folder, too.
-        _one_save.save(folder, 10, seed=1, count=6)
+        _one_save.save(folder, 10, seed=1, source="6")
     command = [sys.executable, "-B", "-m", "benchmarks.faults._one_save", str(folder), str(step),
                "2", "6"]  # fmt: skip
     folder.parent.mkdir(exist_ok=True)
@@ -128,7 +128,7 @@ def test_what_was_never_synced_may_be_lost(traced):
             lost.append(path.name)
     found = CheckpointStore(folder, keep=1, tell=print).latest()
     assert lost == []
-    expected = _one_save.arrays(seed=2, count=6)
+    expected = _one_save.arrays(seed=2, source="6")
     assert {name: array.tobytes() for name, array in found.arrays.items()} == {
         name: array.tobytes() for name, array in expected.items()
     }
