@@ -141,7 +141,7 @@ def _save_saved_model(path: Path) -> None:
 
 
 def _save_tfsm_layer(path: Path) -> None:
-    served = str(path.with_name("served"))
+    served = str(path.parent.with_name("served"))
     _save_saved_model(Path(served))
     config = {"filepath": served, "call_endpoint": "serve", "name": "served"}
     _zip(path, _with_layer(class_name="TFSMLayer", config=config))
