@@ -19,6 +19,8 @@ from trainer.team import Team
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
 _COUNTER = re.compile(r"(_\d+)+(?=_)")
+# Before the name of an array that has what each replica holds.
+_REPLICA = "replica/"
 
 
 @dataclasses.dataclass
@@ -32,9 +34,17 @@ class TrainState:
     team: Team | None = None
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Returns weights, statistics and optimizer state by name, merged over replicas."""
-        self.merge_replica_statistics()
-        return {name: variable.numpy() for name, variable in self._variables().items()}
+        """Returns weights, statistics and optimizer state by name, merged over replicas.
+
+        What each replica counts by itself, such as BatchNorm's moving statistics, is there a second
+        time as `replica/...`, [replicas, ...]: a save leaves the state as it is, so that when it
+        falls makes no difference to the run.
+        """
+        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        for name, values in self._replica_values().items():
+            arrays[name] = _mean(values)
+            arrays[_REPLICA + name] = values
+        return arrays
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over what a checkpoint holds; it may come from another number of replicas.
@@ -43,9 +53,12 @@ class TrainState:
             RunDirError: its arrays are not those of this model and optimizer.
         """
         variables = self._variables()
-        arrays = checkpoint.arrays
-        wrong = sorted(variables.keys() ^ arrays.keys()) or [
-            name for name in variables if tuple(variables[name].shape) != arrays[name].shape
+        merged, replicas = _split(checkpoint.arrays)
+        wrong = sorted(variables.keys() ^ merged.keys()) or [
+            name
+            for name, variable in variables.items()
+            if merged[name].shape != tuple(variable.shape)
+            or (name in replicas and replicas[name].shape[1:] != tuple(variable.shape))
         ]
         if wrong:
             raise RunDirError(
@@ -53,7 +66,10 @@ class TrainState:
                 f"version: {wrong[0]} does not match; choose another --run_dir."
             )
         for name, variable in variables.items():
-            variable.assign(arrays[name])
+            variable.assign(merged[name])
+            values = replicas.get(name)
+            if values is not None and len(values) == self.strategy.num_replicas_in_sync:
+                self._assign_to_replicas(variable, values)
         self.progress = checkpoint.progress
 
     def merge_replica_statistics(self) -> None:
@@ -61,19 +77,44 @@ class TrainState:
 
         TensorFlow keeps such variables per replica and would read the first replica's alone.
         """
-        variables = self.model.non_trainable_weights
-        if self.strategy.num_replicas_in_sync == 1 or not variables:
-            return
-        means = [
-            np.mean([value.numpy() for value in self._local_results(variable)], axis=0)
-            for variable in variables
+        variables = self._variables()
+        for name, values in self._replica_values().items():
+            variables[name].assign(_mean(values))
+
+    def _replica_values(self) -> dict[str, np.ndarray]:
+        """Returns what each replica of each worker has, [replicas, ...], of what may differ."""
+        count = self.strategy.num_replicas_in_sync
+        own = {id(variable) for variable in self.model.non_trainable_weights}
+        variables = {name: each for name, each in self._variables().items() if id(each) in own}
+        if count == 1 or not variables:
+            return {}
+        local = [
+            np.stack([value.numpy() for value in self._local_results(variable)])
+            for variable in variables.values()
         ]
-        if self.team:
-            ends = np.cumsum([mean.size for mean in means])[:-1]
-            merged = self.team.mean(np.concatenate([mean.ravel() for mean in means]))
-            means = [part.reshape(mean.shape) for part, mean in zip(np.split(merged, ends), means)]
-        for variable, mean in zip(variables, means):
-            variable.assign(mean)
+        if not self.team:
+            return dict(zip(variables, local))
+        rows = np.concatenate([values.reshape(len(values), -1) for values in local], axis=1)
+        everywhere = np.zeros((count, rows.shape[1]), np.float32)
+        everywhere[self._own_rows()] = rows  # A sum with zeros is exact.
+        everywhere = self.team.sum(everywhere.ravel()).reshape(everywhere.shape)
+        ends = np.cumsum([values[0].size for values in local])[:-1]
+        return {
+            name: part.reshape(count, *variable.shape)
+            for (name, variable), part in zip(variables.items(), np.split(everywhere, ends, axis=1))
+        }
+
+    def _assign_to_replicas(self, variable: keras.Variable, values: np.ndarray) -> None:
+        for value, row in zip(self._local_results(variable), values[self._own_rows()], strict=True):
+            value.assign(row)
+
+    def _own_rows(self) -> slice:
+        """Returns which of all replicas are those of this process."""
+        if not self.team:
+            return slice(None)
+        cluster = self.team.cluster
+        count = self.strategy.num_replicas_in_sync // cluster.num_workers
+        return slice(cluster.index * count, (cluster.index + 1) * count)
 
     def _local_results(self, variable: keras.Variable) -> tuple[tf.Tensor, ...]:
         return self.strategy.experimental_local_results(variable.value)
@@ -103,3 +144,23 @@ class TrainState:
             for group, variables in groups.items()
             for number, variable in enumerate(variables)
         }
+
+
+def _split(
+    arrays: dict[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns what is merged over replicas, and what each replica has, each by its name."""
+    merged = {name: array for name, array in arrays.items() if not name.startswith(_REPLICA)}
+    replicas = {
+        name.removeprefix(_REPLICA): array
+        for name, array in arrays.items()
+        if name.startswith(_REPLICA) and array.ndim
+    }
+    return merged, replicas
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Returns the mean over the replicas; where they are equal, just that."""
+    if (values == values[:1]).all():
+        return values[0]
+    return np.mean(values, axis=0, dtype=values.dtype)

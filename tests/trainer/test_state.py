@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -63,10 +65,30 @@ def test_statistics_are_the_mean_over_replicas(tf, make_state):
     assert not np.allclose(before[0], before[1])  # TensorFlow keeps them apart
     arrays = state.to_arrays()
     expected = np.mean(before, axis=0)
-    (name,) = [name for name in arrays if name.endswith("moving_mean")]
+    own, name = sorted(
+        (name for name in arrays if name.endswith("moving_mean")), key=len, reverse=True
+    )
+    assert own == f"replica/{name}"
     np.testing.assert_allclose(arrays[name], expected, rtol=1e-6)
-    for value in replica_values(state):
-        np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_array_equal(arrays[own], before)
+    np.testing.assert_array_equal(replica_values(state), before)  # A save changes nothing.
+    with state.weights_to_evaluate():
+        for value in replica_values(state):
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_replicas", [2, 3])
+def test_neither_a_save_nor_going_on_from_it_changes_a_bit(tf, make_state, num_replicas):
+    undisturbed, saved, resumed = (make_state(num_replicas, global_batch_size=24) for _ in range(3))
+    for state in (undisturbed, saved):
+        run_forward(tf, state, seed=1)
+    resumed.restore(Checkpoint(saved.to_arrays(), Progress(step=1)))
+    for state in (undisturbed, saved, resumed):
+        run_forward(tf, state, seed=2)
+    expected = undisturbed.to_arrays()
+    for state in (saved, resumed):
+        for name, array in state.to_arrays().items():
+            np.testing.assert_array_equal(array, expected[name], err_msg=name)
 
 
 @pytest.mark.parametrize("saved_on", [1, 2, 4])
@@ -80,9 +102,21 @@ def test_arrays_do_not_depend_on_the_number_of_replicas(tf, make_state, saved_on
     other.restore(Checkpoint(arrays, progress))
     assert other.progress is progress
     restored = other.to_arrays()
-    assert restored.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(restored[name], array, err_msg=name)
+    is_same_number = saved_on == restored_on
+    names = [name for name in arrays if is_same_number or not name.startswith("replica/")]
+    assert {*names} <= restored.keys()
+    for name in names:
+        np.testing.assert_array_equal(restored[name], arrays[name], err_msg=name)
+
+
+def test_what_replicas_had_must_fit_the_model(tf, make_state):
+    state = make_state(2)
+    arrays = state.to_arrays()
+    (name,) = [name for name in arrays if re.fullmatch("replica/.*moving_mean", name)]
+    for shape in ((2, 5), (2,)):
+        spoilt = {**arrays, name: np.zeros(shape, np.float32)}
+        with pytest.raises(RunDirError, match="moving_mean does not match"):
+            state.restore(Checkpoint(spoilt, Progress(step=3)))
 
 
 def test_a_checkpoint_of_another_model_is_refused(make_state):
