@@ -109,19 +109,44 @@ def append_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def read_json_lines(
     path: Path, tell: Callable[[str], None] = lambda line: None
 ) -> list[dict[str, Any]]:
-    """Returns the rows of a JSON lines file; what is no row is passed over.
+    """Returns the rows of a JSON lines file, as iterate_json_lines does."""
+    return list(iterate_json_lines(path, tell))
+
+
+def iterate_json_lines(
+    path: Path, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a JSON lines file, a line in memory at a time; passes over what is no row.
 
     Args:
         path: of the file; where there is none there are no rows.
         tell: takes one line if any was passed over, such as a last one cut short by a crash.
     """
     if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    rows = [row for line in lines if (row := _parse_row(line)) is not None]
-    if len(rows) < len(lines):
-        tell(f"warning: {len(lines) - len(rows)} of {len(lines)} lines of {path} cannot be read.")
-    return rows
+        return
+    num_lines = num_rows = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            num_lines += 1
+            if (row := _parse_row(line)) is not None:
+                num_rows += 1
+                yield row
+    if num_rows < num_lines:
+        tell(f"warning: {num_lines - num_rows} of {num_lines} lines of {path} cannot be read.")
+
+
+def keep_json_lines(path: Path, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+    """Leaves only some rows of a JSON lines file, and no line that is no row.
+
+    Raises:
+        DiskError: the file cannot be written; it is as it was.
+    """
+    if not path.exists():
+        return
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in iterate_json_lines(path):
+            if is_kept(row):
+                file.write(json.dumps(row) + "\n")
 
 
 def _parse_row(line: str) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ from flowrate.printable import one_line
 from trainer.config import TrainConfig
 from trainer.run_dir import RunDir
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def check_data(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> int:
     """Loads the data as each worker will, unless the run is complete already.
@@ -35,20 +37,26 @@ def check_data(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) 
     process = multiprocessing.get_context("fork").Process(
         target=_load, args=(config, run_dir, tell)
     )
-    process.start()
 
     def leave(number: int, frame: FrameType | None) -> None:
+        for each in _SIGNALS:  # Schedulers send them twice; there is nothing left to end.
+            signal.signal(each, signal.SIG_IGN)
         process.kill()
         raise Preempted(f"{signal.Signals(number).name}: stopped before any worker was started.")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Whoever sees the process may signal at once.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    process.start()
+    for number in _SIGNALS:
         signal.signal(number, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     process.join()
     return max(process.exitcode, 0)  # Where it was killed: the workers say what becomes of them.
 
 
 def _load(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> None:
     os.setsid()  # Ctrl-C is for the launcher.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     from input_pipelines._tensorflow import quiet_tensorflow
     from trainer.data import load_data
 

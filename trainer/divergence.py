@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from flowrate.errors import DiskError, DivergedError
 from flowrate.printable import printable
-from flowrate.records import read_json_lines, write_json
+from flowrate.records import iterate_json_lines, write_json
 from input_pipelines._order import example_indices
 from input_pipelines._source import FileSource, Source
 from trainer.number_checks import bad_operation
@@ -94,13 +94,15 @@ def _note(run: TrainingRun, found: dict[str, Any]) -> None:
     if not run.is_chief:
         return
     learning_rate = float(run.schedule(tf.constant(found["step"] - 1, tf.int64)))
-    rows = [row for row in read_json_lines(run.run_dir.metrics_path) if row["kind"] == "train"]
+    last_log_line = None
+    for row in iterate_json_lines(run.run_dir.metrics_path):
+        last_log_line = row if row["kind"] == "train" else last_log_line
     noted = {
         "schema_version": SCHEMA_VERSION,
         **found,
         "last_finite_loss": run.last_loss,
         "learning_rate": learning_rate if math.isfinite(learning_rate) else None,
-        "last_log_line": rows[-1] if rows else None,
+        "last_log_line": last_log_line,
     }
     run.run_dir.check_still_held()
     with contextlib.suppress(DiskError):

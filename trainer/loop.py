@@ -48,8 +48,8 @@ class TrainingRun:
     """All that the loop works with, put together by trainer/build.py.
 
     `sources` are the splits as the cache keeps them, `examples` the training split as it was
-    loaded: its files have names. `recorded_step` is the last step whose figures are counted and
-    logged.
+    loaded: its files have names. `resumable_step` is the last step trained
+    here after which all was in order to go on from: counted, logged, and what is due noted.
     """
 
     config: TrainConfig
@@ -72,7 +72,7 @@ class TrainingRun:
     num_workers: int
     num_replicas: int
     saved_step: int | None
-    recorded_step: int | None = None
+    resumable_step: int | None = None
     steps_measured: int = 0
     exchange_seconds: float = 0.0
     last_loss: float | None = None
@@ -94,7 +94,7 @@ def train(run: TrainingRun) -> None:
         DataError: an image cannot be decoded.
         DiskError: a record or a checkpoint cannot be written.
     """
-    run.stop.arm(has_trained=lambda: run.recorded_step is not None)
+    run.stop.arm(has_trained=lambda: run.resumable_step is not None)
     try:
         if run.config.on_divergence == "rollback":
             _save(run)  # The beginning, to have something to go back to.
@@ -159,12 +159,13 @@ def train_segment(run: TrainingRun, segment: Segment) -> None:
             run.first_step_seconds = process_seconds()
         with run.clock.phase("log"):
             _record(run, results.finite_part())
-            run.recorded_step = results.last
         if not results.is_finite:
             with contextlib.suppress(FlowrateError):  # Worse has come.
                 _report_saved(run, run.saver.finish())
             raise divergence.describe(run, results)
         _report_saved(run, run.saver.finished())
+        if results.last < segment.last:  # Else something is due; see _finish_segment.
+            run.resumable_step = results.last
         if run.agreement:
             return
         if results.last < segment.last and run.agreement.take_save():
@@ -192,8 +193,9 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
     if segment.ends_epoch:
         progress.end_epoch()
     is_best = False
+    progress.evaluation_pending = segment.evaluate
+    run.resumable_step = progress.step
     if segment.evaluate:
-        progress.evaluation_pending = True
         is_best = _evaluate(run)
     if run.agreement:
         return
@@ -244,12 +246,12 @@ def _save_at_the_end(run: TrainingRun) -> None:
 
 def _save_if_sound(run: TrainingRun) -> None:
     """Saves what was trained before an error, unless a step or its record was broken off."""
-    is_sound = run.engine.trained_step is not None and run.engine.trained_step == run.recorded_step
+    is_sound = run.engine.trained_step is not None and run.engine.trained_step == run.resumable_step
     if run.team or not is_sound:  # Of several workers, the others are not here.
         return
-    with contextlib.suppress(FlowrateError):  # What has happened before is what is told.
+    with contextlib.suppress(Exception):  # What has happened before is what is told.
         _save_at_the_end(run)
-        run.writer.warn(f"an error ends the run; the state of step {run.recorded_step} is saved.")
+        run.writer.warn(f"an error ends the run; the state of step {run.resumable_step} is saved.")
 
 
 def _report_saved(run: TrainingRun, saved: list[Saved]) -> None:

@@ -64,6 +64,8 @@ class ParameterServerEngine:
 
     busy_seconds_per_step = None  # Workers do not wait for each other.
     doing = None  # They are watched by the chief; see trainer/peers.py.
+    # The chief has the state only where no step is under way, which is not where errors come from.
+    trained_step = None
 
     def __init__(
         self,

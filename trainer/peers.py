@@ -222,7 +222,8 @@ class _Peer:
         # What lies there from an earlier start of the run says nothing.
         self._before = _read(path)
         self._looked = self._changed = time.monotonic()
-        self._stranger_since: float | None = None
+        self._stranger: dict[str, Any] = {}
+        self._stranger_since = self._stranger_changed = 0.0
         self.status: dict[str, Any] = {}
         # Whether another process came in the place of one that had been connected.
         self.has_been_replaced = False
@@ -244,11 +245,14 @@ class _Peer:
         status = _read(self._path)
         is_new = status not in ({}, self._before, self.status)
         if is_new and self._before.get("is_connected") and _is_same_process(status, self._before):
-            # It was connected without this worker, and lives.
+            # It was connected without this worker.
+            if status != self._stranger:
+                self._stranger, self._stranger_changed = status, now
             self._stranger_since = self._stranger_since or now
         # A worker of an earlier start, on a node that was cut off, may write there too.
         elif is_new and status.get("attempt", "") == self._attempt:
-            if self.status.get("is_connected") and not _is_same_process(status, self.status):
+            is_at_work = self.status.get("is_connected") and "exit_code" not in self.status
+            if is_at_work and not _is_same_process(status, self.status):
                 self.has_been_replaced = True
                 return self.status
             self.status = status
@@ -256,17 +260,20 @@ class _Peer:
         return self.status
 
     def look_for_stranger(self) -> dict[str, Any] | None:
-        """Returns what it told when this worker began, where it is of another start and stays so.
+        """Returns what it told when this worker began, where it is of another start.
 
-        Where the start is an earlier one of the same job, its followers have some time to come.
+        Where that is an earlier start of the same job, its workers have some time to go.
         """
         self.look()
-        if self._stranger_since is None or self.has_been_seen:
+        if not self._stranger or self.has_been_seen:
             return None
         there = Attempt.parse(str(self._before.get("attempt", "")))
-        patience = _FOLLOW_SECONDS if there.is_before(Attempt.parse(self._attempt)) else 0.0
-        waited_seconds = time.monotonic() - self._stranger_since
-        return self._before if waited_seconds >= patience else None
+        if not there.is_before(Attempt.parse(self._attempt)):
+            return self._before
+        now = time.monotonic()
+        has_gone = "exit_code" in self._stranger or now - self._stranger_changed > _SILENCE_SECONDS
+        has_waited = now - self._stranger_since >= _FOLLOW_SECONDS
+        return self._before if has_waited and not has_gone else None
 
 
 def _is_same_process(status: dict[str, Any], other: dict[str, Any]) -> bool:

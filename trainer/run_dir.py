@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
 from collections.abc import Callable, Container
 from pathlib import Path
@@ -29,11 +28,11 @@ from flowrate.errors import (
 )
 from flowrate.records import (
     append_json_lines,
+    iterate_json_lines,
+    keep_json_lines,
     read_json,
-    read_json_lines,
     sync_to_disk,
     write_json,
-    write_text,
 )
 from trainer.attempt import find_attempt
 from trainer.checkpoints import Checkpoint, CheckpointStore
@@ -150,14 +149,17 @@ class RunDir:
         Raises:
             RunDirError: there should be a checkpoint, and there is none that is whole.
         """
-        rows = read_json_lines(self.metrics_path, self._tell)
-        rows = [row for row in rows if type(row.get("step")) is int]
-        if lost := self.starts.describe_lost(max((row["step"] for row in rows), default=0)):
+        last_step, kinds = 0, set()
+        for row in iterate_json_lines(self.metrics_path, self._tell):
+            if _has_step(row):
+                last_step = max(last_step, row["step"])
+                kinds.add(str(row.get("kind")))
+        if lost := self.starts.describe_lost(last_step):
             self._tell(lost)
         self.checkpoints.sweep()
         checkpoint = self.checkpoints.latest()
         if checkpoint is None:
-            if any(row.get("kind") == "checkpoint" for row in rows) or self.starts.has_saved():
+            if "checkpoint" in kinds or self.starts.has_saved():
                 raise RunDirError(
                     f"{self.path}: checkpoints were written and none is left, refusing to start "
                     "over; choose another --run_dir."
@@ -167,11 +169,11 @@ class RunDir:
                     f"--resume=must: {self.path} holds no checkpoint to go on from; "
                     "use --resume=auto to begin."
                 )
-            if rows or self.starts.previous:
+            if kinds or self.starts.previous:
                 self._tell("no checkpoint was written before: training begins at step 0 again.")
         step = checkpoint.progress.step if checkpoint else 0
         self.starts.note(from_step=step)
-        self._keep_rows(rows, step, checkpoint.progress.num_rollbacks if checkpoint else 0)
+        self._keep_rows(step, checkpoint.progress.num_rollbacks if checkpoint else 0)
         return checkpoint
 
     def go_back(self, num_rollbacks: int) -> Checkpoint | None:
@@ -185,21 +187,18 @@ class RunDir:
         """
         checkpoint = self.checkpoints.latest()
         if checkpoint:
-            rows = read_json_lines(self.metrics_path)
-            self._keep_rows(rows, checkpoint.progress.step, num_rollbacks)
+            self._keep_rows(checkpoint.progress.step, num_rollbacks)
         return checkpoint
 
-    def _keep_rows(self, rows: list[dict[str, Any]], step: int, num_rollbacks: int) -> None:
+    def _keep_rows(self, step: int, num_rollbacks: int) -> None:
         """Leaves the rows up to a step, and of rollbacks so many."""
-        kept = [
-            row
-            for row in rows
-            if row["step"] <= step
-            and not (row.get("kind") == "rollback" and row["number"] > num_rollbacks)
-        ]
-        if self.metrics_path.exists():
-            # Always: this also takes away a last line cut short by a crash.
-            write_text(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept))
+
+        def is_kept(row: dict[str, Any]) -> bool:
+            is_undone = row.get("kind") == "rollback" and row["number"] > num_rollbacks
+            return _has_step(row) and row["step"] <= step and not is_undone
+
+        # Always: this also takes away a last line cut short by a crash.
+        keep_json_lines(self.metrics_path, is_kept)
 
     def read_checkpoint(self, step: int) -> Checkpoint | None:
         """Reads one checkpoint, as CheckpointStore.read does."""
@@ -327,6 +326,10 @@ class RunDir:
         except (OSError, ValueError) as error:
             reason = str(error)
         raise RunDirError(f"{path} is damaged ({reason}); restore it or choose another --run_dir.")
+
+
+def _has_step(row: dict[str, Any]) -> bool:
+    return type(row.get("step")) is int
 
 
 def default_name(config: TrainConfig) -> str:

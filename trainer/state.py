@@ -129,8 +129,8 @@ class TrainState:
             return
         variables = self.model.trainable_variables
         weights = [variable.numpy() for variable in variables]
-        optimizer.finalize_variable_values(variables)
         try:
+            optimizer.finalize_variable_values(variables)
             yield
         finally:
             for variable, weight in zip(variables, weights):

@@ -53,7 +53,10 @@ class StopRequest:
         self._nothing_to_save = "stopped before the first step; there is nothing to save."
 
     def install(self) -> None:
-        """Handles the signals from now on; only the main thread may call this."""
+        """Handles the signals for the rest of the process; only the main thread may call this.
+
+        Whoever replaces a handler takes that signal over: the second thread leaves it alone.
+        """
         for number in _SIGNALS:
             signal.signal(number, self._handle)
         if self._listener is None:
@@ -106,9 +109,11 @@ class StopRequest:
             ready, _, _ = select.select([heard], [], [], None if is_idle else _LOOK_SECONDS)
             now = time.monotonic()
             number = os.read(heard, 1)[0] if ready else 0
-            if number in _SIGNALS and is_idle:
+            if number not in _SIGNALS or signal.getsignal(number) != self._handle:
+                pass
+            elif is_idle:
                 first, first_at = signal.Signals(number), now
-            elif number in _SIGNALS and now - first_at >= _echo_seconds(number):
+            elif now - first_at >= _echo_seconds(number):
                 second, second_at = signal.Signals(number), min(second_at, now)
             if now - second_at > _MOST_NATIVE_SECONDS_AT_ONCE:
                 self._leave(second.name, _AT_ONCE)

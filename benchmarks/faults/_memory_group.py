@@ -14,8 +14,8 @@ from benchmarks.faults._attempt import NotHere
 
 # Version 1, as this is written (cgroups(7)), and version 2.
 _PARENTS = (
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-    (Path("/sys/fs/cgroup"), "memory.max"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", ("memory.swappiness", "0")),
+    (Path("/sys/fs/cgroup"), "memory.max", ("memory.swap.max", "0")),
 )
 _JOIN = 'echo $$ > "$0" && exec "$@"'
 # Before all others (proc(5), oom_score_adj).
@@ -64,16 +64,19 @@ def memory_group(limit_bytes: int) -> Iterator[MemoryGroup]:
 
 
 def _make(limit_bytes: int) -> Path:
-    for parent, limit in _PARENTS:
+    for parent, limit, (swap, no_swap) in _PARENTS:
         folder = parent / f"flowrate-{os.getpid()}"
         if not os.access(parent / "cgroup.procs", os.W_OK):
             continue
-        with contextlib.suppress(OSError):
+        try:
             folder.mkdir()
-            if (folder / limit).exists():
-                (folder / limit).write_text(str(limit_bytes))
-                return folder
-            folder.rmdir()
+            (folder / limit).write_text(str(limit_bytes))
+            if (folder / swap).exists():
+                (folder / swap).write_text(no_swap)
+            return folder
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     raise NotHere("this machine lets no memory control group be made")
 
 

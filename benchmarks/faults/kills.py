@@ -109,10 +109,16 @@ def _stop_in_a_save(
     while training.wait_until(process, lambda: _is_saving(training, since), poll_seconds=0.0002):
         time.sleep(generator.uniform(0, 0.004))
         process.send_signal(signal.SIGSTOP)
-        time.sleep(0.01)  # Until all its threads have stopped.
+        training.wait_until(process, lambda: _has_stopped(process.pid))
         if _is_saving(training, since):
             return
         process.send_signal(signal.SIGCONT)  # The save was over sooner.
+
+
+def _has_stopped(pid: int) -> bool:
+    """Whether each of its threads has; one that syncs does so first (proc(5), stat)."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _is_saving(training: _runs.Training, since: float) -> bool:

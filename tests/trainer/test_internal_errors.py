@@ -37,19 +37,21 @@ def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
     _runs.check_no_litter(tmp_path / "run")
 
 
-@pytest.mark.parametrize("place", ["in a step", "in its record"])
+@pytest.mark.parametrize("place", ["in a step", "in its record", "before what is due"])
 def test_what_was_broken_off_is_not_saved(train, tmp_path, monkeypatch, place):
     from trainer import loop, steps
 
-    owner, name = {
-        "in a step": (steps.StepEngine, "_call"),
-        "in its record": (loop.RunWriter, "log"),
+    # The seventh call ends with step 100, where an evaluation is due.
+    owner, name, nth = {
+        "in a step": (steps.StepEngine, "_call", 3),
+        "in its record": (loop.RunWriter, "log", 3),
+        "before what is due": (loop.BackgroundSaver, "finished", 7),
     }[place]
     whole, times = getattr(owner, name), []
 
     def broken_off(self, *arguments):
         times.append(whole(self, *arguments))
-        if len(times) == 3:
+        if len(times) == nth:
             raise RuntimeError("half-way")
         return times[-1]
 

@@ -139,3 +139,27 @@ def test_a_later_start_waits_for_those_who_follow_the_earlier(watch, monkeypatch
     monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
     _, alone = watch(1)
     assert "worker 2 (127.0.0.1:3) is of another start of this run" in wait_for(alone)
+
+
+def test_one_that_ended_well_may_be_started_again(watch):
+    """By a supervisor that always does: who is still busy with the report goes on."""
+    _, survivor = watch(0, is_connected=True)
+    peer, _ = watch(1, is_connected=True)
+    time.sleep(0.3)
+    peer.end(0, None)
+    time.sleep(0.3)
+    watch(1)
+    time.sleep(0.5)
+    assert not survivor
+
+
+def test_an_earlier_start_that_has_gone_is_waited_for_no_longer(watch, monkeypatch):
+    monkeypatch.setattr(peers, "_FOLLOW_SECONDS", 1.0)
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
+    earlier, _ = watch(0, is_connected=True)
+    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
+    _, joined = watch(1)
+    time.sleep(0.3)
+    earlier.end(144, "lost worker 1")
+    time.sleep(1.5)
+    assert not joined  # --bringup_timeout is what counts now.
