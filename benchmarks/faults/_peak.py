@@ -47,9 +47,13 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def resident_mebibytes() -> float:
-    """Returns the memory that this process holds."""
-    return _status_mebibytes("VmRSS")
+def resident_mebibytes(pid: int | str = "self") -> float:
+    """Returns the memory that a process holds, by default this one.
+
+    Raises:
+        OSError, KeyError: it has ended.
+    """
+    return _status_mebibytes("VmRSS", pid)
 
 
 def peak_mebibytes() -> float:
@@ -57,8 +61,8 @@ def peak_mebibytes() -> float:
     return _status_mebibytes("VmHWM")
 
 
-def _status_mebibytes(name: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
+def _status_mebibytes(name: str, pid: int | str = "self") -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 2**10
     raise KeyError(name)

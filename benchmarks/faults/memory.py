@@ -6,6 +6,7 @@ the next start does, and goes on from the last save.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from benchmarks.faults import _bad_images, _runs, _worst_images
 from benchmarks.faults._attempt import Attempt, check
 from benchmarks.faults._memory_group import memory_group
+from benchmarks.faults._peak import resident_mebibytes
 
 ID = "P15"
 TITLE = "no image file of 1 MiB takes 300 MB; memory does not grow; a run killed for it goes on"
@@ -79,8 +81,9 @@ def _train(folder: Path, seed: int, epochs: int) -> dict[str, float]:
 
     def look() -> bool:
         epoch = len(training.rows("evaluation"))
-        if epoch and (mebibytes := _resident_mebibytes(process.pid)):
-            resident[epoch] = mebibytes
+        if epoch:
+            with contextlib.suppress(OSError, KeyError):  # It has just ended.
+                resident[epoch] = resident_mebibytes(process.pid)
         return epoch >= epochs
 
     with _runs.running(training) as process:
@@ -116,12 +119,3 @@ def _run_out(folder: Path) -> dict[str, float]:
     _runs.check_same_run(folder / "run", reference)
     _runs.check_no_litter(folder / "run")
     return {"kills_by_the_system": 1}
-
-
-def _resident_mebibytes(pid: int) -> float | None:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) for line in lines if line.startswith("VmRSS:")]
-    return found[0] / 1024 if found else None
