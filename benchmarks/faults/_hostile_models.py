@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.faults import _refusals, _runs
@@ -75,44 +76,57 @@ def _models() -> list[Path]:
 
 def _try_given(what: str, folder: Path) -> dict[str, float]:
     words, status = _GIVEN[what]
-    sound, poison = _prepare(folder)
-    seconds, mebibytes = [], []
-    for number, model in enumerate(_models()):
-        place = _refusals.make_place(folder / str(number))
+
+    def give(model: Path, place: Path, sound: Path) -> list[str]:
         file = _copy(model, place / model.name)
-        command = [word.format(file=file, run=sound) for word in words.split()]
-        found = _refusals.check_refused(model.name, command, place, poison, status)
-        seconds.append(found[0])
-        mebibytes.append(found[1])
-    return _figures(seconds, mebibytes) | {"model_files_given": len(seconds)}
+        return [word.format(file=file, run=sound) for word in words.split()]
+
+    return _refuse_each(_models(), give, folder, status)
 
 
 def _try_unpacked(folder: Path) -> dict[str, float]:
     """A model's own config.json lies where a run's is expected."""
-    _, poison = _prepare(folder)
-    seconds, mebibytes = [], []
-    for number, model in enumerate(filter(zipfile.is_zipfile, _models())):
-        place = _refusals.make_place(folder / str(number))
+
+    def unpack(model: Path, place: Path, sound: Path) -> list[str]:
         with zipfile.ZipFile(model) as archive:
             for name in ("config.json", "metadata.json", "model.weights.h5"):
                 archive.extract(name, place / "run")
-        found = _refusals.check_refused(
-            model.name, ["trainer.evaluate", str(place / "run")], place, poison
-        )
-        seconds.append(found[0])
-        mebibytes.append(found[1])
-    return _figures(seconds, mebibytes) | {"model_files_given": len(seconds)}
+        return ["trainer.evaluate", str(place / "run")]
+
+    return _refuse_each(filter(zipfile.is_zipfile, _models()), unpack, folder)
 
 
 def _try_weights(folder: Path) -> dict[str, float]:
     """The file lies where a checkpoint's arrays are expected, and the manifest vouches for it."""
-    sound, poison = _prepare(folder)
-    seconds, mebibytes = [], []
-    for number, model in enumerate(filter(Path.is_file, _models())):
-        place = _refusals.make_place(folder / str(number))
+
+    def put(model: Path, place: Path, sound: Path) -> list[str]:
         run = Path(shutil.copytree(sound, place / "run"))
         _put_weights(next((run / "checkpoints").iterdir()), model.read_bytes())
-        found = _refusals.check_refused(model.name, ["trainer.evaluate", str(run)], place, poison)
+        return ["trainer.evaluate", str(run)]
+
+    return _refuse_each(filter(Path.is_file, _models()), put, folder)
+
+
+def _refuse_each(
+    models: Iterable[Path],
+    lay: Callable[[Path, Path, Path], list[str]],
+    folder: Path,
+    status: int = 5,
+) -> dict[str, float]:
+    """Checks that each model is refused by the command that `lay` returns.
+
+    Args:
+        models: the files.
+        lay: (model, place, a sound run) -> the command; it lays the model into the place.
+        folder: an empty one.
+        status: that each command must end with.
+    """
+    sound, poison = _prepare(folder)
+    seconds, mebibytes = [], []
+    for number, model in enumerate(models):
+        place = _refusals.make_place(folder / str(number))
+        words = lay(model, place, sound)
+        found = _refusals.check_refused(model.name, words, place, poison, status)
         seconds.append(found[0])
         mebibytes.append(found[1])
     return _figures(seconds, mebibytes) | {"model_files_given": len(seconds)}
