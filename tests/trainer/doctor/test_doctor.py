@@ -191,6 +191,8 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
         [sys.executable, "-m", "trainer.doctor"],
         cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # What a shell starts in the background ignores SIGINT, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
         workers = wait_for_workers(doctor.pid)
