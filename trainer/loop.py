@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from flowrate.environment import process_seconds
@@ -133,7 +134,7 @@ def _train_on(run: TrainingRun) -> None:
             _save_at_the_end(run)
             if run.team:
                 run.team.wait_for_all()  # None leaves before the chief has saved.
-            raise Preempted(f"{run.agreement.reason}: preempted at step {progress.step}, saved.")
+            raise _preempted(run, run.agreement.reason)
     _save_at_the_end(run)
     if _out_of_patience(run):
         _return_to_best(run)
@@ -211,7 +212,7 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
 def _evaluate(run: TrainingRun) -> bool:
     """Evaluates, records, and returns whether it is the best so far; a signal breaks it off."""
     progress, split = run.state.progress, run.evaluation_split
-    with run.clock.phase("evaluate"):
+    with run.clock.phase("evaluate"), _saved_meanwhile(run):
         reach("evaluate")
         found = run.evaluator(run.sources[split], run.agreement)
     if found is None:
@@ -219,6 +220,30 @@ def _evaluate(run: TrainingRun) -> bool:
     evaluation = {"step": progress.step, "split": split, **found}
     run.writer.evaluation(evaluation)
     return progress.add_evaluation(evaluation)
+
+
+def _saved_meanwhile(run: TrainingRun) -> contextlib.AbstractContextManager:
+    """Within the block, a signal that the compilation of the evaluation keeps from being heard
+    ends the run all the same, saved as it stood before.
+    """
+    if run.evaluator.has_run or run.num_workers > 1:  # Workers leave together or not at all.
+        return contextlib.nullcontext()
+    # A copy: the evaluation has averages in the place of weights, and puts them back.
+    arrays = {name: np.array(array) for name, array in run.state.to_arrays().items()}
+
+    run.state.progress.counted_seconds = run.clock.counted_seconds
+
+    def save(signal_name: str) -> None:
+        saved = run.saver.start(arrays, run.state.progress)
+        run.writer.checkpoints(saved + run.saver.finish())
+        run.writer.close()
+        raise _preempted(run, signal_name)
+
+    return run.stop.saved_meanwhile(save)
+
+
+def _preempted(run: TrainingRun, reason: str) -> Preempted:
+    return Preempted(f"{reason}: preempted at step {run.state.progress.step}, saved.")
 
 
 def _save(run: TrainingRun) -> None:

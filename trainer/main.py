@@ -150,6 +150,7 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
         _end(worker, exit_code, error)
         _leave(exit_code)
 
+    stop.give_up = give_up
     console.start_bar(run.state.progress.step, run.plan.total_steps)
     watchdog = Watchdog(run.engine, run_dir.stacks_path, console.say, config.stall_timeout, give_up)
     try:

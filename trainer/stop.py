@@ -5,7 +5,7 @@ again. What comes on the heels of the first signal is the same request, unless i
 
 Python handles signals on the main thread alone, and not before native code returns, which for a
 compilation may be a minute, longer than schedulers wait. So a second thread hears of them too, and
-ends the process where the first does not come to it.
+does what the first would have done where that does not come to it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-from flowrate.errors import Preempted
+from flowrate.errors import FlowrateError, Preempted
 
 # SIGUSR1 is what Slurm can be told to send before the time is over.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -40,15 +40,19 @@ class StopRequest:
     Attributes:
         signal_name: the signal that came, or None.
         before_leaving: is called when a signal ends the process at once, with the exit status.
+        give_up: ends the process with an error, from any thread.
     """
 
     def __init__(self):
         self.signal_name: str | None = None
         self.before_leaving: Callable[[int], None] = lambda exit_code: None
+        self.give_up: Callable[[FlowrateError], None] = lambda error: os._exit(error.exit_code)
         self._is_leaving = False
         self._asked_at = 0.0
         self._armed = False
         self._has_trained: Callable[[], bool] = lambda: True
+        self._save: Callable[[str], None] | None = None
+        self._save_lock = threading.Lock()
         self._listener: threading.Thread | None = None
         self._nothing_to_save = "stopped before the first step; there is nothing to save."
 
@@ -77,6 +81,22 @@ class StopRequest:
         """
         self._has_trained = has_trained
         self._armed = True
+
+    @contextlib.contextmanager
+    def saved_meanwhile(self, save: Callable[[str], None]) -> Iterator[None]:
+        """Within the block, native code is not waited for longer than 5 seconds.
+
+        Args:
+            save: is given the signal's name; saves what there is, on another thread, while the
+                block goes on, and raises what the process is to end with: Preempted, or a reason
+                why it could not. Errors of other kinds are left to the main thread's own try.
+        """
+        self._save = save
+        try:
+            yield
+        finally:
+            with self._save_lock:  # For ever where a save is under way: the process ends with it.
+                self._save = None
 
     def disarm(self, saved_at: str) -> None:
         """From now on a signal exits at once: all there is to save is saved, at `saved_at`.
@@ -117,9 +137,23 @@ class StopRequest:
                 second, second_at = signal.Signals(number), min(second_at, now)
             if now - second_at > _MOST_NATIVE_SECONDS_AT_ONCE:
                 self._leave(second.name, _AT_ONCE)
-            has_waited = now - first_at > _MOST_NATIVE_SECONDS
-            if has_waited and not (self._armed and self._has_trained()):
-                self._leave(first.name, self._nothing_to_save)
+            if now - first_at > _MOST_NATIVE_SECONDS:
+                if not (self._armed and self._has_trained()):
+                    self._leave(first.name, self._nothing_to_save)
+                if self._save and not self._save_lock.locked():
+                    # On a thread of its own: this one goes on to hear of a second signal.
+                    threading.Thread(
+                        target=self._save_and_leave, args=(first.name,), daemon=True
+                    ).start()
+
+    def _save_and_leave(self, name: str) -> None:
+        with self._save_lock, contextlib.suppress(Exception):
+            save, self._save = self._save, None
+            try:
+                if save:
+                    save(name)
+            except FlowrateError as error:
+                self.give_up(error)
 
     def _leave(self, name: str, message: str) -> None:
         # Not an exception: one raised inside an import or a native call may be swallowed there.

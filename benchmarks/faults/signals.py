@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -41,6 +42,12 @@ _SAID = {
     "twice": "stopped by a second signal; what was done since the last checkpoint is lost.",
 }
 _MOST_SECONDS = 10.0
+# An evaluation is with averaged weights here, and with averages of BatchNorm's statistics.
+_EVALUATED = {
+    "dataset": "digits", "model": "resnet18", "strategy": "mirrored", "virtual_devices": 2,
+    "ema_decay": 0.9, "steps": 6, "evaluate_every_steps": 3, "log_every_steps": 1,
+    "global_batch_size": 16, "cache": "none", "deterministic": True,
+}  # fmt: skip
 # XLA takes minutes for its step, in native code that no signal interrupts.
 _LONG_COMPILE = {
     "dataset": "digits", "image_size": 32, "model": "keras:ResNet101", "jit": "on", "steps": 5
@@ -48,7 +55,7 @@ _LONG_COMPILE = {
 
 
 def attempts(full: bool, seed: int) -> list[Attempt]:
-    """Returns runs with a signal in each phase, and others: 12 signals, or 50."""
+    """Returns runs with a signal in each phase, and others: 15 signals, or 59."""
     random_signals = 17 if full else 1
     return [
         *(
@@ -62,6 +69,10 @@ def attempts(full: bool, seed: int) -> list[Attempt]:
         *(
             Attempt(f"{sent.name} after a first signal", functools.partial(_twice, sent))
             for sent in (_SIGNALS if full else _SIGNALS[1:2])
+        ),
+        *(
+            Attempt(f"{sent.name} in a long evaluation", functools.partial(_evaluating, sent))
+            for sent in (_SIGNALS if full else _SIGNALS[:1])
         ),
         *(
             Attempt(f"{sent.name} in a long compilation", functools.partial(_compiling, sent))
@@ -130,6 +141,20 @@ def _alone(sent: signal.Signals, folder: Path) -> dict[str, float]:
         ended = _signal(workers[0], process, sent)
     _check_left(ended, sent, "import", 0, f"{sent.name} while waiting")
     return {"signals": 1, "most_exit_seconds": ended.seconds}
+
+
+def _evaluating(sent: signal.Signals, folder: Path) -> dict[str, float]:
+    """Sends a signal into an evaluation that does not come to look for one for a minute."""
+    training = _runs.Training(
+        folder / "run", environment={"FLOWRATE_FAULT": "evaluate:sleep=60"}, **_EVALUATED
+    )
+    with _runs.running(training) as process:
+        training.wait_until(process, lambda: training.step() == _EVALUATED["evaluate_every_steps"])
+        ended = _signal(training, process, sent)
+    step = _check_left(ended, sent, "evaluate", 0, f"{sent.name} in a long evaluation")
+    check(step == _EVALUATED["evaluate_every_steps"], f"saved at step {step}")
+    _finish_as_undisturbed(folder, step, _EVALUATED)
+    return {"signals": 1, "steps_lost": 0, "most_exit_seconds": ended.seconds}
 
 
 def _compiling(sent: signal.Signals, folder: Path) -> dict[str, float]:
@@ -226,10 +251,10 @@ def _check_resumed(ended: _runs.Ended, step: int, where: str) -> None:
         check(resumed == step, f"{where}: resumed from step {resumed}, saved was {step}")
 
 
-def _finish_as_undisturbed(folder: Path, step: int) -> None:
-    training = _runs.Training(folder / "run", **_FLAGS)
+def _finish_as_undisturbed(folder: Path, step: int, flags: dict[str, Any] = _FLAGS) -> None:
+    training = _runs.Training(folder / "run", **flags)
     _check_resumed(training.finish(), step, "at last")
-    _runs.check_same_run(training.run_dir, _runs.reference(**_FLAGS))
+    _runs.check_same_run(training.run_dir, _runs.reference(**flags))
     _runs.check_no_litter(training.run_dir)
 
 

@@ -15,10 +15,24 @@ from trainer.stop import StopRequest
 ROOT = Path(__file__).resolve().parents[2]
 # Reads commands, one a line, and answers each: how a test knows where the process stands.
 PROGRAM = """
-import ctypes, sys, time
+import ctypes, os, sys, time
+from flowrate.errors import DiskError, Preempted
 from trainer.stop import StopRequest
 stop = StopRequest()
 stop.install()
+def save(signal_name):
+    print("saving", signal_name, flush=True)
+    if command == "meanwhile slow":
+        time.sleep(60)
+    raise {"meanwhile full": DiskError, "meanwhile odd": ValueError}.get(command, Preempted)
+def give_up(error):
+    print(type(error).__name__, flush=True)
+    os._exit(error.exit_code)
+stop.give_up = give_up
+def wait():
+    mutex = ctypes.create_string_buffer(64)  # PTHREAD_MUTEX_INITIALIZER
+    for _ in range(2):  # The second call waits for ever, and no signal makes it return.
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
 print("installed", flush=True)
 for line in sys.stdin:
     command = line.strip()
@@ -28,9 +42,15 @@ for line in sys.stdin:
         stop.arm(has_trained=lambda: False)
     elif command == "native":
         print("native", flush=True)
-        mutex = ctypes.create_string_buffer(64)  # PTHREAD_MUTEX_INITIALIZER
-        for _ in range(2):  # The second call waits for ever, and no signal makes it return.
-            ctypes.CDLL(None).pthread_mutex_lock(mutex)
+        wait()
+    elif command == "meanwhile short":
+        with stop.saved_meanwhile(save):
+            print("within", flush=True)
+            time.sleep(1)
+    elif command.startswith("meanwhile"):
+        with stop.saved_meanwhile(save):
+            print("native", flush=True)
+            wait()
     elif command == "disarm":
         stop.disarm("runs/here")
     elif command == "slow":
@@ -156,6 +176,52 @@ def test_native_code_while_training_is_left_at_a_second_signal(process):
         process.wait(timeout=7)
     send(process, "SIGINT")
     assert_left(process, "SIGINT", AT_ONCE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_native_code_beside_which_the_state_can_be_saved_is_left(process, name):
+    ask(process, "arm")
+    assert ask(process, "meanwhile") == "native"
+    send(process, name)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (143, f"saving {name}\nPreempted\n", "")
+
+
+def test_what_ends_the_save_meanwhile_ends_the_process(process):
+    ask(process, "arm")
+    assert ask(process, "meanwhile full") == "native"
+    send(process, "SIGTERM")
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (8, "saving SIGTERM\nDiskError\n")
+
+
+def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
+    ask(process, "arm")
+    assert ask(process, "meanwhile odd") == "native"
+    send(process, "SIGTERM")
+    assert process.stdout.readline() == "saving SIGTERM\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+
+
+def test_a_second_signal_does_not_wait_for_a_save_meanwhile(process):
+    ask(process, "arm")
+    assert ask(process, "meanwhile slow") == "native"
+    send(process, "SIGTERM")
+    assert process.stdout.readline() == "saving SIGTERM\n"
+    send(process, "SIGINT")
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (143, "", f"\nSIGINT: {AT_ONCE}\n")
+
+
+def test_what_is_over_soon_is_left_to_the_main_thread(process):
+    ask(process, "arm")
+    assert ask(process, "meanwhile short") == "within"
+    send(process, "SIGTERM")
+    assert process.stdout.readline() == "meanwhile short True SIGTERM\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=7)
+    assert ask(process, "look") == "look True SIGTERM"
 
 
 def test_a_signal_while_the_last_was_being_saved_is_not_forgotten(process):
