@@ -28,7 +28,7 @@ _ECHO_SECONDS = 5.0
 # A second Ctrl-C takes a person longer; sooner, a child just forked has told of the first one.
 _LEAST_SECONDS_BETWEEN = 0.2
 # After so long the main thread does not answer; it takes milliseconds where it can.
-_MOST_NATIVE_SECONDS = 5.0
+_MOST_NATIVE_SECONDS = 2.0
 _MOST_NATIVE_SECONDS_AT_ONCE = 1.0
 _LOOK_SECONDS = 0.25
 _AT_ONCE = "stopped by a second signal; what was done since the last checkpoint is lost."
@@ -77,14 +77,14 @@ class StopRequest:
 
         Args:
             has_trained: tells whether there is anything to save. Until then the loop is not waited
-                for longer than 5 seconds.
+                for longer than 2 seconds.
         """
         self._has_trained = has_trained
         self._armed = True
 
     @contextlib.contextmanager
     def saved_meanwhile(self, save: Callable[[str], None]) -> Iterator[None]:
-        """Within the block, native code is not waited for longer than 5 seconds.
+        """Within the block, native code is not waited for longer than 2 seconds.
 
         Args:
             save: is given the signal's name; saves what there is, on another thread, while the
