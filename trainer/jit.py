@@ -7,9 +7,14 @@ from collections.abc import Collection
 
 import keras
 
+from flowrate.errors import ConfigError
 from trainer.config import TrainConfig
 from trainer.config_checks import check_jit
-from trainer.matrix_convolutions import is_plain_convolution, largest_patches_bytes
+from trainer.matrix_convolutions import (
+    is_plain_convolution,
+    is_plain_pooling,
+    largest_patches_bytes,
+)
 
 # Measured with `mnist cnn` on 2 cores with AVX2: with 2 and 4.5 MB of patches, products of matrices
 # ran 1.3 to 2.3 times as fast as oneDNN's convolutions; with 9 and 18 MB as fast; with 36 MB, and
@@ -65,6 +70,32 @@ def choose_jit(
         ConfigError: `--jit=on` where the loop cannot be compiled.
     """
     check_jit(config, num_replicas)
+    choice = _choose(config, model, num_replicas, on_gpu, cpu_flags, total_steps)
+    # XLA would end the compilation with "GPU MaxPool gradient ops do not yet have a deterministic
+    # XLA implementation", on CPUs too (TensorFlow 2.21); comparisons in its place have one.
+    if not (config.deterministic and choice.compile and _has_max_pooling(model, choice)):
+        return choice
+    if config.jit == "on":
+        raise ConfigError(
+            f"--jit=on: XLA has no deterministic gradient of the max pooling in "
+            f"--model={config.model}; use --jit=auto, or leave out --deterministic."
+        )
+    return JitChoice(False, "XLA has no deterministic gradient of max pooling")
+
+
+def is_dense(model: keras.Model) -> bool:
+    """Returns whether no weight has more than two dimensions: no convolution, no attention."""
+    return all(len(weight.shape) <= 2 for weight in model.weights)
+
+
+def _choose(
+    config: TrainConfig,
+    model: keras.Model,
+    num_replicas: int,
+    on_gpu: bool,
+    cpu_flags: Collection[str],
+    total_steps: int,
+) -> JitChoice:
     if config.debug_nan:
         return JitChoice(False, "--debug_nan")
     if config.jit != "auto":
@@ -83,9 +114,13 @@ def choose_jit(
     return JitChoice(True, "small convolutions on one CPU device", matrix_convolutions=True)
 
 
-def is_dense(model: keras.Model) -> bool:
-    """Returns whether no weight has more than two dimensions: no convolution, no attention."""
-    return all(len(weight.shape) <= 2 for weight in model.weights)
+def _has_max_pooling(model: keras.Model, choice: JitChoice) -> bool:
+    """Returns whether the step has a max pooling that no comparisons take the place of."""
+    kinds = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
+    return any(
+        isinstance(layer, kinds) and not (choice.matrix_convolutions and is_plain_pooling(layer))
+        for layer in model._flatten_layers()
+    )
 
 
 def _has_small_convolutions(model: keras.Model, rows: int) -> bool:

@@ -31,7 +31,7 @@ def matrix_convolutions(model: keras.Model) -> Iterator[None]:
             if is_plain_convolution(layer):
                 layer.convolution_op = functools.partial(_convolve, layer)
                 changed.append((layer, "convolution_op"))
-            elif _is_plain_pooling(layer):
+            elif is_plain_pooling(layer):
                 layer.call = functools.partial(_max_pool, layer.padding)
                 changed.append((layer, "call"))
         yield
@@ -65,7 +65,8 @@ def largest_patches_bytes(model: keras.Model, rows: int) -> int:
     return max(sizes, default=0)
 
 
-def _is_plain_pooling(layer: keras.Layer) -> bool:
+def is_plain_pooling(layer: keras.Layer) -> bool:
+    """Returns whether comparisons can stand in for the layer: the maxima of 2 x 2 pixels."""
     return (
         type(layer) is keras.layers.MaxPooling2D
         and layer.pool_size == layer.strides == (2, 2)

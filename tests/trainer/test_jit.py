@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from flowrate.errors import ConfigError
@@ -25,6 +28,12 @@ def models(tf):
             keras.layers.Conv2D(2, 3),
             keras.layers.DepthwiseConv2D(3),
             keras.layers.GlobalAveragePooling2D(),
+        ),
+        "pooling": sequence(
+            keras.layers.Conv2D(2, 3), keras.layers.MaxPooling2D(), keras.layers.Flatten()
+        ),
+        "odd pooling": sequence(
+            keras.layers.Conv2D(2, 3), keras.layers.MaxPooling2D(3, 2), keras.layers.Flatten()
         ),
     }
 
@@ -75,6 +84,52 @@ def test_when_convolutions_become_products_of_matrices(models, change, compile, 
     assert (choice.compile, choice.reason) == (compile, reason)
     assert choice.matrix_convolutions == compile
     assert not choice.compile_evaluation
+
+
+NOT_DETERMINISTIC = "XLA has no deterministic gradient of max pooling"
+
+
+@pytest.mark.parametrize(
+    ("model", "on_gpu", "compile", "reason"),
+    [
+        ("convolution", True, True, "one GPU"),
+        ("pooling", True, False, NOT_DETERMINISTIC),
+        ("odd pooling", True, False, NOT_DETERMINISTIC),
+        ("pooling", False, True, "small convolutions on one CPU device"),
+        ("odd pooling", False, False, NOT_DETERMINISTIC),
+    ],
+)
+def test_max_pooling_that_is_to_be_deterministic(models, model, on_gpu, compile, reason):
+    choice = choose(models[model], on_gpu=on_gpu, deterministic=True)
+    assert (choice.compile, choice.reason) == (compile, reason)
+    assert choose(models[model], on_gpu=on_gpu).compile
+
+
+def test_max_pooling_that_is_to_be_deterministic_cannot_be_compiled_on_demand(models):
+    with pytest.raises(ConfigError, match="no deterministic gradient of the max pooling"):
+        choose(models["odd pooling"], jit="on", deterministic=True)
+    assert choose(models["pooling"], jit="on", deterministic=True).matrix_convolutions
+
+
+def test_the_limit_is_still_there():
+    """Where it is not, the rule about max pooling can go."""
+    script = """
+import tensorflow as tf
+tf.keras.utils.set_random_seed(0)
+tf.config.experimental.enable_op_determinism()
+@tf.function(jit_compile=True)
+def gradient(images):
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        pooled = tf.nn.max_pool2d(images, 2, 2, "VALID")
+    return tape.gradient(pooled, images)
+try:
+    gradient(tf.ones([1, 4, 4, 1]))
+except tf.errors.UnimplementedError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "do not yet have a deterministic XLA implementation" in done.stdout, done.stderr
 
 
 def test_it_cannot_be_demanded_where_it_cannot_be(models):
