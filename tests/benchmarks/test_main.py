@@ -59,6 +59,7 @@ def test_help_and_list_need_no_tensorflow(capsys):
     assert "    fashion_mnist-mlp  (flowrate, flowrate_bfloat16, keras_fit, " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_small_measurement_from_end_to_end(tmp_path, capsys, monkeypatch):
     """Real processes, real data: every promised figure is there and hangs together."""
     changes = ({}, {"precision": "mixed_bfloat16", "jit": "off", "cache": "memory"})

@@ -26,12 +26,10 @@ def run(folder: Path, cases: list) -> dict[str, dict]:
     return {row["case"]: row for row in read_results(folder)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layouts",
-    [
-        ["2x1"],
-        pytest.param(["1x1", "1x4", "2x2", "4x1"], marks=pytest.mark.slow),
-    ],
+    [["2x1"], ["1x1", "1x4", "2x2", "4x1"]],
     ids=str,
 )
 def test_a_layout_trains_as_one_process_does(tmp_path, layouts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,7 @@ def test_what_cannot_be_told_ends_the_search():
     assert tried == [32]
 
 
+@pytest.mark.slow
 def test_a_run_out_of_memory_names_a_batch_that_fits(trainer_main, tmp_path):
     """It trained some steps with that batch, in a process of its own."""
     done = trainer_main(

@@ -135,6 +135,7 @@ def test_a_damaged_record_is_refused(record, begin, content):
         record().check(begin, False, print)
 
 
+@pytest.mark.slow
 def test_a_run_is_refused_and_then_goes_on(trainer_main, folder, tmp_path):
     flags = [
         "--dataset=image_folder", f"--data_dir={folder}", "--image_size=16", "--model=mlp",

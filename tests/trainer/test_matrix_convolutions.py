@@ -121,6 +121,7 @@ def test_a_run_learns_the_same(train):
         np.testing.assert_allclose(weight.numpy(), other.numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mixed_precision(train):
     run = train(model="cnn", steps=120, precision="mixed_bfloat16", jit="on", learning_rate=0.003)
     rows = read_json_lines(run.run_dir.metrics_path)

@@ -190,6 +190,7 @@ def _rows_so_far(run_dir: Path) -> list[dict]:
     return read_json_lines(path) if path.exists() else []
 
 
+@pytest.mark.slow
 def test_deterministic_workers_train_to_the_end(tmp_path):
     """TensorFlow lets no clock be read within a deterministic step: the exchange is not timed."""
     run_dir = train(tmp_path / "run", 2, *FLAGS, "--deterministic")
@@ -234,7 +235,7 @@ def test_workers_save_after_the_same_step_by_the_clock(tmp_path):
 @pytest.mark.parametrize(
     ("lost", "number"),
     [
-        (1, signal.SIGKILL),
+        pytest.param(1, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
         pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow),
     ],

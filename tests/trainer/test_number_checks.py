@@ -32,6 +32,7 @@ def test_the_operation_and_its_step_are_named(trainer_main, tmp_path):
     assert len(noted["examples"]) == 32
 
 
+@pytest.mark.slow
 def test_a_sound_run_comes_to_its_end(trainer_main, tmp_path):
     done = trainer_main("--steps=30", "--debug_nan", f"--run_dir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr

@@ -44,6 +44,7 @@ def test_a_run_says_what_auto_came_to(train, capsys, monkeypatch):
     assert "precision mixed_bfloat16 (the CPU has amx_bf16)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_in_another_precision(train, monkeypatch, tmp_path):
     """Started on a machine with AMX, gone on with on one without: other numbers."""
     from trainer import build

@@ -155,6 +155,7 @@ def test_lines_errors_and_what_was_skipped(trained, photos, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_odd_names_break_neither_lines_nor_json(trained, photos, tmp_path):
     content = (photos / "0_black.png").read_bytes()
     names = [b"a\nb.png", b"\xff\xfe.png", b"[red]x.png", "ромашка.png".encode()]
@@ -171,6 +172,7 @@ def test_odd_names_break_neither_lines_nor_json(trained, photos, tmp_path):
     assert "\\xff\\xfe.png " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_plot_of_the_first_thirty(trained, digits, tmp_path):
     folder = tmp_path / "many"
     folder.mkdir()
@@ -210,6 +212,7 @@ def photo_run(train, shared_data):
     return TrainedRun.open(run.run_dir.path), load_data(run.config)
 
 
+@pytest.mark.slow
 def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
     from input_pipelines.image_folder import INFO
     from trainer.build import keep_decoded
@@ -236,6 +239,7 @@ def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
         np.testing.assert_allclose(logits(paths, batch_size), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_moves_no_other(photo_run, tmp_path):
     from input_pipelines.image_folder import INFO
     from trainer.image_predictions import ModelInput, predict_images

@@ -119,6 +119,7 @@ def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
     return hits
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path, undisturbed):
     """Three times; `python -m benchmarks.faults kills` kills 25 and 200 times."""
     run_dir = tmp_path / "run"
@@ -171,6 +172,7 @@ def test_a_complete_run_is_not_trained_again(undisturbed):
     assert (undisturbed / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_newest_checkpoint_damaged(tmp_path, undisturbed):
     run_dir = tmp_path / "run"
     process = start(run_dir, *FLAGS)
@@ -231,7 +233,7 @@ def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("jit", ["on", "off"])
+@pytest.mark.parametrize("jit", [pytest.param("on", marks=pytest.mark.slow), "off"])
 def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
     flags = {
         "model": "cnn", "steps": 40, "steps_per_call": 6, "log_every_steps": 1, "jit": jit,
@@ -246,6 +248,7 @@ def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
         np.testing.assert_array_equal(array, theirs[name], name)
 
 
+@pytest.mark.slow
 def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
     """Saves fall between any two calls, within epochs and between log lines."""
     from trainer.saving import BackgroundSaver

@@ -79,6 +79,7 @@ class StopAfterRollback(StopRequest):
         return rows[-2:-1] != [] and rows[-2]["kind"] == "rollback"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_and_goes_on_rolls_back_once(train, tmp_path):
     flags = {**GROWING, "checkpoint_every_steps": 10, "steps_per_call": 1}
     undisturbed = train(**flags, run_dir=str(tmp_path / "undisturbed"))

@@ -151,6 +151,7 @@ def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name
     assert_left(process, name, SAVED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [None, "arm at first"])
 def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process, state):
     if state:
@@ -160,6 +161,7 @@ def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process,
     assert_left(process, "SIGTERM", NOTHING)
 
 
+@pytest.mark.slow
 def test_native_code_after_the_last_step_is_left_too(process):
     ask(process, "arm")
     ask(process, "disarm")
@@ -168,6 +170,7 @@ def test_native_code_after_the_last_step_is_left_too(process):
     assert_left(process, "SIGTERM", SAVED)
 
 
+@pytest.mark.slow
 def test_native_code_while_training_is_left_at_a_second_signal(process):
     ask(process, "arm")
     assert ask(process, "native") == "native"
@@ -178,6 +181,7 @@ def test_native_code_while_training_is_left_at_a_second_signal(process):
     assert_left(process, "SIGINT", AT_ONCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_native_code_beside_which_the_state_can_be_saved_is_left(process, name):
     ask(process, "arm")
@@ -187,6 +191,7 @@ def test_native_code_beside_which_the_state_can_be_saved_is_left(process, name):
     assert (process.returncode, output, errors) == (143, f"saving {name}\nPreempted\n", "")
 
 
+@pytest.mark.slow
 def test_what_ends_the_save_meanwhile_ends_the_process(process):
     ask(process, "arm")
     assert ask(process, "meanwhile full") == "native"
@@ -195,6 +200,7 @@ def test_what_ends_the_save_meanwhile_ends_the_process(process):
     assert (process.returncode, output) == (8, "saving SIGTERM\nDiskError\n")
 
 
+@pytest.mark.slow
 def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
     ask(process, "arm")
     assert ask(process, "meanwhile odd") == "native"
@@ -204,6 +210,7 @@ def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
         process.wait(timeout=2)
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait_for_a_save_meanwhile(process):
     ask(process, "arm")
     assert ask(process, "meanwhile slow") == "native"
@@ -214,6 +221,7 @@ def test_a_second_signal_does_not_wait_for_a_save_meanwhile(process):
     assert (process.returncode, output, errors) == (143, "", f"\nSIGINT: {AT_ONCE}\n")
 
 
+@pytest.mark.slow
 def test_what_is_over_soon_is_left_to_the_main_thread(process):
     ask(process, "arm")
     assert ask(process, "meanwhile short") == "within"

@@ -135,6 +135,7 @@ def test_hyperparameters_are_there(board_run):
     assert hparams["learning_rate"].number_value == config["learning_rate"]
 
 
+@pytest.mark.slow
 def test_after_a_resume_no_step_appears_twice(tf, board_run, tmp_path):
     """A run that lost its last checkpoint trains those steps again: the later figures count."""
     shutil.copytree(board_run, tmp_path / "run")

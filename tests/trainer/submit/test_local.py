@@ -56,6 +56,7 @@ def test_a_run_in_the_background(submit, tmp_path):
     assert "test accuracy" in submit("logs", "a run").stdout
 
 
+@pytest.mark.slow
 def test_cancelled_it_saves(submit, tmp_path):
     submit(
         "--cluster=local", "--", "--dataset=digits", "--model=mlp64", "--steps=1000000",
