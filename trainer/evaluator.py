@@ -27,9 +27,6 @@ class Evaluator:
         compile_with_xla: whether the loop over batches is compiled.
         is_resident: keep on the devices what was evaluated once.
         share: the part of each batch that is this worker's.
-
-    Attributes:
-        has_run: whether a source was evaluated; the first one takes longer, by the compilation.
     """
 
     def __init__(
@@ -47,7 +44,6 @@ class Evaluator:
         self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
         # By the source's id; the source itself keeps the id from being used again.
         self._kept: dict[int, tuple[Source, list[dict]]] | None = {} if is_resident else None
-        self.has_run = False
         self._evaluate_block = tf.function(
             self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
         )
@@ -82,7 +78,6 @@ class Evaluator:
                     agreement.count(sums[-1, _NUM_SUMS:])
                     if agreement:
                         return None
-        self.has_run = True
         loss, correct, count = totals
         if count != len(source):
             raise DataError(f"evaluated {count:.0f} examples of {len(source)}.")

@@ -74,6 +74,7 @@ class TrainingRun:
     num_replicas: int
     saved_step: int | None
     resumable_step: int | None = None
+    has_evaluated: bool = False
     steps_measured: int = 0
     exchange_seconds: float = 0.0
     last_loss: float | None = None
@@ -226,7 +227,8 @@ def _saved_meanwhile(run: TrainingRun) -> contextlib.AbstractContextManager:
     """Within the block, a signal that the compilation of the evaluation keeps from being heard
     ends the run all the same, saved as it stood before.
     """
-    if run.evaluator.has_run or run.num_workers > 1:  # Workers leave together or not at all.
+    is_compiled, run.has_evaluated = run.has_evaluated, True
+    if is_compiled or run.num_workers > 1:  # Workers leave together or not at all.
         return contextlib.nullcontext()
     # A copy: the evaluation has averages in the place of weights, and puts them back.
     arrays = {name: np.array(array) for name, array in run.state.to_arrays().items()}
