@@ -291,6 +291,7 @@ def test_a_file_that_vanished_is_named(blocks, files):
     )
 
 
+@pytest.mark.slow
 def test_a_pipeline_left_unfinished_lets_its_process_end(tmp_path):
     """Dropping an iterator of tf.data whose thread waits for Python's lock would hang for ever."""
     code = """

@@ -63,7 +63,7 @@ def test_the_test_split_as_result_json_has_it(trained):
     assert found["accuracy"] < found["top_5_accuracy"] <= 1
 
 
-@pytest.mark.parametrize("step", [40, 80])
+@pytest.mark.parametrize("step", [40, pytest.param(80, marks=pytest.mark.slow)])
 def test_an_earlier_checkpoint_on_the_validation_split(trained, step):
     rows = read_json_lines(trained / "metrics.jsonl")
     (reported,) = (row for row in rows if row["kind"] == "evaluation" and row["step"] == step)

@@ -89,7 +89,7 @@ def test_cache_tiers_give_the_same_weights(train, image_folder):
             np.testing.assert_array_equal(array, reference.state.to_arrays()[name], err_msg=name)
 
 
-@pytest.mark.parametrize("jit", ["on", "off"])
+@pytest.mark.parametrize("jit", [pytest.param("on", marks=pytest.mark.slow), "off"])
 @pytest.mark.parametrize("augmentation", ["none", "translation,zoom"])
 def test_data_on_the_device_changes_nothing(train, jit, augmentation):
     """Two epochs and a half: blocks of indices straddle epochs."""

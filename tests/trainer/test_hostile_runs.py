@@ -85,6 +85,7 @@ def test_as_it_was_written_it_is_taken(run_dir):
     assert status == 0, said
 
 
+@pytest.mark.slow
 def test_a_model_file_is_not_read(run_dir):
     """model.keras may hold code; the model is built anew from config.json."""
     (run_dir / "model.keras").unlink()

@@ -16,12 +16,9 @@ FLAGS = {
 @pytest.mark.parametrize(
     ("fault", "saved_steps"),
     # Calls of 1, 20, 20 and 4 steps: an epoch has 45. The best is kept beside the last.
-    [
-        pytest.param("step:4:error", [45], marks=pytest.mark.slow),
-        ("evaluate:2:error", [100, 200]),
-        pytest.param("compile:error", [], marks=pytest.mark.slow),
-    ],
+    [("step:4:error", [45]), ("evaluate:2:error", [100, 200]), ("compile:error", [])],
 )
+@pytest.mark.slow
 def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
     failing = _runs.Training(tmp_path / "run", environment={"FLOWRATE_FAULT": fault}, **FLAGS)
     ended = failing.run()

@@ -111,6 +111,7 @@ def test_max_pooling_that_is_to_be_deterministic_cannot_be_compiled_on_demand(mo
     assert choose(models["pooling"], jit="on", deterministic=True).matrix_convolutions
 
 
+@pytest.mark.slow
 def test_the_limit_is_still_there():
     """Where it is not, the rule about max pooling can go."""
     script = """

@@ -173,6 +173,7 @@ def test_real_data(trainer_main, shared_data, tmp_path, dataset, parts, floor):
     assert result["test_accuracy"] > floor
 
 
+@pytest.mark.slow
 def test_fashion_mnist_is_found_where_debian_puts_it(trainer_main, fashion_folder, tmp_path):
     done = trainer_main("--dataset=fashion_mnist", "--steps=500", "--run_dir=run")
     assert done.returncode == 0, done.stderr
@@ -181,6 +182,7 @@ def test_fashion_mnist_is_found_where_debian_puts_it(trainer_main, fashion_folde
     assert result["test_accuracy"] > 0.75
 
 
+@pytest.mark.slow
 def test_mirrored_on_virtual_devices(trainer_main, tmp_path):
     done = trainer_main(
         "--strategy=mirrored", "--virtual_devices=2", "--steps=20", "--run_dir=run",

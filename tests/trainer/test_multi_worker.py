@@ -303,6 +303,7 @@ def test_a_missing_worker_is_named(tmp_path):
     assert f"worker 1 ({addresses[1]}) did not answer" in output
 
 
+@pytest.mark.slow
 def test_other_data_on_a_worker_are_refused(tmp_path):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     run_dir = tmp_path / "run"
@@ -393,6 +394,7 @@ def test_ctrl_c_saves_and_leaves_nothing_running(tmp_path):
     assert processes_of(run_dir) == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_mended_by_trying_again_is_not_tried_again(tmp_path):
     process = launch(tmp_path / "run", *FLAGS, "--optimizer=sgd", "--learning_rate=1e30")
     output, _ = process.communicate(timeout=120)

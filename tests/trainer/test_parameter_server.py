@@ -120,6 +120,7 @@ def last_arrays(run_dir: Path) -> dict[str, np.ndarray]:
         return dict(archive)
 
 
+@pytest.mark.slow
 def test_it_learns_and_counts_every_step_and_example(tmp_path):
     flags = (f"--epochs={EPOCHS}", "--checkpoint_every_steps=60")
     with Cluster(tmp_path / "run", *FLAGS, *flags) as cluster:

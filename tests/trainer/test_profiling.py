@@ -53,6 +53,7 @@ def test_the_first_and_the_last_step_can_be_profiled(train):
     assert len(profile_files(run.run_dir.path)) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_within_the_profile_profiles_the_rest(train, tmp_path):
     """The steps to profile may change on a resume, so a run may begin between the two."""
     flags = {"model": "mlp16", "steps": 12, "checkpoint_every_steps": 6, "run_dir": str(tmp_path)}

@@ -17,7 +17,11 @@ from benchmarks.peers._jax_models import NETWORKS, apply_model, init_parameters 
 REQUIRED = ["--data=x.npz", "--output=y.json"]
 
 
-@pytest.mark.parametrize("flags", [("mlp", "--mode=scan"), ("cnn", "--mode=step")], ids=str)
+@pytest.mark.parametrize(
+    "flags",
+    [("mlp", "--mode=scan"), pytest.param(("cnn", "--mode=step"), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_trains_in_a_process(flags, run_peer, digits_file, check_record, digits_parameters):
     model, mode = flags
     ended = run_peer("jax_scan", f"--data={digits_file}", f"--model={model}", mode, "--epochs=6")

@@ -14,7 +14,7 @@ from benchmarks.peers._torch_models import build_model  # noqa: E402
 from benchmarks.peers.torch_loop import eager_step, evaluate, train_epoch  # noqa: E402
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_trains_in_a_process(model, run_peer, digits_file, check_record, digits_parameters):
     ended = run_peer("torch_loop", f"--data={digits_file}", f"--model={model}", "--epochs=6")
     check_record(ended, epochs=6, num_parameters=digits_parameters(model))

@@ -124,6 +124,7 @@ def test_keras_reads_its_own_file(tf, export):
         assert json.loads(archive.read("flowrate.json"))["class_names"] == list(DIGITS)
 
 
+@pytest.mark.slow
 def test_tensorflow_reads_the_saved_model(tf, export):
     path = export("mlp16", "saved_model", "none") / "saved_model"
     loaded = tf.saved_model.load(str(path))
@@ -168,6 +169,7 @@ def test_integers_all_the_way(export):
     assert of_float == {output["name"] for output in interpreter.get_output_details()}
 
 
+@pytest.mark.slow
 def test_onnxruntime_reads_the_onnx_file(export):
     path = export("mlp16", "onnx", "none") / "model.onnx"
     import onnxruntime
@@ -223,6 +225,7 @@ def test_an_accuracy_that_falls_too_far_is_refused(run_program, trained, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == [rejected.name]
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_replaced_and_nothing_else_is(run_program, trained, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
@@ -258,6 +261,7 @@ def of_other_weights(run: Path) -> None:
     changed("plan.json", data=read_json(run / "plan.json")["data"] | {"model": "mlp64"})(run)
 
 
+@pytest.mark.slow
 def test_arrays_of_another_size_are_brought_to_the_model_s(run_program, tmp_path):
     run = tmp_path / "run"
     trained = run_program(

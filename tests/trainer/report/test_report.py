@@ -138,6 +138,7 @@ def test_a_run_that_failed_says_why(copied):
     assert "Diverged: &lt;script&gt;" in text
 
 
+@pytest.mark.slow
 def test_a_run_without_a_report(tmp_path):
     folder = tmp_path / "run"
     done = run_module(
