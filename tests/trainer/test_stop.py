@@ -46,7 +46,7 @@ for line in sys.stdin:
     elif command == "meanwhile short":
         with stop.saved_meanwhile(save):
             print("within", flush=True)
-            time.sleep(1)
+            time.sleep(0.2)
     elif command.startswith("meanwhile"):
         with stop.saved_meanwhile(save):
             print("native", flush=True)
