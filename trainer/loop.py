@@ -232,7 +232,6 @@ def _saved_meanwhile(run: TrainingRun) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     # A copy: the evaluation has averages in the place of weights, and puts them back.
     arrays = {name: np.array(array) for name, array in run.state.to_arrays().items()}
-
     run.state.progress.counted_seconds = run.clock.counted_seconds
 
     def save(signal_name: str) -> None:

@@ -181,30 +181,32 @@ def test_native_code_while_training_is_left_at_a_second_signal(process):
     assert_left(process, "SIGINT", AT_ONCE)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_native_code_beside_which_the_state_can_be_saved_is_left(process, name):
+def send_meanwhile(process: subprocess.Popen, command: str, name: str = "SIGTERM") -> None:
+    """Sends a signal into native code beside which the state can be saved."""
     ask(process, "arm")
-    assert ask(process, "meanwhile") == "native"
+    assert ask(process, command) == "native"
     send(process, name)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output, errors) == (143, f"saving {name}\nPreempted\n", "")
 
 
 @pytest.mark.slow
-def test_what_ends_the_save_meanwhile_ends_the_process(process):
-    ask(process, "arm")
-    assert ask(process, "meanwhile full") == "native"
-    send(process, "SIGTERM")
-    output, _ = process.communicate(timeout=30)
-    assert (process.returncode, output) == (8, "saving SIGTERM\nDiskError\n")
+@pytest.mark.parametrize(
+    ("command", "name", "exit_code", "error"),
+    [
+        *(("meanwhile", name, 143, "Preempted") for name in NAMES),
+        ("meanwhile full", "SIGTERM", 8, "DiskError"),
+    ],
+)
+def test_native_code_beside_which_the_state_can_be_saved_is_left(
+    process, command, name, exit_code, error
+):
+    send_meanwhile(process, command, name)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (exit_code, f"saving {name}\n{error}\n", "")
 
 
 @pytest.mark.slow
 def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
-    ask(process, "arm")
-    assert ask(process, "meanwhile odd") == "native"
-    send(process, "SIGTERM")
+    send_meanwhile(process, "meanwhile odd")
     assert process.stdout.readline() == "saving SIGTERM\n"
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=2)
@@ -212,9 +214,7 @@ def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
 
 @pytest.mark.slow
 def test_a_second_signal_does_not_wait_for_a_save_meanwhile(process):
-    ask(process, "arm")
-    assert ask(process, "meanwhile slow") == "native"
-    send(process, "SIGTERM")
+    send_meanwhile(process, "meanwhile slow")
     assert process.stdout.readline() == "saving SIGTERM\n"
     send(process, "SIGINT")
     output, errors = process.communicate(timeout=30)
