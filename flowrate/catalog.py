@@ -7,11 +7,14 @@ anything, so that `--help` and the message for an unknown name cost nothing.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import importlib.util
 import pkgutil
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from flowrate.errors import ConfigError, nearest_name
 from flowrate.lean_imports import without_optional_packages
@@ -58,6 +61,22 @@ class Catalog:
             raise ConfigError(
                 f"--{self.kind}={name}: {entry} takes no :NAME; use --{self.kind}={entry}."
             )
+
+    def constant(self, name: str, constant: str) -> Any:
+        """Returns a literal that an entry's file assigns to `constant`; None where it does not.
+
+        The file is read, not imported: models import Keras, which takes seconds.
+
+        Raises:
+            ConfigError: no such entry.
+        """
+        self.check(name)
+        spec = importlib.util.find_spec(f"{self.package}.{name.partition(':')[0]}")
+        for node in ast.parse(Path(spec.origin).read_bytes()).body:
+            names = [target.id for target in getattr(node, "targets", []) if hasattr(target, "id")]
+            if constant in names:
+                return ast.literal_eval(node.value)
+        return None
 
     def load(self, name: str) -> tuple[ModuleType, str]:
         """Imports one entry.
