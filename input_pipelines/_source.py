@@ -40,6 +40,13 @@ class ArraySource:
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
 
 
+class FeatureSource(ArraySource):
+    """What frozen layers give for the images, in their place: float32 [N, ...]."""
+
+    def __post_init__(self):
+        check_labels(self.labels, len(self.images), self.class_names)
+
+
 @dataclasses.dataclass(frozen=True)
 class FileSource:
     """Image files, decoded when read.

@@ -140,11 +140,16 @@ def train(tf, tmp_path):
         data = data or load_data(config)
         run_dir.write_config(config)
         stop = StopRequest() if stop is None else stop
-        training = build.build_run(config, data, run_dir, console, PhaseClock(), stop)
+        following = build.build_run(config, data, run_dir, console, PhaseClock(), stop)
         try:
-            loop.train(training)
+            while following:
+                training = following
+                try:
+                    loop.train(training)
+                finally:
+                    training.writer.close()
+                following = loop.follow(training)
         finally:
-            training.writer.close()
             run_dir.close()
         return training
 

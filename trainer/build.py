@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from flowrate.environment import describe_cpu
@@ -26,6 +28,8 @@ from trainer.console import Console
 from trainer.data import TrainingData, may_differ
 from trainer.evaluator import Evaluator
 from trainer.follower import NoSaver, SilentWriter
+from trainer.frozen import features_of, freeze
+from trainer.initial_weights import describe, head_of, take_over
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
 from trainer.plan import make_plan
@@ -50,6 +54,7 @@ def build_run(
     clock: PhaseClock,
     stop: StopRequest,
     team: Team | None = None,
+    previous: TrainingRun | None = None,
 ) -> TrainingRun:
     """Builds everything up to, not including, the first step.
 
@@ -61,6 +66,7 @@ def build_run(
         clock: counts the time it takes.
         stop: tells of signals.
         team: the workers of the run, where there are several.
+        previous: the run up to --unfreeze_at, which this one follows in the same process.
 
     Raises:
         ConfigError: a flag that does not fit the devices or the data.
@@ -78,7 +84,10 @@ def build_run(
     check_profiled_steps(config, plan.total_steps)
     facts = {**data.facts(), "precision": precision.policy}
     run_dir.check_data(facts, plan.to_json(), may_differ(config))
-    checkpoint = run_dir.restore(config.resume)
+    if previous:
+        checkpoint = run_dir.go_back(previous.state.progress.num_rollbacks)
+    else:
+        checkpoint = run_dir.restore(config.resume)
     if team:
         team.check_same("flags and data", facts | plan.to_json() | {"seed": config.seed})
         checkpoint = team.checkpoint_of_chief(checkpoint)
@@ -88,16 +97,27 @@ def build_run(
     saver = make_saver(config, run_dir, console, clock) if is_chief else NoSaver()
     agreement = Agreement(stop, num_workers, saver.is_due)
 
-    with clock.phase("data"):
-        tier, sources = keep_decoded(config, data, num_replicas // num_workers, console.say)
+    is_frozen = config.freeze != "none" and plan.is_frozen_after(
+        checkpoint.progress.step if checkpoint else 0
+    )
+    end_step = plan.unfreeze_step if is_frozen and plan.unfreeze_step else plan.total_steps
     with clock.phase("build"):
-        state, schedule = build_state(config, data, strategy, plan.total_steps)
+        state, schedule = build_state(
+            config, data, strategy, plan.total_steps, is_frozen, plan.unfreeze_step
+        )
         state.team = team
         if checkpoint:
             state.restore(checkpoint)
             schedule.halve(state.progress.num_rollbacks)
+        elif config.weights != "none":
+            state.progress.weights = take_over(state.model, data.start, data.class_names)
+            console.say(describe(state.progress.weights))
+    with clock.phase("data"):
+        tier, sources = keep_inputs(config, data, state, num_replicas // num_workers, console.say)
+        example_shape = state.part.input_shape
+    with clock.phase("build"):
         jit = choose_jit(
-            config, state.model, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
+            config, state.part.runs, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
         )
         writer = (
             RunWriter(run_dir, plan, console, state.progress.step) if is_chief else SilentWriter()
@@ -106,10 +126,10 @@ def build_run(
             config,
             sources["train"],
             strategy,
-            data.image_shape,
+            example_shape,
             len(data.class_names),
             first_step=state.progress.step,
-            total_steps=plan.total_steps,
+            total_steps=end_step,
             augmentation=Augmentation(data.augmentation, len(data.class_names)),
             is_resident=tier.tier == "device",
             augment_in_step=not jit.compile,
@@ -141,10 +161,12 @@ def build_run(
         f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
         f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}"
     )
-    if checkpoint:
+    if previous:
+        console.say(f"unfrozen after step {plan.unfreeze_step:,}: every layer is trained from here")
+    elif checkpoint:
         console.say(checkpoint.describe_resumed())
         clock.counted_before = state.progress.counted_seconds
-    return TrainingRun(
+    run = TrainingRun(
         config=config,
         plan=plan,
         choices=Choices(cache=tier.tier, jit=jit.compile, precision=precision.policy),
@@ -170,8 +192,13 @@ def build_run(
         team=team,
         num_workers=agreement.num_workers,
         num_replicas=num_replicas,
+        end_step=end_step,
         saved_step=state.progress.step if checkpoint else None,
     )
+    run.build_next = functools.partial(
+        build_run, config, data, run_dir, console, clock, stop, team, previous=run
+    )
+    return run
 
 
 def make_saver(
@@ -184,6 +211,38 @@ def make_saver(
         is_by_clock=not config.checkpoint_every_steps,
         lost_seconds=lambda: clock.seconds["checkpoint"],
     )
+
+
+def keep_inputs(
+    config: TrainConfig,
+    data: TrainingData,
+    state: TrainState,
+    num_replicas: int,
+    tell: Callable[[str], None],
+) -> tuple[TierChoice, dict[str, Source]]:
+    """Returns the cache tier chosen, and the sources as it keeps them: images, or the features that
+    frozen layers give for them, where images are the same each time and features fit.
+
+    Raises:
+        ConfigError, DataError, DiskError: as keep_decoded does.
+    """
+    part = state.part
+    if part.frozen is None or data.augmentation:
+        return keep_decoded(config, data, num_replicas, tell)
+    num_examples = sum(len(source) for source in data.sources.values())
+    shape = part.frozen.output_shape[1:]
+    num_bytes = num_examples * math.prod(shape) * np.dtype(np.float32).itemsize
+    tier = _choose_tier(config, num_bytes, num_replicas, is_decoded=False)
+    if tier.tier not in ("memory", "device"):
+        return keep_decoded(config, data, num_replicas, tell)
+    tell(
+        f"computing the features of {num_examples:,} images once: {math.prod(shape):,} numbers each"
+    )
+    sources = {
+        split: features_of(part, source, data.image_shape) for split, source in data.sources.items()
+    }
+    part.takes_features = True
+    return tier, sources
 
 
 def keep_decoded(
@@ -206,19 +265,26 @@ def keep_decoded(
         DiskError: no room for the disk tier.
     """
     num_examples = sum(len(source) for source in data.sources.values())
+    is_decoded = all(isinstance(source, ArraySource) for source in data.sources.values())
     num_bytes = num_examples * math.prod(data.image_shape)
-    num_copies = 1 if is_on_gpu() else num_replicas  # Virtual devices share the CPU's memory.
-    tier = choose_tier(
-        config.cache,
-        num_bytes=num_bytes,
-        is_decoded=all(isinstance(source, ArraySource) for source in data.sources.values()),
-        device_bytes=num_bytes * num_copies,
-        free_device_bytes=free_device_bytes(),
-    )
+    tier = _choose_tier(config, num_bytes, num_replicas, is_decoded)
     return tier, {
         split: apply_tier(source, tier.tier, data.image_shape, tell=tell)
         for split, source in data.sources.items()
     }
+
+
+def _choose_tier(
+    config: TrainConfig, num_bytes: int, num_replicas: int, is_decoded: bool
+) -> TierChoice:
+    num_copies = 1 if is_on_gpu() else num_replicas  # Virtual devices share the CPU's memory.
+    return choose_tier(
+        config.cache,
+        num_bytes=num_bytes,
+        is_decoded=is_decoded,
+        device_bytes=num_bytes * num_copies,
+        free_device_bytes=free_device_bytes(),
+    )
 
 
 def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) -> keras.Model:
@@ -234,9 +300,22 @@ def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) 
 
 
 def build_state(
-    config: TrainConfig, data: TrainingData, strategy: tf.distribute.Strategy, total_steps: int
+    config: TrainConfig,
+    data: TrainingData,
+    strategy: tf.distribute.Strategy,
+    total_steps: int,
+    is_frozen: bool = False,
+    unfreeze_step: int = 0,
 ) -> tuple[TrainState, optimizers.Halved]:
     """Builds model and optimizer, each replica with its copy of the variables.
+
+    Args:
+        config: what was asked for.
+        data: whose model, classes and image size are meant.
+        strategy: over the devices.
+        total_steps: of the run.
+        is_frozen: whether the layers of --freeze are frozen at this time of the run.
+        unfreeze_step: after which they no longer are; 0: never.
 
     Returns:
         The state before step 1, and the learning-rate schedule its optimizer follows.
@@ -248,5 +327,15 @@ def build_state(
     with strategy.scope():
         schedule = optimizers.Halved(schedule, config.on_divergence == "rollback")
         model = build_model(data.model, len(data.class_names), data.image_shape)
-        optimizer = optimizers.build_optimizer(config, schedule, model.trainable_variables)
-    return TrainState(model, optimizer, strategy, Progress()), schedule
+        was_frozen = config.freeze != "none" and not is_frozen
+        if is_frozen:
+            freeze(model, config.freeze)
+        head = {id(variable) for variable in head_of(model).weights}
+        optimizer = optimizers.build_optimizer(
+            config,
+            # The optimizer counts its own steps, and begins anew with other layers.
+            optimizers.Later(schedule, unfreeze_step) if was_frozen else schedule,
+            model.trainable_variables,
+            [each for each in model.trainable_variables if id(each) not in head],
+        )
+    return TrainState(model, optimizer, strategy, Progress(), was_frozen=was_frozen), schedule

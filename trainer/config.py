@@ -51,6 +51,24 @@ class TrainConfig(DataFlags):
         "auto", group=_MODEL,
         help=f"auto (the data set's usual one) or: {', '.join(MODELS.spellings())}.",
     )  # fmt: skip
+    weights: str = option(
+        "none", group=_MODEL,
+        help="What training starts from: none (random weights), imagenet, a file (.weights.h5, "
+        ".keras, .npz), or the directory of a run; other classes get a new head.",
+    )  # fmt: skip
+    freeze: str = option(
+        "none", group=_MODEL,
+        help="Layers that are not trained: none; backbone, all but the head; or a comma list of "
+        "prefixes of layers' names.",
+    )  # fmt: skip
+    unfreeze_at: int = option(
+        0, group=_MODEL, lower_bound=0,
+        help="Epochs after which the frozen layers are trained too; 0: never.",
+    )  # fmt: skip
+    backbone_rate: float = option(
+        1.0, group=_MODEL, lower_bound=0, upper_bound=1,
+        help="Learning rate of all but the head, as a share of that of the head.",
+    )  # fmt: skip
     label_smoothing: float = option(
         0.0, group=_MODEL, lower_bound=0, upper_bound=0.99,
         help="Share of each training target spread over all classes.",

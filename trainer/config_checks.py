@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from flowrate import options
@@ -23,6 +24,7 @@ def check_combinations(config: TrainConfig) -> None:
     _check_length(config)
     _check_optimization(config)
     _check_debug_nan(config)
+    _check_freezing(config)
 
 
 def check_divides(global_batch_size: int, num_replicas: int) -> None:
@@ -98,6 +100,8 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "cache": "each worker keeps the decoded training set in its memory",
         "precision": "workers cannot lower the scale of the loss together; use mixed_bfloat16",
         "deterministic": "gradients are applied in the order in which they come",
+        "freeze": "each worker trains all weights",
+        "backbone_rate": "each worker trains all weights alike",
         "steps_per_call": "the chief hands out single steps",
         "gradient_dtype": "nothing is summed over replicas",
         "gradient_bucket_mib": "nothing is summed over replicas",
@@ -109,6 +113,8 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "cache": ("auto", "memory"),
         "precision": ("float32", "mixed_bfloat16", "auto"),
         "gradient_dtype": ("float32",),
+        "freeze": ("none",),
+        "backbone_rate": (1.0,),
         "on_divergence": ("stop",),
     }
     for name, reason in reasons.items():
@@ -134,6 +140,28 @@ def _check_length(config: TrainConfig) -> None:
         )
     if config.steps is not None:
         check_profiled_steps(config, config.steps)
+
+
+def _check_freezing(config: TrainConfig) -> None:
+    frozen = config.freeze != "none"
+    if frozen and config.weights == "none":
+        raise ConfigError(
+            f"--freeze={config.freeze} would keep random weights as they are; give --weights."
+        )
+    if config.unfreeze_at and not frozen:
+        raise ConfigError(
+            f"--unfreeze_at={config.unfreeze_at}: nothing is frozen; give --freeze=backbone."
+        )
+    if config.unfreeze_at and config.unfreeze_at >= (config.epochs or math.inf):
+        raise ConfigError(
+            f"--unfreeze_at={config.unfreeze_at}: the run ends after --epochs={config.epochs}; "
+            "give a lower number, or more --epochs."
+        )
+    if config.backbone_rate != 1 and config.freeze == "backbone" and not config.unfreeze_at:
+        raise ConfigError(
+            f"--backbone_rate={config.backbone_rate:g}: with --freeze=backbone only the head is "
+            "trained; add --unfreeze_at=EPOCH, or leave one of the two out."
+        )
 
 
 def _check_debug_nan(config: TrainConfig) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flowrate.errors import ConfigError
-from input_pipelines import _augmentation_names
+from input_pipelines import DATASETS, _augmentation_names
 from input_pipelines._dataset import DatasetInfo
 from input_pipelines._loading import load_sources
 from input_pipelines._source import Source
 from trainer.config import TrainConfig
 from trainer.dataset_record import DatasetRecord
+from trainer.weights import Start, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class TrainingData:
         info: what its file says of it.
         sources: by split; train and test at least, validation where there is one.
         image_shape: (height, width, channels) that the model gets.
-        model: the model to train, `auto` resolved.
+        start: the model to train, `auto` resolved, and the weights it starts from.
         augmentation: the augmentations to apply, `preset` resolved.
         num_skipped: image files left out because they cannot be used.
         record: of the image files; None where the data set came as arrays.
@@ -32,10 +33,14 @@ class TrainingData:
     info: DatasetInfo
     sources: dict[str, Source]
     image_shape: tuple[int, int, int]
-    model: str
+    start: Start
     augmentation: tuple[str, ...]
     num_skipped: int = 0
     record: DatasetRecord | None = None
+
+    @property
+    def model(self) -> str:
+        return self.start.model
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -58,17 +63,27 @@ def may_differ(config: TrainConfig) -> tuple[str, ...]:
     return ("examples", "files_sha256") if config.accept_data_change else ()
 
 
-def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None) -> TrainingData:
+def load_data(
+    config: TrainConfig,
+    tell: Callable[[str], None] = lambda _: None,
+    start: Start | None = None,
+) -> TrainingData:
     """Loads the data set that a config names; `tell` gets what the user should know.
+
+    Args:
+        config: what was asked for.
+        tell: takes a line for the user.
+        start: the model of a run that is trained already; None: as the config asks.
 
     Raises:
         ConfigError: a flag that does not fit the data set.
         DataError: the data set is missing or damaged.
     """
+    start = start or resolve(config, DATASETS.load(config.dataset)[0].INFO)
     loaded = load_sources(
         config.dataset,
         data_dir=config.data_dir,
-        image_size=config.image_size,
+        image_size=config.image_size or start.image_side,
         validation_examples=config.validation_examples,
         seed=config.seed,
         on_bad_image=config.on_bad_image,
@@ -84,7 +99,7 @@ def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None)
         info=info,
         sources=sources,
         image_shape=loaded.image_shape,
-        model=info.default_model if config.model == "auto" else config.model,
+        start=start,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
         num_skipped=loaded.num_skipped,
         record=DatasetRecord.of(loaded),

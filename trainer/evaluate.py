@@ -81,8 +81,9 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
 
     session.quiet_tensorflow()
     from trainer.data import load_data
+    from trainer.weights import of_trained
 
-    data = load_data(asked)
+    data = load_data(asked, start=of_trained(trained))
     if config.split not in data.sources:
         raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
     trained.check_fits(data)

@@ -40,7 +40,7 @@ class Evaluator:
         self._state = state
         self._strategy = state.strategy
         self._share = share
-        self._image_shape = state.model.input_shape[1:]
+        self._image_shape = state.part.input_shape
         self._batch_size = blocks.evaluation_batch_size(self._image_shape, global_batch_size)
         # By the source's id; the source itself keeps the id from being used again.
         self._kept: dict[int, tuple[Source, list[dict]]] | None = {} if is_resident else None
@@ -130,7 +130,7 @@ class Evaluator:
     ) -> tf.Tensor:
         images, labels = block["images"][position], block["labels"][position]
         weights = block["weights"][position]
-        logits = self._state.model(images, training=False)
+        logits = self._state.part(images, training=False)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         correct = tf.argmax(logits, axis=1, output_type=tf.int32) == labels
         sums = tf.stack(

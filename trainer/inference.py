@@ -59,17 +59,28 @@ def predict_logits(model: keras.Model, source: Source) -> np.ndarray:
     return np.concatenate(found)[: len(source)]
 
 
-def predict_split(model: keras.Model, source: Source) -> Predictions:
+def predict_split(
+    model: keras.Model,
+    source: Source,
+    images: Source | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+) -> Predictions:
     """Returns what the model answers to each example of a source, with images to look at.
+
+    Args:
+        model: what the source holds -> logits.
+        source: N examples.
+        images: the same examples as images, where the source holds features.
+        image_shape: (height, width, channels) of those.
 
     Raises:
         DataError: an image that cannot be decoded.
     """
-    shape = model.input_shape[1:]
+    images, shape = images or source, image_shape or model.input_shape[1:]
     return Predictions.from_logits(
         predict_logits(model, source),
         source.labels,
-        lambda indices: read_images(source, indices, shape),
+        lambda indices: read_images(images, indices, shape),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -51,6 +52,8 @@ class TrainingRun:
     `sources` are the splits as the cache keeps them, `examples` the training split as it was
     loaded: its files have names. `resumable_step` is the last step trained
     here after which all was in order to go on from: counted, logged, and what is due noted.
+    `end_step` is where this part of the run ends: the last step, or that of --unfreeze_at, after
+    which `build_next` builds the rest.
     """
 
     config: TrainConfig
@@ -72,6 +75,7 @@ class TrainingRun:
     team: Team | None
     num_workers: int
     num_replicas: int
+    end_step: int
     saved_step: int | None
     resumable_step: int | None = None
     has_evaluated: bool = False
@@ -79,11 +83,23 @@ class TrainingRun:
     exchange_seconds: float = 0.0
     last_loss: float | None = None
     first_step_seconds: float | None = None
+    build_next: Callable[[], TrainingRun] | None = None
 
     @property
     def is_chief(self) -> bool:
         """Whether this process writes: it is the only one, or the first of several."""
         return self.team is None or self.team.cluster.is_chief
+
+
+def follow(run: TrainingRun) -> TrainingRun | None:
+    """Returns the part of the run that follows one that was trained; None where there is none."""
+    if run.end_step == run.plan.total_steps or _out_of_patience(run):
+        return None
+    following = run.build_next()
+    following.steps_measured = run.steps_measured
+    following.exchange_seconds = run.exchange_seconds
+    following.first_step_seconds = run.first_step_seconds
+    return following
 
 
 def train(run: TrainingRun) -> None:
@@ -126,7 +142,7 @@ def _train_on(run: TrainingRun) -> None:
     if progress.evaluation_pending:  # A signal came during this evaluation.
         _evaluate(run)
     for segment in run.plan.segments(start=progress.step):
-        if _out_of_patience(run):
+        if _out_of_patience(run) or progress.step == run.end_step:
             break
         train_segment(run, segment)
         if progress.step == segment.last:

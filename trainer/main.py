@@ -151,13 +151,19 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
         _leave(exit_code)
 
     stop.give_up = give_up
-    console.start_bar(run.state.progress.step, run.plan.total_steps)
-    watchdog = Watchdog(run.engine, run_dir.stacks_path, console.say, config.stall_timeout, give_up)
-    try:
-        (train or loop.train)(run)
-    finally:
-        watchdog.close()
-        run.writer.close()
+    following = run
+    while following:
+        run = following
+        console.start_bar(run.state.progress.step, run.plan.total_steps)
+        watchdog = Watchdog(
+            run.engine, run_dir.stacks_path, console.say, config.stall_timeout, give_up
+        )
+        try:
+            (train or loop.train)(run)
+        finally:
+            watchdog.close()
+            run.writer.close()
+        following = session.follow(run, worker)
     record = session.finish(run, data)
     console.show_summary(record, str(run_dir.path))
 

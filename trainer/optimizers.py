@@ -33,12 +33,21 @@ def build_schedule(config: TrainConfig, total_steps: int) -> Schedule:
 
 
 def build_optimizer(
-    config: TrainConfig, schedule: Schedule, variables: list[keras.Variable]
+    config: TrainConfig,
+    schedule: Schedule,
+    variables: list[keras.Variable],
+    backbone: list[keras.Variable] = (),
 ) -> keras.Optimizer:
     """Returns the optimizer, built for these variables.
 
     Its gradients must come summed over all replicas already (steps.py does it once, together with
     the metrics), so its own summing is switched off; clipping then sees the whole gradient.
+
+    Args:
+        config: what was asked for.
+        schedule: the learning rate.
+        variables: to train.
+        backbone: those of them that get --backbone_rate times the learning rate.
     """
     shared = {
         "learning_rate": schedule,
@@ -52,11 +61,35 @@ def build_optimizer(
     if config.weight_decay:
         # Biases and the scales of normalization: shrinking them does not regularize.
         optimizer.exclude_from_weight_decay([v for v in variables if len(v.shape) < 2])
+    if config.backbone_rate != 1:
+        _slow_down(optimizer, backbone, config.backbone_rate)
     if config.precision == "mixed_float16":
         # float16 underflows at 6e-8: gradients are computed of a scaled loss.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer
+
+
+def _slow_down(optimizer: keras.Optimizer, variables: list[keras.Variable], share: float) -> None:
+    """Gives some variables a share of the learning rate, in updates and in weight decay alike."""
+    slow = {optimizer._var_key(variable) for variable in variables}
+    update, decay = optimizer.update_step, optimizer._apply_weight_decay
+
+    def is_slow(variable) -> bool:
+        return optimizer._var_key(variable) in slow
+
+    def update_step(gradient, variable, learning_rate):
+        return update(gradient, variable, learning_rate * (share if is_slow(variable) else 1))
+
+    def apply_weight_decay(variables):
+        decay([variable for variable in variables if not is_slow(variable)])
+        whole = optimizer.weight_decay
+        if whole is not None:  # Read while the step is traced.
+            optimizer.weight_decay = whole * share
+            decay([variable for variable in variables if is_slow(variable)])
+            optimizer.weight_decay = whole
+
+    optimizer.update_step, optimizer._apply_weight_decay = update_step, apply_weight_decay
 
 
 def without_loss_scale(optimizer: keras.Optimizer) -> keras.Optimizer:
@@ -118,6 +151,21 @@ class Halved(Schedule):
 
     def get_config(self):
         return {"main": keras.optimizers.schedules.serialize(self.main)}
+
+
+class Later(Schedule):
+    """A schedule that an optimizer follows which begins after `steps_before` steps of the run."""
+
+    def __init__(self, main: Schedule, steps_before: int):
+        self.main = main
+        self.steps_before = steps_before
+
+    def __call__(self, step):
+        return self.main(step + self.steps_before)
+
+    def get_config(self):
+        main = keras.optimizers.schedules.serialize(self.main)
+        return {"main": main, "steps_before": self.steps_before}
 
 
 class _Constant(Schedule):

@@ -131,6 +131,7 @@ def build_run(
         team=None,
         num_workers=len(cluster.trainers),
         num_replicas=len(cluster.trainers),
+        end_step=plan.total_steps,
         saved_step=state.progress.step if checkpoint else None,
     )
 

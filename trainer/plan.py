@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from flowrate.errors import ConfigError
 from trainer.config import DEFAULT_EPOCHS, TrainConfig
 
 
@@ -39,6 +40,7 @@ class TrainPlan:
             last batch does not come out even it runs on into the next epoch: nothing is dropped.
         log_every_steps: at least 1.
         evaluate_every_steps: 0 for once an epoch.
+        unfreeze_step: after which the frozen layers are trained too, the end of an epoch; 0: never.
         checkpoint_every_steps: 0 for by the clock (trainer/save_interval.py), and at the end.
     """
 
@@ -48,6 +50,7 @@ class TrainPlan:
     log_every_steps: int
     evaluate_every_steps: int
     checkpoint_every_steps: int
+    unfreeze_step: int = 0
 
     @property
     def steps_per_epoch(self) -> float:
@@ -57,6 +60,10 @@ class TrainPlan:
     def epoch_end(self, epoch: int) -> int:
         """Returns the step in which the last example of the `epoch`-th epoch (1-based) is seen."""
         return -(-epoch * self.num_train_examples // self.global_batch_size)
+
+    def is_frozen_after(self, step: int) -> bool:
+        """Returns whether the step after `step` steps leaves the frozen layers as they are."""
+        return step < (self.unfreeze_step or self.total_steps)
 
     def epochs_at(self, step: int) -> float:
         """Returns the epochs seen after `step` steps."""
@@ -104,7 +111,7 @@ def make_plan(config: TrainConfig, num_train_examples: int) -> TrainPlan:
     epochs = config.epochs or DEFAULT_EPOCHS
     # Rounded up: the last batch may run on, but no example is left out.
     steps = config.steps or -(-epochs * num_train_examples // config.global_batch_size)
-    return TrainPlan(
+    plan = TrainPlan(
         num_train_examples=num_train_examples,
         global_batch_size=config.global_batch_size,
         total_steps=steps,
@@ -112,6 +119,15 @@ def make_plan(config: TrainConfig, num_train_examples: int) -> TrainPlan:
         evaluate_every_steps=config.evaluate_every_steps,
         checkpoint_every_steps=config.checkpoint_every_steps,
     )
+    if not config.unfreeze_at:
+        return plan
+    unfreeze_step = plan.epoch_end(config.unfreeze_at)
+    if unfreeze_step >= steps:
+        raise ConfigError(
+            f"--unfreeze_at={config.unfreeze_at}: the run ends with step {steps:,}, before that "
+            "epoch does; give a lower number, or a longer run."
+        )
+    return dataclasses.replace(plan, unfreeze_step=unfreeze_step)
 
 
 def _next_multiple(step: int, every: int) -> int:

@@ -60,6 +60,7 @@ class Progress:
         best: the best evaluation so far, or None.
         evaluations_since_best: evaluations since then.
         num_rollbacks: how often the run went back to a checkpoint with half the learning rate.
+        weights: what the run started from (initial_weights.take_over), or None: random weights.
         counted_seconds: wall time of the training that led here; see PhaseClock.
     """
 
@@ -72,6 +73,7 @@ class Progress:
     best: dict[str, Any] | None = None
     evaluations_since_best: int = 0
     num_rollbacks: int = 0
+    weights: dict[str, Any] | None = None
     counted_seconds: float = 0.0
 
     def add_steps(self, metrics: np.ndarray, global_batch_size: int) -> None:

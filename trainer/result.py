@@ -6,6 +6,7 @@ from typing import Any
 
 from flowrate.records import written_whole
 from trainer.data import TrainingData
+from trainer.frozen import TrainedPart, freeze
 from trainer.inference import plain_model, predict_split
 from trainer.loop import TrainingRun
 
@@ -54,6 +55,7 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "skipped_images": data.num_skipped,
         "best_evaluation": progress.best,
         "num_rollbacks": progress.num_rollbacks,
+        "weights": progress.weights,
         "num_parameters": run.state.model.count_params(),
         "steps_per_second": speed,
         "examples_per_second": speed and speed * plan.global_batch_size,
@@ -93,5 +95,10 @@ def save_predictions(run: TrainingRun, data: TrainingData) -> None:
     """
     with run.clock.phase("report"):
         model = plain_model(data.model, len(data.class_names), run.state)
+        images = run.sources["test"]
+        if run.state.part.takes_features:
+            freeze(model, run.config.freeze)
+            model, images = TrainedPart(model).head, data.sources["test"]
         if run.is_chief:
-            predict_split(model, run.sources["test"]).save(run.run_dir.path)
+            found = predict_split(model, run.sources["test"], images, data.image_shape)
+            found.save(run.run_dir.path)

@@ -91,17 +91,31 @@ def start(
     reach("build")
     build_run = worker.build_run if worker else build.build_run
     run = build_run(config, data, run_dir, console, clock, stop)
-    if worker:
-        # TensorFlow takes SIGTERM for itself when it connects workers.
-        stop.install()
-        worker.watch_progress(run.state, run.engine)
-    run_dir.starts.measure = lambda: {
-        "step": run.state.progress.step,
-        "counted_seconds": round(clock.counted_seconds, 3),
-    }
+    _attend(run, worker)
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
     return run, data
+
+
+def follow(run: TrainingRun, worker: Worker | None) -> TrainingRun | None:
+    """Returns the part of the run after the one that is trained; None where the run is over."""
+    from trainer import loop
+
+    if (following := loop.follow(run)) is not None:
+        _attend(following, worker)
+    return following
+
+
+def _attend(run: TrainingRun, worker: Worker | None) -> None:
+    """Lets the other workers, and the record of this start, know where the run stands."""
+    if worker:
+        # TensorFlow takes SIGTERM for itself when it connects workers.
+        run.stop.install()
+        worker.watch_progress(run.state, run.engine)
+    run.run_dir.starts.measure = lambda: {
+        "step": run.state.progress.step,
+        "counted_seconds": round(run.clock.counted_seconds, 3),
+    }
 
 
 def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:

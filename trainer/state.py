@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from flowrate.errors import RunDirError
 from trainer.checkpoints import Checkpoint
+from trainer.frozen import TrainedPart
 from trainer.optimizers import without_loss_scale
 from trainer.progress import Progress
 from trainer.team import Team
@@ -25,13 +27,23 @@ _REPLICA = "replica/"
 
 @dataclasses.dataclass
 class TrainState:
-    """All that changes while training."""
+    """All that changes while training.
+
+    Attributes:
+        was_frozen: whether layers that are trained now were frozen earlier in the run. Checkpoints
+            of that time have no optimizer state of them.
+        part: the model as steps run it.
+    """
 
     model: keras.Model
     optimizer: keras.Optimizer
     strategy: tf.distribute.Strategy
     progress: Progress
     team: Team | None = None
+    was_frozen: bool = False
+
+    def __post_init__(self):
+        self.part = TrainedPart(self.model)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns weights, statistics and optimizer state by name, merged over replicas.
@@ -54,6 +66,9 @@ class TrainState:
         """
         variables = self._variables()
         merged, replicas = _split(checkpoint.arrays)
+        if self.was_frozen and variables.keys() != merged.keys():
+            # The optimizer begins anew with the layers that it is given now.
+            variables, merged = _of_model(variables), _of_model(merged)
         wrong = sorted(variables.keys() ^ merged.keys()) or [
             name
             for name, variable in variables.items()
@@ -84,7 +99,9 @@ class TrainState:
     def _replica_values(self) -> dict[str, np.ndarray]:
         """Returns what each replica of each worker has, [replicas, ...], of what may differ."""
         count = self.strategy.num_replicas_in_sync
-        own = {id(variable) for variable in self.model.non_trainable_weights}
+        # A frozen layer changes nothing, so its weights are the same everywhere.
+        layers = [layer for layer in self.model._flatten_layers() if layer.trainable]
+        own = {id(each) for layer in layers for each in layer._non_trainable_variables}
         variables = {name: each for name, each in self._variables().items() if id(each) in own}
         if count == 1 or not variables:
             return {}
@@ -157,6 +174,10 @@ def _split(
         if name.startswith(_REPLICA) and array.ndim
     }
     return merged, replicas
+
+
+def _of_model(named: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if name.startswith("model/")}
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ class StepEngine:
         is_warmup = self._seconds_per_step is None
         started = time.perf_counter()
         inputs = self.batches.inputs()
-        if self._show_images:
+        if self._show_images and not self._state.part.takes_features:
             self._show_images(self.batches.sample_images(_NUM_SHOWN_IMAGES))
             self._show_images = None
         start = self.batches.position
@@ -274,11 +274,11 @@ class StepEngine:
         return tf.concat([sums[:2], logged, sums[2:], exchange_seconds], axis=0)
 
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
-        model = self._state.model
+        part = self._state.part
         if not self._uses_matrix_convolutions:
-            return model(images, training=True)
-        with matrix_convolutions(model):
-            return model(images, training=True)
+            return part(images, training=True)
+        with matrix_convolutions(self._state.model):
+            return part(images, training=True)
 
     def _is_logged(self, step: tf.Tensor) -> tf.Tensor:
         """Returns whether a log line is due after a step (0-based); see TrainPlan.logged_steps."""

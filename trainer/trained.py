@@ -40,6 +40,7 @@ class TrainedRun:
         class_names: in label order.
         image_shape: (height, width, channels) that the model takes.
         total_steps: as planned.
+        unfreeze_step: as planned; see TrainPlan.
         result: result.json; empty where the run has not ended.
     """
 
@@ -49,6 +50,7 @@ class TrainedRun:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     total_steps: int
+    unfreeze_step: int
     result: dict[str, Any]
 
     @classmethod
@@ -85,6 +87,7 @@ class TrainedRun:
             class_names=tuple(facts["class_names"]),
             image_shape=tuple(facts["image_shape"]),
             total_steps=plan["total_steps"],
+            unfreeze_step=plan.get("unfreeze_step", 0),
             result=read_object(result) if result.exists() else {},
         )
 
@@ -171,8 +174,11 @@ def _check_facts(path: Path, plan: dict[str, Any]) -> None:
         not isinstance(facts.get(name), kind) for name, kind in kinds.items()
     ):
         raise RunDirError(f"{path} is damaged: data needs {', '.join(kinds)}.")
-    if type(plan.get("total_steps")) is not int or not 0 < plan["total_steps"] < 2**40:
-        raise RunDirError(f"{path} is damaged: total_steps is no number of steps.")
+    for name, value in (
+        ("total_steps", plan.get("total_steps")), ("unfreeze_step", plan.get("unfreeze_step", 1)),
+    ):  # fmt: skip
+        if type(value) is not int or not 0 <= value < 2**40:
+            raise RunDirError(f"{path} is damaged: {name} is no number of steps.")
     names, shape = facts["class_names"], facts["image_shape"]
     if not 2 <= len(names) <= _MOST_CLASSES or not all(map(_is_name, names)):
         raise RunDirError(f"{path} is damaged: data.class_names are not the names of classes.")

@@ -34,7 +34,11 @@ def restored_state(
         RunDirError: the checkpoint is of another model.
     """
     _check_weights(trained, checkpoint)
-    state, _ = build_state(config, trained, strategy, trained.total_steps)
+    step = checkpoint.progress.step
+    is_frozen = not trained.unfreeze_step or step < trained.unfreeze_step
+    state, _ = build_state(
+        config, trained, strategy, trained.total_steps, is_frozen, trained.unfreeze_step
+    )
     state.restore(checkpoint)
     return state
 

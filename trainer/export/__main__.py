@@ -38,12 +38,13 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     check_output(output)
     from trainer import session
     from trainer.data import load_data
+    from trainer.weights import of_trained
 
     session.quiet_tensorflow()
     asked = trained.config
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
-    data = load_data(asked)
+    data = load_data(asked, start=of_trained(trained))
     trained.check_fits(data)
     session.import_tensorflow()
     from trainer.export.run import export
