@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/train.md", "docs/data.md", "docs/predict.md", "docs/export.md")
+PAGES = ("README.md", "docs/train.md", "docs/photos.md", "docs/data.md", "docs/predict.md", "docs/export.md")
 PROGRAM = re.compile(r"python -m (trainer\.(?!launch|submit)|input_pipelines\.)")
 # Needs what is not here: a cluster, a TPU, a download; or is tested at length elsewhere.
 NOT_RUN = ("--dataset=cifar10", "--dataset=tfds", "--strategy=tpu", "--probe=full", "--help")
@@ -35,7 +35,7 @@ def shortened(line: str) -> str:
     if "trainer.main" not in line or "--dataset=digits" in line:
         return line
     line = line.partition(" #")[0]
-    return f"{re.sub(r'--epochs=[0-9]+', '', line)} --steps=2"
+    return f"{re.sub(r'--(epochs|unfreeze_at)=[0-9]+', '', line)} --steps=2"
 
 
 @pytest.fixture(scope="module")
