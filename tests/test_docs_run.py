@@ -16,7 +16,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/train.md", "docs/photos.md", "docs/data.md", "docs/predict.md", "docs/export.md")
+PAGES = (
+    "README.md",
+    "docs/train.md",
+    "docs/photos.md",
+    "docs/data.md",
+    "docs/predict.md",
+    "docs/export.md",
+)
 PROGRAM = re.compile(r"python -m (trainer\.(?!launch|submit)|input_pipelines\.)")
 # Needs what is not here: a cluster, a TPU, a download; or is tested at length elsewhere.
 NOT_RUN = ("--dataset=cifar10", "--dataset=tfds", "--strategy=tpu", "--probe=full", "--help")

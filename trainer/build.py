@@ -147,23 +147,24 @@ def build_run(
             show_images=lambda images: writer.images(images, state.progress.step),
         )
 
-    splits = ", ".join(f"{len(source):,} {split}" for split, source in sources.items())
-    console.say(
-        f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: {splits}"
-    )
-    workers = f"{num_workers} workers, " if num_workers > 1 else ""
-    console.say(f"{config.strategy}, {workers}{num_replicas} replica{'s' * (num_replicas > 1)}")
+    if previous:
+        console.say(f"every layer is trained from step {plan.unfreeze_step + 1:,} on")
+    else:
+        splits = ", ".join(f"{len(source):,} {split}" for split, source in sources.items())
+        workers = f"{num_workers} workers, " if num_workers > 1 else ""
+        for line in (
+            f"{data.model}, {state.model.count_params():,} parameters, on {data.info.title}: "
+            f"{splits}",
+            f"{config.strategy}, {workers}{num_replicas} replica{'s' * (num_replicas > 1)}",
+            f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
+            f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}",
+        ):
+            console.say(line)
     console.say(
         f"precision {precision.policy} ({precision.reason}); "
         f"XLA {'on' if jit.compile else 'off'} ({jit.reason}); cache {tier.tier} ({tier.reason})"
     )
-    console.say(
-        f"{plan.total_steps:,} steps of {plan.global_batch_size} examples, "
-        f"{plan.epochs_at(plan.total_steps):.4g} epochs; {run_dir.path}"
-    )
-    if previous:
-        console.say(f"unfrozen after step {plan.unfreeze_step:,}: every layer is trained from here")
-    elif checkpoint:
+    if checkpoint and not previous:
         console.say(checkpoint.describe_resumed())
         clock.counted_before = state.progress.counted_seconds
     run = TrainingRun(

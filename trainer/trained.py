@@ -40,8 +40,8 @@ class TrainedRun:
         class_names: in label order.
         image_shape: (height, width, channels) that the model takes.
         total_steps: as planned.
-        unfreeze_step: as planned; see TrainPlan.
         result: result.json; empty where the run has not ended.
+        unfreeze_step: as planned; see TrainPlan.
     """
 
     path: Path
@@ -50,8 +50,8 @@ class TrainedRun:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     total_steps: int
-    unfreeze_step: int
     result: dict[str, Any]
+    unfreeze_step: int = 0
 
     @classmethod
     def open(cls, folder: str | Path) -> TrainedRun:
