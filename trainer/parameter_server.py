@@ -24,7 +24,7 @@ from tensorflow.python.distribute.coordinator import cluster_coordinator
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._blocks import training_blocks
 from input_pipelines._source import ArraySource
-from trainer import blocks, randomness
+from trainer import batch_statistics, blocks, randomness
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig
 from trainer.optimizers import Schedule
@@ -84,6 +84,7 @@ class ParameterServerEngine:
         self._state = state
         self._remote = remote
         self._schedule = schedule
+        self._total_steps = total_steps
         self._augmentation = augmentation
         self._num_classes = len(source.class_names)
         self._agreement = agreement
@@ -179,9 +180,9 @@ class ParameterServerEngine:
         """
         images, labels = next(examples)
         images, labels = tf.gather(images, numbers[1:]), tf.gather(labels, numbers[1:])
-        return self._remote.strategy.run(
-            self._replica_step, args=(images, labels, draws, numbers[0])
-        )
+        step = numbers[0]
+        with batch_statistics.momentum_of_step(self._remote.model, step, self._total_steps):
+            return self._remote.strategy.run(self._replica_step, args=(images, labels, draws, step))
 
     def _replica_step(self, images, labels, draws, step: tf.Tensor) -> tf.Tensor:
         model, optimizer = self._remote.model, self._remote.optimizer

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.failpoint import reach
-from trainer import randomness
+from trainer import batch_statistics, randomness
 from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
@@ -213,7 +213,10 @@ class StepEngine:
 
         def one_step(position: tf.Tensor) -> tf.Tensor:
             step = first_step_of_block + tf.cast(position, tf.int64)
-            values = self._strategy.run(self._replica_step, args=(inputs, position, step, ballot))
+            with batch_statistics.momentum_of_step(self._state.model, step, self._total_steps):
+                values = self._strategy.run(
+                    self._replica_step, args=(inputs, position, step, ballot)
+                )
             # All replicas have the same sums; the time is that of the first.
             (values, *_) = self._strategy.experimental_local_results(values)
             return values
