@@ -11,6 +11,7 @@ from input_pipelines import _augmentation_names
 from input_pipelines._dataset import DatasetInfo
 from input_pipelines._loading import load_sources
 from input_pipelines._source import Source
+from trainer.class_weights import class_weights
 from trainer.config import TrainConfig
 from trainer.dataset_record import DatasetRecord
 
@@ -25,6 +26,8 @@ class TrainingData:
         image_shape: (height, width, channels) that the model gets.
         model: the model to train, `auto` resolved.
         augmentation: the augmentations to apply, `preset` resolved.
+        class_weights: what the loss of an example of each class is multiplied by, in label order;
+            None: 1.
         num_skipped: image files left out because they cannot be used.
         record: of the image files; None where the data set came as arrays.
     """
@@ -34,6 +37,7 @@ class TrainingData:
     image_shape: tuple[int, int, int]
     model: str
     augmentation: tuple[str, ...]
+    class_weights: tuple[float, ...] | None = None
     num_skipped: int = 0
     record: DatasetRecord | None = None
 
@@ -50,12 +54,20 @@ class TrainingData:
             "model": self.model,
             "augmentation": list(self.augmentation),
             **({"files_sha256": self.record.sha256} if self.record else {}),
+            **(
+                {"class_weights": dict(zip(self.class_names, self.class_weights))}
+                if self.class_weights
+                else {}
+            ),
         }
 
 
 def may_differ(config: TrainConfig) -> tuple[str, ...]:
     """Returns the facts that may differ when a run goes on."""
-    return ("examples", "files_sha256") if config.accept_data_change else ()
+    if not config.accept_data_change:
+        return ()
+    counted = ("class_weights",) if config.class_weights == "balanced" else ()
+    return ("examples", "files_sha256", *counted)
 
 
 def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None) -> TrainingData:
@@ -86,6 +98,7 @@ def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None)
         image_shape=loaded.image_shape,
         model=info.default_model if config.model == "auto" else config.model,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
+        class_weights=class_weights(config.class_weights, sources["train"]),
         num_skipped=loaded.num_skipped,
         record=DatasetRecord.of(loaded),
     )

@@ -40,7 +40,7 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     from trainer.data import load_data
 
     session.quiet_tensorflow()
-    asked = trained.config
+    asked = dataclasses.replace(trained.config, class_weights="none")  # Of training alone.
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
     data = load_data(asked)
