@@ -19,6 +19,7 @@ from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
 from input_pipelines import _decode
+from input_pipelines._balanced_order import Classes
 from input_pipelines._order import example_index_dataset, example_indices
 from input_pipelines._source import ArraySource, Source
 
@@ -59,6 +60,7 @@ def training_blocks(
     steps_per_block: int,
     num_draws: int = 0,
     share: Share = WHOLE,
+    balance: bool = False,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Yields the blocks that hold steps `first_step` (0-based) to `last_step` (exclusive).
 
@@ -76,6 +78,7 @@ def training_blocks(
         steps_per_block: steps in a block.
         num_draws: random numbers that augmentation needs for each example.
         share: the part of each batch that is made.
+        balance: show each class equally often.
 
     Yields:
         images uint8 [steps, rows, height, width, channels] or indices int64 [steps, rows], labels
@@ -87,7 +90,7 @@ def training_blocks(
     """
     num_blocks = math.ceil((last_step - first_step) / steps_per_block)
     wanted = _training_examples(
-        len(source), seed, first_step, steps_per_block, global_batch_size, share
+        source, seed, first_step, steps_per_block, global_batch_size, share, balance
     )
     name, shape = ("indices", ()) if image_shape is None else ("images", image_shape)
 
@@ -169,23 +172,25 @@ class _Examples:
 
 
 def _training_examples(
-    num_examples: int,
+    source: Source,
     seed: int,
     first_step: int,
     steps_per_block: int,
     global_batch_size: int,
     share: Share,
+    balance: bool,
 ) -> _Examples:
+    num_examples, balanced = len(source), Classes.of(source.labels) if balance else None
     examples_per_block = steps_per_block * global_batch_size
     start = first_step * global_batch_size
 
     def of_block(block: int) -> np.ndarray:
         first = start + block * examples_per_block
-        indices = example_indices(first, first + examples_per_block, num_examples, seed)
+        indices = example_indices(first, first + examples_per_block, num_examples, seed, balanced)
         return _share_of(indices, global_batch_size, share)
 
     def dataset() -> tf.data.Dataset:
-        indices = example_index_dataset(start, num_examples, seed)
+        indices = example_index_dataset(start, num_examples, seed, balanced)
         if share == WHOLE:
             return indices
         batches, rows = indices.batch(global_batch_size), share.rows(global_batch_size)

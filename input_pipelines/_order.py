@@ -3,6 +3,8 @@
 Position p of a run lies in epoch p // N, at place p % N of that epoch's permutation of 0..N-1.
 Nothing is shuffled in a buffer and no state is kept, so a run may start at any position, on any
 number of replicas, and see what an undisturbed run sees there. Each epoch holds every example once.
+
+With `--balance` it is a function of (seed, position): see _balanced_order.py.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from input_pipelines._balanced_order import Classes, balanced_order
 from input_pipelines._decode import map_in_order
 
 
-def example_indices(first: int, last: int, num_examples: int, seed: int) -> np.ndarray:
+def example_indices(
+    first: int, last: int, num_examples: int, seed: int, balanced: Classes | None = None
+) -> np.ndarray:
     """Returns which examples stand at the positions `first` to `last` (exclusive) of the run.
 
     Args:
@@ -23,25 +28,29 @@ def example_indices(first: int, last: int, num_examples: int, seed: int) -> np.n
         last: at least `first`.
         num_examples: N, at least 1.
         seed: of the run.
+        balanced: the classes of the examples, to show each equally often.
 
     Returns:
         int64 [last - first], each in [0, N).
     """
     parts = [np.empty(0, np.int64)]
     while first < last:
-        epoch, place = divmod(first, num_examples)
-        part = _kept_order(epoch, num_examples, seed)[place : place + last - first]
+        epoch, place = divmod(first, _epoch_length(num_examples, balanced))
+        part = _kept_order(epoch, num_examples, seed, balanced)[place : place + last - first]
         parts.append(part)
         first += len(part)
     return np.concatenate(parts)
 
 
-def example_index_dataset(first: int, num_examples: int, seed: int) -> tf.data.Dataset:
+def example_index_dataset(
+    first: int, num_examples: int, seed: int, balanced: Classes | None = None
+) -> tf.data.Dataset:
     """Returns the same as int64 scalars, one after the other from position `first`, without end."""
-    first_epoch, place = divmod(first, num_examples)
+    first_epoch, place = divmod(first, _epoch_length(num_examples, balanced))
 
     def rest_of(epoch: tf.Tensor) -> tf.Tensor:
-        return epoch_order(epoch, num_examples, seed)[tf.where(epoch == first_epoch, place, 0) :]
+        order = _order(epoch, num_examples, seed, balanced)
+        return order[tf.where(epoch == first_epoch, place, 0) :]
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     # The next epoch is made while one is read.
@@ -75,8 +84,21 @@ def _draws(num_examples: tf.Tensor, seed: tf.Tensor, epoch: tf.Tensor) -> tf.Ten
     )
 
 
+def _epoch_length(num_examples: int, balanced: Classes | None) -> int:
+    """Returns how many positions `_order` gives."""
+    return balanced.num_positions if balanced else num_examples
+
+
+def _order(
+    epoch: int | tf.Tensor, num_examples: int, seed: int, balanced: Classes | None
+) -> np.ndarray | tf.Tensor:
+    if balanced:
+        return balanced_order(epoch, balanced, seed)
+    return epoch_order(epoch, num_examples, seed)
+
+
 # Two: a block may span the end of an epoch.
 @functools.lru_cache(maxsize=2)
-def _kept_order(epoch: int, num_examples: int, seed: int) -> np.ndarray:
+def _kept_order(epoch: int, num_examples: int, seed: int, balanced: Classes | None) -> np.ndarray:
     with tf.device("/cpu:0"):
-        return epoch_order(epoch, num_examples, seed)
+        return np.asarray(_order(epoch, num_examples, seed, balanced))

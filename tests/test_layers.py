@@ -37,7 +37,7 @@ WITHOUT_TENSORFLOW = (
         ROOT / "trainer" / f"{name}.py"
         for name in (
             "agreement", "answer", "arrays", "attempt", "batch_that_fits", "checkpoints",
-            "cluster", "config", "config_checks", "contents", "data", "data_check",
+            "class_weights", "cluster", "config", "config_checks", "contents", "data", "data_check",
             "dataset_record", "evaluate", "follower", "launch", "main", "node_lists",
             "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",

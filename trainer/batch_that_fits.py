@@ -57,14 +57,17 @@ def main(argv: Sequence[str]) -> int:
         from trainer import main as trainer_main
 
         return trainer_main.main([argv[0], *argv[2:]], _train_a_little)
-    asked = options.parse(TrainConfig, argv).global_batch_size
+    config = options.parse(TrainConfig, argv)
+    asked = config.global_batch_size
     end = time.monotonic() + _MOST_SECONDS
     print(f"looking for a batch that fits, for at most {_MOST_SECONDS:.0f} s ...", file=sys.stderr)
     batch = search(asked, lambda batch: _fits(argv[1:], batch, end - time.monotonic()))
     if batch:
+        num_parts = asked // batch * config.gradient_accumulation
+        in_parts = f", or all in parts: --gradient_accumulation={num_parts}"
         print(
             f"error: a batch of {asked} does not fit into memory; {batch} does: "
-            f"--global_batch_size={batch}",
+            f"--global_batch_size={batch}{in_parts if asked % batch == 0 else ''}",
             file=sys.stderr,
         )
     else:

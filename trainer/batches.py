@@ -82,7 +82,7 @@ class Batches:
             training_blocks, source, None if is_resident else image_shape,
             seed=config.seed, first_step=first_step, last_step=total_steps,
             global_batch_size=config.global_batch_size, steps_per_block=self.steps_per_block,
-            num_draws=augmentation.num_draws, share=share,
+            num_draws=augmentation.num_draws, share=share, balance=config.balance,
         )  # fmt: skip
         self._blocks = blocks.placed_ahead(strategy, self.host_blocks())
         self._resident = _put_on_devices(strategy, source) if is_resident else None

@@ -75,7 +75,7 @@ def build_run(
     """
     strategy = team.strategy if team else build_strategy(config)
     num_replicas = strategy.num_replicas_in_sync
-    check_divides(config.global_batch_size, num_replicas)
+    check_divides(config, num_replicas)
     check_mixes_pairs(data.augmentation, config.global_batch_size // num_replicas)
     cpu_flags = describe_cpu()["flags"]
     precision = choose_precision(config.precision, cpu_flags, gpu_capability())
@@ -142,6 +142,7 @@ def build_run(
             batches,
             jit=jit,
             total_steps=plan.total_steps,
+            class_weights=data.class_weights,
             agreement=agreement,
             profiler=StepProfiler(config.profiled_steps(), run_dir.path / "tensorboard"),
             show_images=lambda images: writer.images(images, state.progress.step),
@@ -175,7 +176,7 @@ def build_run(
         engine=engine,
         evaluator=Evaluator(
             state,
-            config.global_batch_size,
+            config.micro_batch_size,
             jit.compile_evaluation,
             is_resident=tier.tier == "device",
             share=share,

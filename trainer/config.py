@@ -47,6 +47,11 @@ class TrainConfig(DataFlags):
         False, group=DATA, help="Go on with a run though its image files have changed."
     )
 
+    balance: bool = option(
+        False, group=DATA,
+        help="See each class equally often: examples of small classes more often than others.",
+    )  # fmt: skip
+
     model: str = option(
         "auto", group=_MODEL,
         help=f"auto (the data set's usual one) or: {', '.join(MODELS.spellings())}.",
@@ -72,6 +77,12 @@ class TrainConfig(DataFlags):
     label_smoothing: float = option(
         0.0, group=_MODEL, lower_bound=0, upper_bound=0.99,
         help="Share of each training target spread over all classes.",
+    )  # fmt: skip
+
+    class_weights: str = option(
+        "none", group=_MODEL,
+        help="What an example counts for in the training loss: none, all the same; balanced, "
+        "inversely as its class is frequent; or a JSON file, as in {\"cat\": 2, \"dog\": 0.5}.",
     )  # fmt: skip
 
     strategy: str = option(
@@ -119,6 +130,11 @@ class TrainConfig(DataFlags):
     global_batch_size: int = option(
         32, group=_OPTIMIZATION, lower_bound=1, upper_bound=2**20, alias="batch_size",
         help="Examples per step, over all replicas.",
+    )  # fmt: skip
+    gradient_accumulation: int = option(
+        1, group=_OPTIMIZATION, lower_bound=1, upper_bound=2**20,
+        help="Train each batch in so many equal parts, one after the other, with one update: the "
+        "memory of a part.",
     )  # fmt: skip
     epochs: int | None = option(
         None, group=_OPTIMIZATION, lower_bound=1, upper_bound=1_000_000,
@@ -234,6 +250,11 @@ class TrainConfig(DataFlags):
         if self.augmentation != "preset":
             _augmentation_names.parse(self.augmentation)
         self.profiled_steps()
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples that are trained at once, over all replicas."""
+        return self.global_batch_size // self.gradient_accumulation
 
     def milestones(self) -> tuple[float, ...]:
         """Returns `schedule_milestones` as shares of the run, rising, in (0, 1)."""

@@ -21,22 +21,24 @@ def check_combinations(config: TrainConfig) -> None:
     """Raises ConfigError for flags that cannot work together, wherever they are run."""
     _check_folders(config)
     _check_strategy(config)
+    check_divides(config, max(1, config.virtual_devices))
     _check_length(config)
     _check_optimization(config)
     _check_debug_nan(config)
     _check_freezing(config)
 
 
-def check_divides(global_batch_size: int, num_replicas: int) -> None:
+def check_divides(config: TrainConfig, num_replicas: int) -> None:
     """Raises ConfigError, with the nearest sizes that work, if a batch does not divide evenly."""
-    remainder = global_batch_size % num_replicas
+    size, num_parts = config.global_batch_size, config.gradient_accumulation
+    multiple = num_replicas * num_parts
+    remainder = size % multiple
     if remainder:
-        below, above = global_batch_size - remainder, global_batch_size - remainder + num_replicas
+        below, above = size - remainder, size - remainder + multiple
         good = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(
-            f"--global_batch_size={global_batch_size} does not divide among {num_replicas} "
-            f"replicas; use {good}."
-        )
+        among = f" among {num_replicas} replicas" if num_replicas > 1 else ""
+        parts = f" into --gradient_accumulation={num_parts} parts" if num_parts > 1 else ""
+        raise ConfigError(f"--global_batch_size={size} does not divide{among}{parts}; use {good}.")
 
 
 def check_mixes_pairs(augmentation: tuple[str, ...], per_replica_batch_size: int) -> None:
@@ -88,7 +90,6 @@ def _check_strategy(config: TrainConfig) -> None:
                 f"--virtual_devices={config.virtual_devices} makes no difference to "
                 f"--strategy={strategy}; use --strategy=mirrored."
             )
-        check_divides(config.global_batch_size, config.virtual_devices)
         check_jit(config, config.virtual_devices)
 
 
@@ -106,6 +107,9 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "gradient_dtype": "nothing is summed over replicas",
         "gradient_bucket_mib": "nothing is summed over replicas",
         "on_divergence": "steps are under way at any time",
+        "class_weights": "its own step does not weigh the loss; use --balance",
+        "gradient_accumulation": "nothing waits for the end of a large batch; lower "
+        "--global_batch_size",
         "profile_steps": "the chief, who would be profiled, trains no step",
     }
     taken = {
@@ -116,6 +120,8 @@ def _check_parameter_server(config: TrainConfig) -> None:
         "freeze": ("none",),
         "backbone_rate": (1.0,),
         "on_divergence": ("stop",),
+        "class_weights": ("none",),
+        "gradient_accumulation": (1,),
     }
     for name, reason in reasons.items():
         value = getattr(config, name)
@@ -180,6 +186,11 @@ def _check_optimization(config: TrainConfig) -> None:
     if config.weight_decay and config.optimizer == "adam":
         raise ConfigError(
             f"--weight_decay={config.weight_decay:g} is not for --optimizer=adam; use adamw."
+        )
+    if config.balance and config.class_weights == "balanced":
+        raise ConfigError(
+            "--balance and --class_weights=balanced: small classes would count twice over; give "
+            "one of them."
         )
     if config.schedule == "piecewise":
         config.milestones()

@@ -11,6 +11,7 @@ from input_pipelines import DATASETS, _augmentation_names
 from input_pipelines._dataset import DatasetInfo
 from input_pipelines._loading import load_sources
 from input_pipelines._source import Source
+from trainer.class_weights import class_weights
 from trainer.config import TrainConfig
 from trainer.dataset_record import DatasetRecord
 from trainer.weights import Start, resolve
@@ -26,6 +27,8 @@ class TrainingData:
         image_shape: (height, width, channels) that the model gets.
         start: the model to train, `auto` resolved, and the weights it starts from.
         augmentation: the augmentations to apply, `preset` resolved.
+        class_weights: what the loss of an example of each class is multiplied by, in label order;
+            None: 1.
         num_skipped: image files left out because they cannot be used.
         record: of the image files; None where the data set came as arrays.
     """
@@ -35,6 +38,7 @@ class TrainingData:
     image_shape: tuple[int, int, int]
     start: Start
     augmentation: tuple[str, ...]
+    class_weights: tuple[float, ...] | None = None
     num_skipped: int = 0
     record: DatasetRecord | None = None
 
@@ -55,12 +59,20 @@ class TrainingData:
             "model": self.model,
             "augmentation": list(self.augmentation),
             **({"files_sha256": self.record.sha256} if self.record else {}),
+            **(
+                {"class_weights": dict(zip(self.class_names, self.class_weights))}
+                if self.class_weights
+                else {}
+            ),
         }
 
 
 def may_differ(config: TrainConfig) -> tuple[str, ...]:
     """Returns the facts that may differ when a run goes on."""
-    return ("examples", "files_sha256") if config.accept_data_change else ()
+    if not config.accept_data_change:
+        return ()
+    counted = ("class_weights",) if config.class_weights == "balanced" else ()
+    return ("examples", "files_sha256", *counted)
 
 
 def load_data(
@@ -101,6 +113,7 @@ def load_data(
         image_shape=loaded.image_shape,
         start=start,
         augmentation=_augmentation_names.parse(config.augmentation, info.augmentation),
+        class_weights=class_weights(config.class_weights, sources["train"]),
         num_skipped=loaded.num_skipped,
         record=DatasetRecord.of(loaded),
     )

@@ -12,8 +12,10 @@ import tensorflow as tf
 from flowrate.errors import DiskError, DivergedError
 from flowrate.printable import printable
 from flowrate.records import iterate_json_lines, write_json
+from input_pipelines._balanced_order import Classes
 from input_pipelines._order import example_indices
 from input_pipelines._source import FileSource, Source
+from trainer.config import TrainConfig
 from trainer.number_checks import bad_operation
 from trainer.step_results import StepResults
 
@@ -42,7 +44,7 @@ def describe(run: TrainingRun, results: StepResults) -> DivergedError:
 
 
 def _of_step(run: TrainingRun, step: int, what: str, said: str) -> DivergedError:
-    examples = example_names(run.examples, step, run.config.global_batch_size, run.config.seed)
+    examples = example_names(run.examples, step, run.config)
     _note(run, {"step": step, "what": what, "examples": examples})
     before = f" (step {step - 1}: {run.last_loss:.4g})" if run.last_loss is not None else ""
     return DivergedError(
@@ -67,10 +69,13 @@ def as_diverged(run: TrainingRun, error: Exception) -> DivergedError:
     )
 
 
-def example_names(source: Source, step: int, global_batch_size: int, seed: int) -> list[str]:
+def example_names(source: Source, step: int, config: TrainConfig) -> list[str]:
     """Returns the examples of a step (1-based), in their order: paths, or `train[12345]`."""
-    first = (step - 1) * global_batch_size
-    indices = example_indices(first, first + global_batch_size, len(source), seed)
+    last = step * config.global_batch_size
+    indices = example_indices(
+        last - config.global_batch_size, last, len(source), config.seed,
+        Classes.of(source.labels) if config.balance else None,
+    )  # fmt: skip
     if isinstance(source, FileSource):
         return [printable(source.paths[index]) for index in indices]
     return [f"train[{index}]" for index in indices]

@@ -107,7 +107,8 @@ def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig
     """Returns the run's config, for this data set on these devices."""
     asked = trained.config
     strategy = config.strategy or (asked.strategy if asked.strategy in _HERE else _HERE[0])
-    changes: dict[str, Any] = {"strategy": strategy}
+    # Weights of classes are of training alone: their file need not be there any more.
+    changes: dict[str, Any] = {"strategy": strategy, "class_weights": "none"}
     if strategy == "one_device":
         changes["virtual_devices"] = 0
     if strategy != "tpu":

@@ -47,6 +47,6 @@ def evaluate_split(
     # The other splits need not be decoded.
     asked = dataclasses.replace(data, sources={split: data.sources[split]})
     _, sources = keep_decoded(config, asked, strategy.num_replicas_in_sync)
-    figures = Evaluator(state, config.global_batch_size, jit.compile_evaluation)(sources[split])
+    figures = Evaluator(state, config.micro_batch_size, jit.compile_evaluation)(sources[split])
     model = plain_model(trained.model, len(trained.class_names), state)
     return figures, predict_split(model, sources[split])

@@ -23,7 +23,7 @@ class Evaluator:
 
     Args:
         state: whose model, and whose averaged weights if it keeps them.
-        global_batch_size: of training; evaluation uses a multiple of it.
+        global_batch_size: what training holds at once; evaluation uses a multiple of it.
         compile_with_xla: whether the loop over batches is compiled.
         is_resident: keep on the devices what was evaluated once.
         share: the part of each batch that is this worker's.

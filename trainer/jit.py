@@ -107,7 +107,7 @@ def _choose(
         return JitChoice(True, "one GPU")
     if is_dense(model):
         return JitChoice(True, "a dense model on one CPU device")
-    if not _has_small_convolutions(model, config.global_batch_size) or "avx512f" in cpu_flags:
+    if not _has_small_convolutions(model, config.micro_batch_size) or "avx512f" in cpu_flags:
         return JitChoice(False, "XLA is slow at convolutions on CPUs")
     if total_steps < _MIN_STEPS:
         return JitChoice(False, f"fewer than {_MIN_STEPS:,} steps do not repay the compiling")

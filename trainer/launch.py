@@ -124,7 +124,7 @@ def complete(
     flags = [*flags, name + strategy]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
     if strategy == _STRATEGY:
-        check_divides(config.global_batch_size, num_workers * max(1, config.virtual_devices))
+        check_divides(config, num_workers * max(1, config.virtual_devices))
     return flags, Path(config.run_dir).expanduser().absolute()
 
 

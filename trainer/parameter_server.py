@@ -226,7 +226,7 @@ def batches(
         source, None,
         seed=config.seed, first_step=first_step, last_step=last_step,
         global_batch_size=config.global_batch_size, steps_per_block=num_steps,
-        num_draws=num_draws,
+        num_draws=num_draws, balance=config.balance,
     ):  # fmt: skip
         indices = block["indices"].numpy()
         draws = block["draws"].numpy() if num_draws else [no_draws] * len(indices)

@@ -305,7 +305,7 @@ class RunDir:
                 f"--resume=never: {self.path} holds a run already; choose another --run_dir, or "
                 "--resume=auto to go on with it."
             )
-        # A run of an earlier version lacks the flags that came later.
+        # A flag that the run's version did not have yet had the effect of its default.
         before, now = TrainConfig().to_json() | self._read_own(path), config.to_json()
         differing = [
             f"--{name}={now.get(name)} (it has {before.get(name)})"

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from flowrate.failpoint import reach
 from trainer import batch_statistics, randomness
+from trainer.accumulation import accumulated
 from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
@@ -46,6 +47,7 @@ class StepEngine:
         batches: where its examples come from.
         jit: whether XLA compiles the whole loop over steps, and how.
         total_steps: where the run ends.
+        class_weights: TrainingData.class_weights.
         agreement: what the workers act on together.
         profiler: is told of every call.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
@@ -68,6 +70,7 @@ class StepEngine:
         *,
         jit: JitChoice,
         total_steps: int,
+        class_weights: tuple[float, ...] | None,
         agreement: Agreement,
         profiler: StepProfiler,
         show_images: Callable[[np.ndarray], None],
@@ -78,6 +81,7 @@ class StepEngine:
         self._schedule = schedule
         self.batches = batches
         self._total_steps = total_steps
+        self._class_weights = class_weights
         self._agreement = agreement
         self._exchange = Exchange(config, state.strategy, agreement.num_workers)
         self._profiler = profiler
@@ -242,19 +246,23 @@ class StepEngine:
         ]
         return tf.reduce_all(tf.stack(checked))
 
-    def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
-        images, labels, targets = self.batches.batch(inputs, position)
-        targets = self._smooth(targets)
+    def _gradients(
+        self, images, labels, targets, number: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Returns a replica's share of the gradient and of (loss, correct answers), float32 [2].
+
+        Args:
+            images, labels, targets: of Batches.batch; all rows or some.
+            number: for dropout; no two calls of a run have the same.
+        """
         model, optimizer = self._state.model, self._state.optimizer
-        with tf.GradientTape() as tape, randomness.step_seed(self._config.seed, step):
+        with tf.GradientTape() as tape, randomness.step_seed(self._config.seed, number):
             logits = self._logits(images)
             # A share of the global mean: summed over replicas, it is the mean over the batch.
-            loss = (
-                tf.reduce_sum(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
-                / self._config.global_batch_size
-            )
-            if model.losses:  # Regularization is per step, not per replica.
-                loss += tf.add_n(model.losses) / self._strategy.num_replicas_in_sync
+            loss = tf.reduce_sum(self._losses(targets, logits)) / self._config.global_batch_size
+            if model.losses:  # Regularization is per step, not per replica or part of a batch.
+                num_parts = self._config.gradient_accumulation
+                loss += tf.add_n(model.losses) / (self._strategy.num_replicas_in_sync * num_parts)
             scaled_loss = optimizer.scale_loss(loss)
         gradients = tape.gradient(
             scaled_loss,
@@ -264,9 +272,17 @@ class StepEngine:
         correct = tf.math.count_nonzero(
             tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
         )
+        return gradients, tf.stack([loss, tf.cast(correct, tf.float32)])
+
+    def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
+        optimizer = self._state.optimizer
+        gradients, sums = accumulated(
+            self._gradients, self.batches.batch(inputs, position), step,
+            self._config.gradient_accumulation, [weight.shape for weight in self._weights],
+        )  # fmt: skip
         # Each replica brings its part of what its worker tells.
         ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
-        sums = tf.concat([[loss, tf.cast(correct, tf.float32)], ballot], axis=0)
+        sums = tf.concat([sums, ballot], axis=0)
         gradients, sums, exchange_seconds = self._exchange.sum(gradients, sums)
         logged = tf.cond(
             self._is_logged(step),
@@ -299,6 +315,13 @@ class StepEngine:
             # A gradient that overflows is not applied: the optimizer lowers the scale instead.
             norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         return norm
+
+    def _losses(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [rows]; classes weigh as an example has been mixed of them."""
+        losses = tf.nn.softmax_cross_entropy_with_logits(self._smooth(targets), logits)
+        if self._class_weights:
+            losses *= tf.linalg.matvec(targets, tf.constant(self._class_weights, tf.float32))
+        return losses
 
     def _smooth(self, targets: tf.Tensor) -> tf.Tensor:
         share = self._config.label_smoothing

@@ -71,7 +71,7 @@ def _about_classes(inspection: Inspection) -> list[str]:
         most, least = (counts.class_names[i] for i in (of_train.argmax(), of_train.argmin()))
         found.append(
             f"Classes are unequal: train has {ratio:.3g} times as many of {most} as of {least}. "
-            "Read the accuracy of each class."
+            "Read the accuracy of each class; --class_weights=balanced or --balance trains for it."
         )
     return found
 

@@ -37,7 +37,8 @@ def test_a_run_out_of_memory_names_a_batch_that_fits(trainer_main, tmp_path):
     first, last = done.stderr.splitlines()[0], done.stderr.splitlines()[-1]
     assert re.match(r"error: out of memory \(OOM when allocating tensor, by a failpoint\); ", first)
     assert last == (
-        "error: a batch of 64 does not fit into memory; 32 does: --global_batch_size=32"
+        "error: a batch of 64 does not fit into memory; 32 does: --global_batch_size=32, or all "
+        "in parts: --gradient_accumulation=2"
     )
     assert "Traceback" not in done.stderr
     result = read_json(tmp_path / "run" / "result.json")

@@ -72,6 +72,22 @@ REFUSED = {
         {"strategy": "mirrored", "virtual_devices": 4, "global_batch_size": 3},
         "--global_batch_size=3 does not divide among 4 replicas; use 4.",
     ),
+    "batch that does not divide into parts": (
+        {"global_batch_size": 100, "gradient_accumulation": 8},
+        "--global_batch_size=100 does not divide into --gradient_accumulation=8 parts; "
+        "use 96 or 104.",
+    ),
+    "batch that does not divide into parts of each replica": (
+        {"strategy": "mirrored", "virtual_devices": 2, "global_batch_size": 36,
+         "gradient_accumulation": 4},
+        "--global_batch_size=36 does not divide among 2 replicas into --gradient_accumulation=4 "
+        "parts; use 32 or 40.",
+    ),
+    "small classes counted twice": (
+        {"balance": True, "class_weights": "balanced"},
+        "--balance and --class_weights=balanced: small classes would count twice over; "
+        "give one of them.",
+    ),
     "XLA over replicas": (
         {"strategy": "mirrored", "virtual_devices": 2, "jit": "on"},
         "--jit=on: XLA cannot compile a loop over 2 replicas "
@@ -114,6 +130,7 @@ def test_refused(flags, message):
     [
         {"virtual_devices": 2}, {"jit": "on"}, {"cache": "device"}, {"cache": "none"},
         {"precision": "mixed_float16"}, {"deterministic": True}, {"steps_per_call": 8},
+        {"class_weights": "balanced"}, {"gradient_accumulation": 2},
         {"profile_steps": "1,2"}, {"gradient_dtype": "bfloat16"}, {"gradient_bucket_mib": 4},
     ],
     ids=lambda flags: next(iter(flags)),
@@ -229,7 +246,7 @@ def test_a_profile_lies_within_the_run():
 @law
 @given(st.integers(1, 10_000), st.integers(1, 64))
 def test_a_batch_that_divides_is_accepted(per_replica, num_replicas):
-    check_divides(per_replica * num_replicas, num_replicas)
+    check_divides(TrainConfig(global_batch_size=per_replica * num_replicas), num_replicas)
 
 
 @law
@@ -237,7 +254,7 @@ def test_a_batch_that_divides_is_accepted(per_replica, num_replicas):
 def test_a_batch_that_does_not_divide_names_the_nearest_good_sizes(batch, num_replicas):
     assume(batch % num_replicas)
     with pytest.raises(ConfigError, match=r"does not divide among \d+ replicas; use ") as caught:
-        check_divides(batch, num_replicas)
+        check_divides(TrainConfig(global_batch_size=batch), num_replicas)
     sizes = [int(text) for text in re.findall(r"\d+", str(caught.value).split("use ")[1])]
     # All sizes that divide, nearest first; two of them unless there is none below.
     good = [size for size in range(1, batch + num_replicas) if size % num_replicas == 0]

@@ -64,7 +64,7 @@ def test_the_examples_are_those_of_the_step(tf, train, image_folder, tmp_path):
         cache="memory", global_batch_size=8, seed=3,
     )  # fmt: skip
     # Each epoch of 4 steps (32 files) names each file once.
-    names = [name for step in range(1, 5) for name in example_names(run.examples, step, 8, 3)]
+    names = [name for step in range(1, 5) for name in example_names(run.examples, step, run.config)]
     assert sorted(names) == sorted(map(str, run.examples.paths))
 
 

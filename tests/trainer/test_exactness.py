@@ -1,4 +1,4 @@
-"""What is computed does not depend on how many replicas compute it, nor on the cache."""
+"""What is computed depends on no number of replicas, no cache and no cut of a batch into parts."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def assert_same_training(run, reference):
         {"model": "mlp", "augmentation": "rotation,translation,flip,contrast,cutout,mixup,cutmix"},
         {"model": "mlp", "optimizer": "adamw", "weight_decay": 0.1, "label_smoothing": 0.1,
          "schedule": "cosine", "warmup_steps": 5, "ema_decay": 0.9},
+        {"model": "mlp64", "balance": True, "augmentation": "mixup"},
     ],
-    ids=["plain", "clipped", "augmented", "decayed"],
+    ids=["plain", "clipped", "augmented", "decayed", "balanced"],
 )  # fmt: skip
 def test_replicas_agree_with_one_device(train, flags, num_replicas):
     flags = {"steps": 24, "global_batch_size": 48, "log_every_steps": 1, **flags}
@@ -111,6 +112,25 @@ def test_replicas_each_hold_the_data_and_take_their_rows(train, num_replicas):
         "augmentation": "rotation,cutmix", "cache": "device",
     }  # fmt: skip
     assert_same_training(train(**flags, **flags_for(num_replicas)), train(**flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "num_parts", "num_replicas"),
+    [
+        ({"model": "cnn", "jit": "off", "augmentation": "rotation,contrast,mixup"}, 4, 1),
+        ({"model": "mlp", "jit": "on", "label_smoothing": 0.1}, 3, 1),
+        ({"model": "cnn", "optimizer": "sgd", "gradient_clip_norm": 0.5, "balance": True}, 12, 2),
+        ({"model": "mlp", "cache": "device", "class_weights": "balanced"}, 2, 2),
+        pytest.param({"model": "cnn", "jit": "on"}, 4, 1, marks=pytest.mark.slow),
+        pytest.param({"model": "mlp", "augmentation": "cutmix"}, 4, 4, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_parts_of_a_batch_train_as_the_whole(train, flags, num_parts, num_replicas):
+    flags = {"steps": 12, "global_batch_size": 48, "log_every_steps": 1, **flags}
+    reference = train(**flags, **flags_for(num_replicas))
+    run = train(**flags, gradient_accumulation=num_parts, **flags_for(num_replicas))
+    assert_same_training(run, reference)
 
 
 def test_another_seed_trains_otherwise(train):

@@ -125,6 +125,15 @@ def test_workers_train_as_one_process_does(alone, tmp_path, num_workers, num_rep
 
 
 @pytest.mark.slow
+def test_workers_take_their_part_of_weighted_balanced_parts(tmp_path):
+    weights = tmp_path / "weights.json"
+    weights.write_text(json.dumps({str(digit): digit + 0.5 for digit in range(10)}))
+    flags = (*FLAGS, "--balance", f"--class_weights={weights}", "--gradient_accumulation=4",
+             "--augmentation=mixup")  # fmt: skip
+    assert_same_training(train(tmp_path / "run", 2, *flags), train_alone(tmp_path / "one", *flags))
+
+
+@pytest.mark.slow
 def test_the_best_weights_are_taken_back_by_all(tmp_path):
     flags = (
         "--dataset=digits", "--model=mlp64", "--validation_examples=200", "--steps=400",

@@ -139,18 +139,20 @@ def test_it_learns_and_counts_every_step_and_example(tmp_path):
     assert (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.parametrize("num_draws", [0, 3])
-def test_the_steps_see_the_examples_in_the_order_of_any_run(tf, num_draws):
+@pytest.mark.parametrize(("num_draws", "balance"), [(0, False), (3, False), (0, True)])
+def test_the_steps_see_the_examples_in_the_order_of_any_run(tf, num_draws, balance):
+    from input_pipelines._balanced_order import Classes
     from input_pipelines._order import example_indices
     from trainer.data import load_data
     from trainer.parameter_server import batches
 
-    config = TrainConfig(global_batch_size=100, seed=3)
+    config = TrainConfig(global_batch_size=100, seed=3, balance=balance)
     source = load_data(config).sources["train"]
     numbers, draws = zip(*batches(config, source, 20, 300, num_draws))
     numbers = np.array(numbers[:280])
     np.testing.assert_array_equal(numbers[:, 0], np.arange(20, 300))
-    expected = example_indices(2_000, 30_000, len(source), config.seed)
+    expected = example_indices(2_000, 30_000, len(source), config.seed,
+                               Classes.of(source.labels) if balance else None)  # fmt: skip
     np.testing.assert_array_equal(numbers[:, 1:].ravel(), expected)
     assert {draw.shape for draw in draws} == {(100, num_draws)}
 

@@ -233,12 +233,26 @@ def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("jit", [pytest.param("on", marks=pytest.mark.slow), "off"])
-def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, jit):
-    flags = {
-        "model": "cnn", "steps": 40, "steps_per_call": 6, "log_every_steps": 1, "jit": jit,
-        "deterministic": True,
-    }  # fmt: skip
+# Dropout and mixed targets, in parts of a balanced batch, each class with another weight.
+WEIGHTED_PARTS = {
+    "model": "flowers_cnn", "augmentation": "contrast,mixup", "balance": True,
+    "class_weights": "weights.json", "gradient_accumulation": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param({"model": "cnn", "jit": "on"}, marks=pytest.mark.slow),
+        {"model": "cnn", "jit": "off"},
+        WEIGHTED_PARTS,
+    ],
+    ids=str,
+)
+def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, monkeypatch, flags):
+    monkeypatch.chdir(tmp_path)
+    Path("weights.json").write_text(json.dumps({str(n): n + 0.5 for n in range(10)}))
+    flags |= {"steps": 40, "steps_per_call": 6, "log_every_steps": 1, "deterministic": True}
     reference = train(**flags)
     run = stopped_and_resumed(train, tmp_path / "run", at=17, first={}, then={}, **flags)
     assert curve(run.run_dir.path) == curve(reference.run_dir.path)

@@ -38,6 +38,7 @@ FACTS = {
     "image_shape": [24, 24, 3],
     "model": "cnn",
     "augmentation": ["flip"],
+    "class_weights": {"cat": 1.0, "dog": 2.0},
 }
 PLAN = {"total_steps": 30, "epochs": 3.0}
 
@@ -314,7 +315,8 @@ def test_other_flags_are_refused_and_listed(begin, open_run, tmp_path):
 OTHER = {
     "dataset": "synthetic", "data_dir": "/elsewhere", "image_size": 16, "validation_examples": 9,
     "augmentation": "flip", "cache": "none", "accept_data_change": True, "on_bad_image": "skip",
-    "model": "mlp", "label_smoothing": 0.1,
+    "model": "mlp", "label_smoothing": 0.1, "class_weights": "balanced", "balance": True,
+    "gradient_accumulation": 2,
     "strategy": "mirrored", "virtual_devices": 1, "precision": "mixed_bfloat16", "jit": "off",
     "steps_per_call": 7, "gradient_dtype": "bfloat16", "gradient_bucket_mib": 8,
     "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
@@ -348,6 +350,17 @@ def test_flags_that_may_not_change(begin, open_run, name):
     now = re.escape(str(OTHER[name]))
     with pytest.raises(RunDirError, match=rf"holds a run with other flags: --{name}={now} \(it "):
         open_run(**{**base, name: OTHER[name]})
+
+
+def test_a_run_older_than_a_flag_has_its_default(begin, open_run):
+    path = begin(steps=30) / "config.json"
+    older = read_json(path)
+    for name in ("balance", "class_weights", "gradient_accumulation"):
+        del older[name]
+    path.write_text(json.dumps(older))
+    open_run(steps=30).close()
+    with pytest.raises(RunDirError, match=r"other flags: --balance=True \(it has False\)\. "):
+        open_run(steps=30, balance=True)
 
 
 def test_never_refuses_a_run_that_is_there(begin, open_run, tmp_path):
@@ -414,6 +427,7 @@ def test_the_same_data_may_go_on(open_run):
         ("image_shape", [24, 24, 1]),
         ("model", "mlp"),
         ("augmentation", []),
+        ("class_weights", {"cat": 1.0, "dog": 3.0}),
     ],
 )
 def test_other_data_are_refused(open_run, name, value):

@@ -41,7 +41,7 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     from trainer.weights import of_trained
 
     session.quiet_tensorflow()
-    asked = trained.config
+    asked = dataclasses.replace(trained.config, class_weights="none")  # Of training alone.
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
     data = load_data(asked, start=of_trained(trained))

@@ -139,7 +139,7 @@ def plan_job(config: SubmitConfig, words: Sequence[str], directory: Path) -> Job
     if asked is None:
         raise ConfigError("--help: see python -m trainer.main --help.")
     gpus = max(1, config.gpus_per_node // config.tasks_per_node)
-    check_divides(asked.global_batch_size, config.num_workers * max(gpus, asked.virtual_devices))
+    check_divides(asked, config.num_workers * max(gpus, asked.virtual_devices))
     given = [flag.partition("=")[2] for flag in flags if flag.startswith("--run_dir=")]
     folder = (directory / Path((given or [default_name(asked)])[-1]).expanduser()).absolute()
     flags = _without_run_dir(flags)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 
@@ -124,6 +127,20 @@ def test_findings_come_in_order_of_harm(look, photos):
     assert sentences[0].startswith("1 file cannot be used")
     assert sentences[1].startswith("1 image stands in more than one class")
     assert sentences[-1] == "1 file is beside the images and not used (.txt)."
+
+
+def test_unequal_classes_name_the_flags_that_help(look, photos):
+    from input_pipelines.inspect.findings import findings
+    from trainer.config import TrainConfig
+
+    for number in range(5):
+        (photos / "dog" / f"{number}.png").unlink()
+    found = look(dataset="image_folder", data_dir=str(photos), image_size=16)
+    (sentence,) = (each for each in findings(found) if each.startswith("Classes are unequal: "))
+    assert "times as many of cat as of dog. " in sentence
+    for flag in re.findall(r"--(\w+)", sentence):
+        assert flag in {field.name for field in dataclasses.fields(TrainConfig)}
+    assert sentence.count("--") == 2
 
 
 def test_a_whole_data_set_has_no_findings(look):
