@@ -217,7 +217,12 @@ class StepEngine:
 
         def one_step(position: tf.Tensor) -> tf.Tensor:
             step = first_step_of_block + tf.cast(position, tf.int64)
-            with batch_statistics.momentum_of_step(self._state.model, step, self._total_steps):
+            with batch_statistics.momentum_of_step(
+                self._state.model,
+                step,
+                self._total_steps,
+                has_initial_statistics=self._config.weights != "none",
+            ):
                 values = self._strategy.run(
                     self._replica_step, args=(inputs, position, step, ballot)
                 )

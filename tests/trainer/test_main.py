@@ -23,7 +23,8 @@ RESULT_FIELDS = {
     "train_accuracy": float, "train_loss": float, "test_accuracy": float, "test_loss": float,
     "test_examples": int, "skipped_images": int,
     "steps_per_second": float, "examples_per_second": float,
-    "seconds": dict, "best_evaluation": dict, "weights": type(None), "num_parameters": int, "precision": str,
+    "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,
+    "weights": type(None),
     "jit": bool, "cache": str, "first_step_seconds": float, "num_rollbacks": int, "num_starts": int,
     "effective_training_share": float,
 }  # fmt: skip
