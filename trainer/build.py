@@ -28,6 +28,7 @@ from trainer.evaluator import Evaluator
 from trainer.follower import NoSaver, SilentWriter
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
+from trainer.model_check import check_model
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
@@ -225,12 +226,13 @@ def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) 
     """Builds a model of the catalog by its name: uint8 [N, *image_shape] -> logits.
 
     Raises:
-        ConfigError: no such model, or it cannot take images of this shape.
+        ConfigError: no such model, it cannot take images of this shape, or its file is wrong.
     """
     module, argument = MODELS.load(name)
-    if argument:
-        return module.build_model(num_classes, image_shape, argument)
-    return module.build_model(num_classes, image_shape)
+    with MODELS.blaming(name):
+        model = module.build_model(num_classes, image_shape, *([argument] if argument else []))
+    check_model(name, module, model, num_classes, image_shape)
+    return model
 
 
 def build_state(
