@@ -79,7 +79,7 @@ def build_run(
     check_profiled_steps(config, plan.total_steps)
     facts = {**data.facts(), "precision": precision.policy}
     run_dir.check_data(facts, plan.to_json(), may_differ(config))
-    checkpoint = run_dir.restore(config.resume)
+    checkpoint = run_dir.restore(config.resume, plan.total_steps)
     if team:
         team.check_same("flags and data", facts | plan.to_json() | {"seed": config.seed})
         checkpoint = team.checkpoint_of_chief(checkpoint)

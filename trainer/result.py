@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from flowrate.records import written_whole
@@ -45,6 +46,7 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "jit": run.choices.jit,
         "cache": run.choices.cache,
         "global_step": progress.step,
+        "planned_steps": plan.total_steps,
         "epochs": plan.epochs_at(progress.step),
         "train_accuracy": trained.get("accuracy"),
         "train_loss": trained.get("loss"),
@@ -95,3 +97,10 @@ def save_predictions(run: TrainingRun, data: TrainingData) -> None:
         model = plain_model(data.model, len(data.class_names), run.state)
         if run.is_chief:
             predict_split(model, run.sources["test"]).save(run.run_dir.path)
+
+
+def drop_report(run: TrainingRun) -> None:
+    """Removes the report of an earlier end, for a run that went on and writes none."""
+    for name in ("report.html", "predictions.npz"):
+        (run.run_dir.path / name).unlink(missing_ok=True)
+    shutil.rmtree(run.run_dir.path / "plots", ignore_errors=True)

@@ -122,6 +122,8 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     if run.config.report and run.is_chief:
         with _worth_a_warning(run):
             _write_report(run)
+    elif run.is_chief:
+        result.drop_report(run)
     return record
 
 

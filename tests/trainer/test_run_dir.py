@@ -653,26 +653,26 @@ def test_a_failure_is_recorded(open_run, error, status, exit_code):
     assert read_json(run_dir.path / "result.json") == {
         "schema_version": 1, "status": status, "exit_code": exit_code, "error": str(error),
     }  # fmt: skip
-    assert run_dir.result() is None
+    assert run_dir.result(TrainConfig()) is None
 
 
 def test_a_failure_before_the_start_says_nothing_of_another_run(open_run):
     run_dir = open_run()
     run_dir.write_result({"status": "completed", "test_accuracy": 0.5})
     run_dir.record_failure(ConfigError("a flag"))
-    assert run_dir.result()["test_accuracy"] == 0.5
+    assert run_dir.result(TrainConfig())["test_accuracy"] == 0.5
 
 
 def test_only_a_completed_run_has_a_result(open_run):
     run_dir = open_run()
-    assert run_dir.result() is None
+    assert run_dir.result(TrainConfig()) is None
     run_dir.write_result({"status": "completed", "test_accuracy": 0.5})
     expected = {"schema_version": 1, "status": "completed", "test_accuracy": 0.5}
-    assert run_dir.result() == expected
+    assert run_dir.result(TrainConfig()) == expected
 
 
 def test_a_damaged_result_is_refused(open_run):
     run_dir = open_run()
     (run_dir.path / "result.json").write_text('{"status": "comp')
     with pytest.raises(RunDirError, match=r"result\.json is damaged \(.+\); restore it or choose"):
-        run_dir.result()
+        run_dir.result(TrainConfig())
