@@ -8,16 +8,22 @@ anything, so that `--help` and the message for an unknown name cost nothing.
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import pkgutil
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flowrate.errors import ConfigError, nearest_name
+from flowrate.errors import ConfigError, FlowrateError, nearest_name
 from flowrate.lean_imports import without_optional_packages
+
+# Of the text of an error in an entry's file: Keras writes pages.
+_MOST_CHARACTERS = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +91,12 @@ class Catalog:
             The module, and what followed the colon (empty for a plain name).
 
         Raises:
-            ConfigError: no such entry, or its file lacks a name of the contract.
+            ConfigError: no such entry, its file cannot be imported, or lacks a name of the
+                contract.
         """
         self.check(name)
         entry, _, argument = name.partition(":")
-        with without_optional_packages():
+        with self.blaming(name), without_optional_packages():
             module = importlib.import_module(f"{self.package}.{entry}")
         missing = [item for item in self.contract if not hasattr(module, item)]
         if missing:
@@ -98,3 +105,33 @@ class Catalog:
                 f"CONTRIBUTING.md shows what a {self.kind} file holds."
             )
         return module, argument
+
+    @contextlib.contextmanager
+    def blaming(self, name: str) -> Iterator[None]:
+        """Within the block, which runs an entry's code, an error is one of its file.
+
+        Raises:
+            ConfigError: in the place of the error, with the file and the line in it. Errors that
+                have a message for the user, or tell of too little memory, are left as they are.
+        """
+        try:
+            yield
+        except Exception as error:
+            # By name: TensorFlow may not be imported.
+            is_memory = type(error).__name__ in ("ResourceExhaustedError", "MemoryError")
+            if is_memory or isinstance(error, FlowrateError):
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_CHARACTERS]
+            raise ConfigError(
+                f"--{self.kind}={name}: {self._place(name, error)}: {reason.rstrip('.')}. Correct "
+                f"the file; CONTRIBUTING.md shows what a {self.kind} file holds."
+            ) from error
+
+    def _place(self, name: str, error: Exception) -> str:
+        """Returns the entry's file, and the line from which an error came where that is known."""
+        path = importlib.util.find_spec(f"{self.package}.{name.partition(':')[0]}").origin
+        if isinstance(error, SyntaxError) and error.filename:
+            return f"{error.filename}:{error.lineno}"
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == path]
+        return f"{path}:{lines[-1]}" if lines else path

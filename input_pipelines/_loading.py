@@ -75,13 +75,16 @@ def load_sources(
     """
     module, argument = DATASETS.load(dataset)
     info: DatasetInfo = module.INFO
-    options = LoadOptions(
-        data_dir=Path(os.path.expanduser(data_dir)) if data_dir else None,
-        argument=argument,
-        image_shape=_asked_shape(image_size, info.image_shape),
-        seed=seed,
-    )
-    sources = dict(module.load(options))
+    with DATASETS.blaming(dataset):
+        options = LoadOptions(
+            data_dir=Path(os.path.expanduser(data_dir)) if data_dir else None,
+            argument=argument,
+            image_shape=_asked_shape(image_size, info.image_shape),
+            seed=seed,
+        )
+        sources = dict(module.load(options))
+        if not sources.keys() >= {"train", "test"}:
+            raise KeyError(f"load gives {', '.join(sources)}; train and test are needed")
     manifest, bad = None, {}
     if paths := [path for each in sources.values() for path in _paths_of(each)]:
         if line := other_images(paths):

@@ -32,6 +32,7 @@ from trainer.frozen import features_of, freeze
 from trainer.initial_weights import describe, head_of, take_over
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
+from trainer.model_check import check_model
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
@@ -87,7 +88,7 @@ def build_run(
     if previous:
         checkpoint = run_dir.go_back(previous.state.progress.num_rollbacks)
     else:
-        checkpoint = run_dir.restore(config.resume)
+        checkpoint = run_dir.restore(config.resume, plan.total_steps)
     if team:
         team.check_same("flags and data", facts | plan.to_json() | {"seed": config.seed})
         checkpoint = team.checkpoint_of_chief(checkpoint)
@@ -293,12 +294,13 @@ def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) 
     """Builds a model of the catalog by its name: uint8 [N, *image_shape] -> logits.
 
     Raises:
-        ConfigError: no such model, or it cannot take images of this shape.
+        ConfigError: no such model, it cannot take images of this shape, or its file is wrong.
     """
     module, argument = MODELS.load(name)
-    if argument:
-        return module.build_model(num_classes, image_shape, argument)
-    return module.build_model(num_classes, image_shape)
+    with MODELS.blaming(name):
+        model = module.build_model(num_classes, image_shape, *([argument] if argument else []))
+    check_model(name, module, model, num_classes, image_shape)
+    return model
 
 
 def build_state(

@@ -249,7 +249,7 @@ class CheckpointStore:
     def _delete_unwanted(self, progress: Progress) -> None:
         kept = self.steps()[-self._keep :]
         # The best of older ones too: should the newest be damaged, a run goes on from them.
-        wanted = {*kept, *map(self._best_of, kept), progress.best and progress.best["step"]}
+        wanted = {*kept, *map(self._best_of, kept), *progress.best_steps()}
         for step in set(self.steps()) - wanted:
             self._delete(self._path(step))
 

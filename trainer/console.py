@@ -96,6 +96,10 @@ def _summary(result: dict[str, Any], run_dir: str) -> list[tuple[str, str]]:
     ]
     if result["train_accuracy"] is not None:
         rows.append(("train accuracy", f"{result['train_accuracy']:.4f} (last epoch, as it went)"))
+    if result.get("train_accuracy_evaluated") is not None:
+        shown = f"{result['train_accuracy_evaluated']:.4f} (final weights, evaluated on "
+        rows.append(("train accuracy", f"{shown}{result['train_examples_evaluated']:,} examples)"))
+    rows += [("warning", line) for line in result.get("warnings", ())]
     if result.get("skipped_images"):
         rows.append(("skipped images", f"{result['skipped_images']:,} that cannot be used"))
     rows.append(

@@ -62,7 +62,7 @@ def _load(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> No
 
     quiet_tensorflow()  # Which some data sets import.
     try:
-        if RunDir(run_dir, config.keep_checkpoints, tell).result() is None:
+        if RunDir(run_dir, config.keep_checkpoints, tell).result(config) is None:
             load_data(config, tell)
     except FlowrateError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)

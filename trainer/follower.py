@@ -43,7 +43,7 @@ class FollowerDir(RunDir):
 
     def check_data(self, *_) -> None: ...
 
-    def restore(self, resume: str) -> Checkpoint | None:
+    def restore(self, resume: str, total_steps: int) -> Checkpoint | None:
         """The chief reads the checkpoint and hands it on."""
         return None
 
@@ -51,7 +51,7 @@ class FollowerDir(RunDir):
         """The chief reads the checkpoint and hands it on."""
         return None
 
-    def go_back(self, num_rollbacks: int) -> Checkpoint | None:
+    def go_back(self, num_rollbacks: int, total_steps: int) -> Checkpoint | None:
         """The chief reads the checkpoint and hands it on."""
         return None
 

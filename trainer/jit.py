@@ -109,7 +109,8 @@ def _choose(
         return JitChoice(True, "a dense model on one CPU device")
     if not _has_small_convolutions(model, config.micro_batch_size) or "avx512f" in cpu_flags:
         return JitChoice(False, "XLA is slow at convolutions on CPUs")
-    if total_steps < _MIN_STEPS:
+    # The length decides nothing that shows in the bits: a run may be trained further.
+    if total_steps < _MIN_STEPS and not config.deterministic:
         return JitChoice(False, f"fewer than {_MIN_STEPS:,} steps do not repay the compiling")
     return JitChoice(True, "small convolutions on one CPU device", matrix_convolutions=True)
 

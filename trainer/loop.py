@@ -201,7 +201,8 @@ def _record(run: TrainingRun, results: StepResults) -> None:
         if part.last in due:
             learning_rate = float(part.metrics[-1, 3])
             run.writer.log(progress.step, progress.since_log.means(), learning_rate)
-            progress.start_log()
+            if part.last % run.plan.log_every_steps == 0:  # Not where only the end asks for it.
+                progress.start_log()
     run.writer.write_logged()
 
 
@@ -211,7 +212,10 @@ def _finish_segment(run: TrainingRun, segment: Segment) -> None:
     if segment.ends_epoch:
         progress.end_epoch()
     is_best = False
-    progress.evaluation_pending = segment.evaluate
+    progress.evaluation_pending, progress.before_end = segment.evaluate, None
+    if segment.only_at_end:
+        _finish_saving(run)  # A run that goes on needs the best so far, be it held in memory.
+        progress.begin_end()
     run.resumable_step = progress.step
     if segment.evaluate:
         is_best = _evaluate(run)
@@ -281,6 +285,10 @@ def _save(run: TrainingRun) -> None:
 def _save_at_the_end(run: TrainingRun) -> None:
     """Saves the state, and returns when it is on the disk."""
     _save(run)
+    _finish_saving(run)
+
+
+def _finish_saving(run: TrainingRun) -> None:
     with run.clock.phase("checkpoint"):
         saved = run.saver.finish()
     _report_saved(run, saved)

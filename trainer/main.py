@@ -65,7 +65,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
 
         console = Console() if cluster is None or cluster.is_chief else SilentConsole()
         run_dir = open_run_dir(config, cluster, console.say)
-        if result := run_dir.result():
+        if result := run_dir.result(config):
             console.say("this run is complete already; its result:")
             console.show_summary(result, str(run_dir.path))
             run_dir.end(0)

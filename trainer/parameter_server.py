@@ -181,7 +181,7 @@ class ParameterServerEngine:
         images, labels = next(examples)
         images, labels = tf.gather(images, numbers[1:]), tf.gather(labels, numbers[1:])
         step = numbers[0]
-        with batch_statistics.momentum_of_step(self._remote.model, step, self._total_steps):
+        with batch_statistics.momentum_of_step(self._remote.model, step):
             return self._remote.strategy.run(self._replica_step, args=(images, labels, draws, step))
 
     def _replica_step(self, images, labels, draws, step: tf.Tensor) -> tf.Tensor:

@@ -79,7 +79,7 @@ def build_run(
     run_dir.check_data(
         {**data.facts(), "precision": precision.policy}, plan.to_json(), may_differ(config)
     )
-    checkpoint = run_dir.restore(config.resume)
+    checkpoint = run_dir.restore(config.resume, plan.total_steps)
     with clock.phase("data"):
         sources = _in_memory(config, data)
     with clock.phase("build"):

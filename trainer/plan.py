@@ -16,13 +16,18 @@ from trainer.config import DEFAULT_EPOCHS, TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """Steps `first` to `last` (1-based, inclusive), and what is due after the last of them."""
+    """Steps `first` to `last` (1-based, inclusive), and what is due after the last of them.
+
+    `only_at_end`: the evaluation is due because the run ends there, and would not be in a longer
+    one.
+    """
 
     first: int
     last: int
     evaluate: bool
     checkpoint: bool
     ends_epoch: bool
+    only_at_end: bool = False
 
     @property
     def num_steps(self) -> int:
@@ -63,7 +68,7 @@ class TrainPlan:
 
     def is_frozen_after(self, step: int) -> bool:
         """Returns whether the step after `step` steps leaves the frozen layers as they are."""
-        return step < (self.unfreeze_step or self.total_steps)
+        return not self.unfreeze_step or step < self.unfreeze_step
 
     def epochs_at(self, step: int) -> float:
         """Returns the epochs seen after `step` steps."""
@@ -86,7 +91,8 @@ class TrainPlan:
             last = min(self.total_steps, *due.values())
             flags = {name: at == last for name, at in due.items()}
             if last == self.total_steps:
-                flags |= {"evaluate": True, "checkpoint": True}
+                only_at_end = not flags["evaluate"]
+                flags |= {"evaluate": True, "checkpoint": True, "only_at_end": only_at_end}
             yield Segment(step + 1, last, **flags)
             step = last
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# What an evaluation changes.
+_JUDGED = ("evaluation", "best", "evaluations_since_best")
+
 
 @dataclasses.dataclass
 class Totals:
@@ -52,13 +55,16 @@ class Progress:
 
     Attributes:
         step: steps done.
-        since_log: of the steps since the last log line.
+        since_log: of the steps since the last log line, not counting one that was due only because
+            the run ended.
         this_epoch: of the steps since the last end of an epoch.
         last_epoch: of the last whole epoch, or empty.
         evaluation: the last evaluation: {"step", "split", "accuracy", "loss"}, or None.
         evaluation_pending: an evaluation is due at `step` and not done yet.
         best: the best evaluation so far, or None.
         evaluations_since_best: evaluations since then.
+        before_end: `evaluation`, `best` and `evaluations_since_best` before an evaluation that is
+            due only because the run ends; None where there is no such evaluation.
         num_rollbacks: how often the run went back to a checkpoint with half the learning rate.
         weights: what the run started from (initial_weights.take_over), or None: random weights.
         counted_seconds: wall time of the training that led here; see PhaseClock.
@@ -72,6 +78,7 @@ class Progress:
     evaluation_pending: bool = False
     best: dict[str, Any] | None = None
     evaluations_since_best: int = 0
+    before_end: dict[str, Any] | None = None
     num_rollbacks: int = 0
     weights: dict[str, Any] | None = None
     counted_seconds: float = 0.0
@@ -99,6 +106,29 @@ class Progress:
             self.best = evaluation
         self.evaluations_since_best = 0 if is_best else self.evaluations_since_best + 1
         return is_best
+
+    def best_steps(self) -> set[int]:
+        """Returns the steps of the best evaluations: so far, and before the end."""
+        found = (self.best, self.before_end and self.before_end["best"])
+        return {best["step"] for best in found if best}
+
+    def begin_end(self) -> None:
+        """Keeps what an evaluation changes that is due only because the run ends."""
+        self.before_end = {name: getattr(self, name) for name in _JUDGED}
+
+    def take_back_end(self) -> set[str]:
+        """Takes back what was done only because the run ended here: it goes on.
+
+        Returns:
+            The kinds of rows of metrics.jsonl that were written at this step for the end.
+        """
+        kinds = {"train"} if self.since_log.num_steps else set()
+        if self.before_end:
+            kinds.add("evaluation")
+            for name, value in self.before_end.items():
+                setattr(self, name, value)
+            self.evaluation_pending, self.before_end = False, None
+        return kinds
 
     def to_json(self) -> dict[str, Any]:
         """Returns a JSON-able dictionary; floats keep every bit."""

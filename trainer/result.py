@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+
+import numpy as np
 
 from flowrate.records import written_whole
 from trainer.data import TrainingData
 from trainer.frozen import TrainedPart, freeze
 from trainer.inference import plain_model, predict_split
+from trainer.learned import find_warnings, is_well_above
 from trainer.loop import TrainingRun
+
+# Of the training split, to be evaluated at the end.
+_MAX_TRAIN_EXAMPLES = 2000
 
 
 def evaluate_test(run: TrainingRun) -> dict[str, Any]:
@@ -25,16 +32,42 @@ def evaluate_test(run: TrainingRun) -> dict[str, Any]:
         return run.evaluator(run.sources["test"])
 
 
-def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict[str, Any]:
-    """Returns the record of a completed run; `test` as evaluate_test gives it."""
-    progress, plan = run.state.progress, run.plan
+def evaluate_train(run: TrainingRun, test: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the same of training examples, drawn by the seed where they are many.
+
+    None where the training accuracy, taken while the weights moved, is not far above the test
+    accuracy: over-fitting, if evaluation confirms it.
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    trained = _trained(run).get("accuracy")
+    if trained is None or not is_well_above(trained, test["accuracy"], test["examples"]):
+        return None
+    source = run.sources["train"]
+    if len(source) > _MAX_TRAIN_EXAMPLES:
+        generator = np.random.default_rng(run.config.seed)
+        drawn = generator.choice(len(source), _MAX_TRAIN_EXAMPLES, replace=False)
+        source = source.take(np.sort(drawn))
+    with run.clock.phase("evaluate"):
+        return run.evaluator(source)
+
+
+def _trained(run: TrainingRun) -> dict[str, float]:
     # A run may end within an epoch: the longer of the two says more.
-    epochs = (progress.last_epoch, progress.this_epoch)
-    trained = max(epochs, key=lambda totals: totals.num_steps).means()
-    seconds = run.clock.seconds
+    epochs = (run.state.progress.last_epoch, run.state.progress.this_epoch)
+    return max(epochs, key=lambda totals: totals.num_steps).means()
+
+
+def describe(
+    run: TrainingRun, data: TrainingData, test: dict[str, Any], train: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Returns the record of a completed run; `test` and `train` as evaluated above."""
+    progress, plan, trained = run.state.progress, run.plan, _trained(run)
+    seconds, labels = run.clock.seconds, run.sources["test"].labels
     measured = seconds["train"] + seconds["input_wait"] + seconds["log"]
     speed = run.steps_measured / measured if run.steps_measured and measured else None
-    return {
+    record = {
         "status": "completed",
         "dataset": run.config.dataset,
         "model": data.model,
@@ -46,12 +79,16 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "jit": run.choices.jit,
         "cache": run.choices.cache,
         "global_step": progress.step,
+        "planned_steps": plan.total_steps,
         "epochs": plan.epochs_at(progress.step),
         "train_accuracy": trained.get("accuracy"),
         "train_loss": trained.get("loss"),
+        "train_accuracy_evaluated": train and train["accuracy"],
+        "train_examples_evaluated": train and train["examples"],
         "test_accuracy": test["accuracy"],
         "test_loss": test["loss"],
         "test_examples": test["examples"],
+        "majority_accuracy": float(np.bincount(labels).max() / len(labels)),
         "skipped_images": data.num_skipped,
         "best_evaluation": progress.best,
         "num_rollbacks": progress.num_rollbacks,
@@ -69,6 +106,7 @@ def describe(run: TrainingRun, data: TrainingData, test: dict[str, Any]) -> dict
         "effective_training_share": run.run_dir.starts.effective_share(run.clock.counted_seconds),
         "seconds": {name: round(value, 6) for name, value in seconds.items()},
     }
+    return record | {"warnings": find_warnings(record, len(data.class_names))}
 
 
 def save_model(run: TrainingRun) -> None:
@@ -102,3 +140,10 @@ def save_predictions(run: TrainingRun, data: TrainingData) -> None:
         if run.is_chief:
             found = predict_split(model, run.sources["test"], images, data.image_shape)
             found.save(run.run_dir.path)
+
+
+def drop_report(run: TrainingRun) -> None:
+    """Removes the report of an earlier end, for a run that went on and writes none."""
+    for name in ("report.html", "predictions.npz"):
+        (run.run_dir.path / name).unlink(missing_ok=True)
+    shutil.rmtree(run.run_dir.path / "plots", ignore_errors=True)

@@ -36,7 +36,7 @@ def roll_back(run: TrainingRun, error: DivergedError) -> None:
     with contextlib.suppress(FlowrateError):  # What could not be saved is not gone back to.
         run.saver.finish()
     run.saver.forget()
-    checkpoint = run.run_dir.go_back(diverged.num_rollbacks)
+    checkpoint = run.run_dir.go_back(diverged.num_rollbacks, run.plan.total_steps)
     if run.team:
         checkpoint = run.team.checkpoint_of_chief(checkpoint)
     if checkpoint is None:

@@ -36,9 +36,11 @@ from flowrate.records import (
 )
 from trainer.attempt import find_attempt
 from trainer.checkpoints import Checkpoint, CheckpointStore
-from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
+from trainer.config import TrainConfig
 from trainer.contents import check_contents
+from trainer.progress import Progress
 from trainer.run_lock import RunLock
+from trainer.same_run import asks_for_more, check_same_run
 from trainer.starts import Starts
 
 METRICS_SCHEMA_VERSION = 1
@@ -141,10 +143,14 @@ class RunDir:
                 )
         write_json(path, plan | {"data": facts})
 
-    def restore(self, resume: str) -> Checkpoint | None:
+    def restore(self, resume: str, total_steps: int = 0) -> Checkpoint | None:
         """Finds the checkpoint to go on from, and drops the records of what came after it.
 
         Says what the start before had no time to say, and where training begins again.
+
+        Args:
+            resume: the flag.
+            total_steps: where the run ends; where it had ended before, that end is taken back.
 
         Raises:
             RunDirError: there should be a checkpoint, and there is none that is whole.
@@ -171,30 +177,34 @@ class RunDir:
                 )
             if kinds or self.starts.previous:
                 self._tell("no checkpoint was written before: training begins at step 0 again.")
-        step = checkpoint.progress.step if checkpoint else 0
-        self.starts.note(from_step=step)
-        self._keep_rows(step, checkpoint.progress.num_rollbacks if checkpoint else 0)
+        progress = checkpoint.progress if checkpoint else Progress()
+        self.starts.note(from_step=progress.step)
+        self._keep_rows(progress, progress.num_rollbacks, total_steps)
         return checkpoint
 
-    def go_back(self, num_rollbacks: int) -> Checkpoint | None:
+    def go_back(self, num_rollbacks: int, total_steps: int) -> Checkpoint | None:
         """Returns the last checkpoint, or None, and drops the records of what came after it.
 
         Args:
             num_rollbacks: made before; their rows are kept.
+            total_steps: where the run ends.
 
         Raises:
             RunDirError: no checkpoint is whole.
         """
         checkpoint = self.checkpoints.latest()
         if checkpoint:
-            self._keep_rows(checkpoint.progress.step, num_rollbacks)
+            self._keep_rows(checkpoint.progress, num_rollbacks, total_steps)
         return checkpoint
 
-    def _keep_rows(self, step: int, num_rollbacks: int) -> None:
-        """Leaves the rows up to a step, and of rollbacks so many."""
+    def _keep_rows(self, progress: Progress, num_rollbacks: int, total_steps: int) -> None:
+        """Leaves the rows up to a step, without those of an end there, and of rollbacks so many."""
+        step = progress.step
+        of_end = progress.take_back_end() if step < total_steps else ()
 
         def is_kept(row: dict[str, Any]) -> bool:
             is_undone = row.get("kind") == "rollback" and row["number"] > num_rollbacks
+            is_undone |= row.get("kind") in of_end and row.get("step") == step
             return _has_step(row) and row["step"] <= step and not is_undone
 
         # Always: this also takes away a last line cut short by a crash.
@@ -268,11 +278,19 @@ class RunDir:
                 for folder in self._made:
                     folder.rmdir()
 
-    def result(self) -> dict[str, Any] | None:
-        """Returns result.json of a run that is complete, else None."""
+    def result(self, config: TrainConfig) -> dict[str, Any] | None:
+        """Returns result.json of a run that is complete, also for what is asked, else None."""
+        result = self._completed()
+        return None if result and asks_for_more(config, self._plan(), result) else result
+
+    def _completed(self) -> dict[str, Any] | None:
         path = self.path / "result.json"
         result = self._read_own(path) if path.exists() else None
         return result if result and result.get("status") == "completed" else None
+
+    def _plan(self) -> dict[str, Any]:
+        path = self.path / "plan.json"
+        return self._read_own(path) if path.exists() else {}
 
     @property
     def native_log_path(self) -> Path:
@@ -305,18 +323,9 @@ class RunDir:
                 f"--resume=never: {self.path} holds a run already; choose another --run_dir, or "
                 "--resume=auto to go on with it."
             )
-        # A flag that the run's version did not have yet had the effect of its default.
-        before, now = TrainConfig().to_json() | self._read_own(path), config.to_json()
-        differing = [
-            f"--{name}={now.get(name)} (it has {before.get(name)})"
-            for name in sorted(before.keys() | now.keys())
-            if name not in CHANGEABLE_ON_RESUME and before.get(name) != now.get(name)
-        ]
-        if differing:
-            raise RunDirError(
-                f"{self.path} holds a run with other flags: {', '.join(differing)}. "
-                "Give the same flags to go on with it, or another --run_dir."
-            )
+        before, plan = self._read_own(path), self._plan()
+        if line := check_same_run(config, self.path, before, plan, self._completed()):
+            self._tell(line)
 
     def _read_own(self, path: Path) -> dict[str, Any]:
         try:

@@ -125,17 +125,20 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
     run.stop.disarm(str(run.run_dir.path))
     reach("finish")
     test = result.evaluate_test(run)
+    train = result.evaluate_train(run, test)
     result.save_model(run)
     if run.config.report:
         with _worth_a_warning(run):
             result.save_predictions(run, data)
-    record = result.describe(run, data, test)
+    record = result.describe(run, data, test, train)
     run.run_dir.write_result(record)
     if run.team:
         run.team.wait_for_all()
     if run.config.report and run.is_chief:
         with _worth_a_warning(run):
             _write_report(run)
+    elif run.is_chief:
+        result.drop_report(run)
     return record
 
 

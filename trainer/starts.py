@@ -8,6 +8,7 @@ process that was killed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -100,7 +101,14 @@ class Starts:
         """
         if self._own is None:
             return None
-        elapsed = time.time() - [*self._before, self._own][0]["started_at"]
+        rows = [*self._before, self._own]
+        # Whether a complete run is trained further is up to the user: that time is not lost.
+        rest = sum(
+            later["started_at"] - row["ended_at"]
+            for row, later in itertools.pairwise(rows)
+            if row.get("exit_code") == 0 and type(row.get("ended_at")) in (int, float)
+        )
+        elapsed = time.time() - rows[0]["started_at"] - rest
         # A clock may have been set back.
         return counted_seconds / max(elapsed, counted_seconds, 1e-9)
 

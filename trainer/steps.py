@@ -220,7 +220,6 @@ class StepEngine:
             with batch_statistics.momentum_of_step(
                 self._state.model,
                 step,
-                self._total_steps,
                 has_initial_statistics=self._config.weights != "none",
             ):
                 values = self._strategy.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowrate.catalog import Catalog
-from flowrate.errors import ConfigError
+from flowrate.errors import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "fruit_catalog"
@@ -88,8 +88,37 @@ def test_loading_a_member_of_a_family(catalog, argument):
 
 def test_checking_imports_nothing(catalog):
     catalog.check("bomb")
-    with pytest.raises(AssertionError, match="imported without need"):
+    with pytest.raises(ConfigError, match="imported without need"):
         catalog.load("bomb")
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "reason"),
+    [
+        ("COLOUR = 'red'\ndef peel(:\n", ":2", "SyntaxError: invalid syntax"),
+        ("\nimport no_such_package\n", ":2", "ModuleNotFoundError: No module named "),
+        ("from fruit_catalog.helper import COLOR\n", ":1", "ImportError: cannot import name "),
+        ("import fruit_catalog.helper as h\n\nh.fail()\n", ":3", "ValueError: two lines"),
+    ],
+    ids=["syntax", "no package", "no name", "within another file"],
+)
+def test_a_file_that_cannot_be_imported(catalog, folder, content, place, reason):
+    """It is named with its line, on one line, and what is wrong."""
+    (folder / "helper.py").write_text("def fail():\n    raise ValueError('two\\n lines')\n")
+    (folder / "fig.py").write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        catalog.load("fig")
+    message = str(caught.value)
+    assert message.startswith(f"--fruit=fig: {folder / 'fig.py'}{place}: {reason}")
+    assert message.endswith(". Correct the file; CONTRIBUTING.md shows what a fruit file holds.")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("error", [MemoryError("512 MiB"), DataError("no such file: x")])
+def test_what_is_no_mistake_in_the_file_is_left_as_it_is(catalog, error):
+    with pytest.raises(type(error)) as caught, catalog.blaming("apple"):
+        raise error
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(

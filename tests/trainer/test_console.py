@@ -77,6 +77,14 @@ def test_the_summary(capsys):
     ]
 
 
+def test_the_summary_names_what_its_figures_warn_of(capsys):
+    seen = {"train_accuracy_evaluated": 0.5, "train_examples_evaluated": 2000}
+    Console().show_summary(RESULT | seen | {"warnings": ["One thing.", "Another."]}, "/runs/one")
+    lines = capsys.readouterr().out.splitlines()
+    assert "train accuracy  0.5000 (final weights, evaluated on 2,000 examples)" in lines
+    assert lines[4:6] == ["warning         One thing.", "warning         Another."]
+
+
 def test_the_summary_of_a_run_too_short_to_measure(capsys):
     missing = {"steps_per_second": None, "examples_per_second": None, "train_accuracy": None}
     Console().show_summary(RESULT | missing, "/runs/one")

@@ -76,6 +76,7 @@ def test_the_choice_and_its_reason(models, jit, model, num_replicas, on_gpu, com
         ({"global_batch_size": 4854}, True, "small convolutions on one CPU device"),
         ({"global_batch_size": 4855}, False, "XLA is slow at convolutions on CPUs"),
         ({"total_steps": 1999}, False, "fewer than 2,000 steps do not repay the compiling"),
+        ({"total_steps": 1, "deterministic": True}, True, "small convolutions on one CPU device"),
         ({"jit": "on", "total_steps": 1, "cpu_flags": ("avx512f",)}, True, "--jit=on"),
     ],
 )

@@ -26,7 +26,9 @@ RESULT_FIELDS = {
     "seconds": dict, "best_evaluation": dict, "num_parameters": int, "precision": str,
     "weights": type(None),
     "jit": bool, "cache": str, "first_step_seconds": float, "num_rollbacks": int, "num_starts": int,
-    "effective_training_share": float,
+    "effective_training_share": float, "planned_steps": int, "majority_accuracy": float,
+    "train_accuracy_evaluated": float | None, "train_examples_evaluated": int | None,
+    "warnings": list,
 }  # fmt: skip
 PHASES = {"import", "data", "build", "compile", "train", "input_wait", "log", "evaluate",
           "checkpoint", "report"}  # fmt: skip
@@ -196,14 +198,16 @@ def test_mirrored_on_virtual_devices(trainer_main, tmp_path):
 
 
 def test_an_error_of_the_program_goes_to_a_file(trainer_main, tmp_path):
-    """A data set whose file raises: one line for the user, the traceback in a file, status 7."""
+    """A file of the program raises: one line for the user, the traceback in a file, status 7."""
     packages = tmp_path / "checkout"
     for name in ("flowrate", "input_pipelines", "models", "trainer"):
         (packages / name).mkdir(parents=True)
         for path in (ROOT / name).glob("*.py"):
             (packages / name / path.name).write_text(path.read_text())
-    source = packages / "input_pipelines" / "digits.py"
-    source.write_text(source.read_text().replace("rows = np.loadtxt(", "rows = 1 / 0  # "))
+    source = packages / "trainer" / "data.py"
+    text = source.read_text()
+    assert "info, sources = loaded.info" in text
+    source.write_text(text.replace("info, sources = loaded.info", "info, sources = 1 / 0, loaded"))
     done = trainer_main("--run_dir=run", PYTHONPATH=str(packages))
     assert done.returncode == 7
     assert "Traceback" not in done.stderr

@@ -76,6 +76,8 @@ def test_the_last_segment_evaluates_and_saves(plan):
     assert last.evaluate
     assert last.checkpoint
     assert last.ends_epoch == (plan.total_steps in epoch_ends(plan))
+    assert last.only_at_end == (plan.total_steps not in due_steps(plan, plan.evaluate_every_steps))
+    assert not any(segment.only_at_end for segment in list(plan.segments())[:-1])
 
 
 @law

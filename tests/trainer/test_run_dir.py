@@ -316,7 +316,8 @@ OTHER = {
     "dataset": "synthetic", "data_dir": "/elsewhere", "image_size": 16, "validation_examples": 9,
     "augmentation": "flip", "cache": "none", "accept_data_change": True, "on_bad_image": "skip",
     "model": "mlp", "label_smoothing": 0.1, "class_weights": "balanced", "balance": True,
-    "gradient_accumulation": 2,
+    "gradient_accumulation": 2, "weights": "imagenet", "freeze": "backbone", "unfreeze_at": 1,
+    "backbone_rate": 0.1,
     "strategy": "mirrored", "virtual_devices": 1, "precision": "mixed_bfloat16", "jit": "off",
     "steps_per_call": 7, "gradient_dtype": "bfloat16", "gradient_bucket_mib": 8,
     "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
@@ -328,7 +329,11 @@ OTHER = {
     "report": False, "on_divergence": "rollback", "max_rollbacks": 9,
     "stall_timeout": 99, "debug_nan": True,
 }  # fmt: skip
-NEEDS = {"tpu_name": {"strategy": "tpu"}}
+NEEDS = {
+    "tpu_name": {"strategy": "tpu"},
+    "freeze": {"weights": "imagenet"},
+    "unfreeze_at": {"weights": "imagenet", "freeze": "head"},
+}
 NAMES = [f.name for f in dataclasses.fields(TrainConfig) if f.name != "run_dir"]
 
 
@@ -345,7 +350,7 @@ def test_the_folder_may_be_moved(begin, open_run, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in CHANGEABLE_ON_RESUME])
 def test_flags_that_may_not_change(begin, open_run, name):
-    base = {"optimizer": "sgd"}  # which every other flag goes with
+    base = {"optimizer": "sgd", **NEEDS.get(name, {})}  # which every other flag goes with
     begin(**base)
     now = re.escape(str(OTHER[name]))
     with pytest.raises(RunDirError, match=rf"holds a run with other flags: --{name}={now} \(it "):
@@ -667,26 +672,26 @@ def test_a_failure_is_recorded(open_run, error, status, exit_code):
     assert read_json(run_dir.path / "result.json") == {
         "schema_version": 1, "status": status, "exit_code": exit_code, "error": str(error),
     }  # fmt: skip
-    assert run_dir.result() is None
+    assert run_dir.result(TrainConfig()) is None
 
 
 def test_a_failure_before_the_start_says_nothing_of_another_run(open_run):
     run_dir = open_run()
     run_dir.write_result({"status": "completed", "test_accuracy": 0.5})
     run_dir.record_failure(ConfigError("a flag"))
-    assert run_dir.result()["test_accuracy"] == 0.5
+    assert run_dir.result(TrainConfig())["test_accuracy"] == 0.5
 
 
 def test_only_a_completed_run_has_a_result(open_run):
     run_dir = open_run()
-    assert run_dir.result() is None
+    assert run_dir.result(TrainConfig()) is None
     run_dir.write_result({"status": "completed", "test_accuracy": 0.5})
     expected = {"schema_version": 1, "status": "completed", "test_accuracy": 0.5}
-    assert run_dir.result() == expected
+    assert run_dir.result(TrainConfig()) == expected
 
 
 def test_a_damaged_result_is_refused(open_run):
     run_dir = open_run()
     (run_dir.path / "result.json").write_text('{"status": "comp')
     with pytest.raises(RunDirError, match=r"result\.json is damaged \(.+\); restore it or choose"):
-        run_dir.result()
+        run_dir.result(TrainConfig())

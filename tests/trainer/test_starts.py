@@ -155,6 +155,13 @@ def test_the_share_is_of_the_time_since_the_first_start(path):
     assert begun(path).effective_share(250.0) == pytest.approx(0.25, abs=0.01)
 
 
+def test_the_time_before_a_complete_run_is_trained_further_is_not_lost(path):
+    now = time.time()
+    begun(path)
+    rewrite(path, started_at=now - 1000, ended_at=now - 900, exit_code=0)
+    assert begun(path).effective_share(50.0) == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_clock_set_back_gives_no_nonsense(path):
     begun(path)
     rewrite(path, started_at=time.time() + 1000)

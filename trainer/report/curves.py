@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
+from trainer.learned import is_unconfirmed
 from trainer.report.run_record import RunRecord
 
 _TRAIN_COLOR, _EVALUATION_COLOR = SERIES_COLORS[0], SERIES_COLORS[2]
@@ -74,6 +75,11 @@ def describe_fit(record: RunRecord) -> str:
         f"At the end, training accuracy is {train['accuracy']:.2%} (mean of the last epoch) and "
         f"{split} accuracy {last['accuracy']:.2%}: a gap of {gap * 100:+.1f} points."
     )
+    if (evaluated := record.result.get("train_accuracy_evaluated")) is not None:
+        words += f" With the final weights, evaluation gives {evaluated:.2%} on training examples"
+        if is_unconfirmed(record.result):
+            return f"{words}, so that this is no over-fitting: see the warning above."
+        words += ", which confirms it."
     if last["loss"] > _RISE * best["loss"]:
         return (
             f"{words} Over-fitting: {split} loss was lowest after epoch {best['epoch']:.3g} "

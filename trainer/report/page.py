@@ -94,6 +94,7 @@ def _outcome(record: RunRecord) -> list[str]:
         f"Test accuracy {result['test_accuracy']:.2%} of {result['test_examples']:,} examples, "
         f"loss {result['test_loss']:.4f}."
     ]
+    lines += result.get("warnings", ())
     if scores:
         top = f", top-5 accuracy {scores.top_5_accuracy:.2%}" if scores.top_5_accuracy else ""
         lines.append(

@@ -12,7 +12,9 @@ from trainer.report.run_record import RunRecord
 from trainer.trained import TrainedRun
 
 
-def record(train: list[tuple[float, float]], evaluations: list[tuple[float, float]]) -> RunRecord:
+def record(
+    train: list[tuple[float, float]], evaluations: list[tuple[float, float]], **result
+) -> RunRecord:
     """A run of one row an epoch: (loss, accuracy) of training and of validation."""
 
     def rows(pairs, **more):
@@ -21,7 +23,7 @@ def record(train: list[tuple[float, float]], evaluations: list[tuple[float, floa
             for i, (loss, accuracy) in enumerate(pairs)
         ]
 
-    trained = TrainedRun("run", TrainConfig(), "mlp", ("a", "b"), (8, 8, 1), 100, {})
+    trained = TrainedRun("run", TrainConfig(), "mlp", ("a", "b"), (8, 8, 1), 100, result)
     return RunRecord(trained, {}, rows(train), rows(evaluations, split="validation"), None, None)
 
 
@@ -46,6 +48,21 @@ CASES = {
 @pytest.mark.parametrize(("train", "evaluations", "words"), CASES.values(), ids=CASES.keys())
 def test_what_the_curves_say(train, evaluations, words):
     assert words in describe_fit(record(train, evaluations))
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "words", "absent"),
+    [
+        (0.97, "97.00% on training examples, which confirms it. Over-fitting: ", "warning above"),
+        (0.84, "84.00% on training examples, so that this is no over-fitting: see", "Over-fitting"),
+    ],
+)
+def test_over_fitting_is_what_evaluation_confirms(evaluated, words, absent):
+    train, evaluations, _ = CASES["over-fitting"]
+    result = {"train_accuracy": 0.99, "train_examples_evaluated": 2000}
+    said = describe_fit(record(train, evaluations, train_accuracy_evaluated=evaluated, **result))
+    assert words in said
+    assert absent not in said
 
 
 def test_a_run_that_was_never_evaluated():
