@@ -67,7 +67,7 @@ def list_folder(
     if empty:
         raise MissingDataError(
             f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in class folder {', '.join(empty)}; "
-            "add some, or remove the folder."
+            "add some, or move it elsewhere."
         )
     if len(class_folders) == 1:
         below = [entry.name for entry in class_folders_of(class_folders[0])]

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipelines._tree import IMAGE_SUFFIXES, OTHER_SUFFIXES, walk
+from input_pipelines._tree import is_image, walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _images_below(folder: Path, problems: dict[Path, str]) -> tuple[list[Path], 
     found, num_skipped = [], 0
     for parent, _, names in walk(folder, litter, note):
         # HEIC too: a photo that is left out without a word would be missed.
-        images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES + OTHER_SUFFIXES)]
-        found += [parent / name for name in images]
+        images = [parent / name for name in names if is_image(parent / name)]
+        found += images
         num_skipped += len(names) - len(images)
     return found, num_skipped + len(litter)

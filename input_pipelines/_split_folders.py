@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowrate.errors import DataError
-from input_pipelines._tree import class_folders_of, holds_folders, some
+from input_pipelines._tree import class_folders_of, holds_folders, is_image, some
 
 _NAMES = {
     "train": "train", "training": "train",
@@ -86,8 +86,8 @@ def _one_each(folder: Path, splits: dict[Path, str]) -> dict[str, Path]:
         found[split] = entry
     if "train" not in found:
         raise DataError(
-            f"{folder}: {some([entry.name for entry in splits])} named as splits, and no train "
-            "beside them; add it, or rename them if they are classes."
+            f"{folder}: no train folder stands beside {some([entry.name for entry in splits])}; "
+            "add it, or rename them if they are classes."
         )
     return found
 
@@ -99,7 +99,7 @@ def _like(name: str) -> str | None:
 
 
 def _contents(folder: Path) -> str:
-    if not holds_folders(folder):
-        return "images and no folders" if any(folder.iterdir()) else "empty"
-    count = len(class_folders_of(folder))
-    return f"{count:,} folders" if count != 1 else "1 folder"
+    if holds_folders(folder):
+        count = len(class_folders_of(folder))
+        return f"{count:,} folders" if count != 1 else "1 folder"
+    return "images and no folders" if any(map(is_image, folder.iterdir())) else "no images"

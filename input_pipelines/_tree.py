@@ -80,6 +80,11 @@ def is_litter(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _LITTER
 
 
+def is_image(path: Path) -> bool:
+    """Returns whether a file is named as an image, trained on or not, and is no litter."""
+    return path.name.lower().endswith(IMAGE_SUFFIXES + OTHER_SUFFIXES) and not is_litter(path.name)
+
+
 def walk(
     folder: Path, litter: set[Path], onerror: Callable[[OSError], None] | None = None
 ) -> list[tuple[Path, list[str], list[str]]]:
@@ -129,9 +134,7 @@ def class_folders_of(folder: Path, left_out: LeftOut | None = None) -> list[Path
                 f"{folder}: a link leads nowhere: {some(targets)}; bring back what it points to, "
                 "or take the link away."
             )
-        left_out.unplaced.update(
-            entry for entry in files if entry.name.lower().endswith(IMAGE_SUFFIXES + OTHER_SUFFIXES)
-        )
+        left_out.unplaced.update(filter(is_image, files))
     return [entry for entry in folders if entry not in litter]
 
 

@@ -188,7 +188,7 @@ IN_TRAIN = numbered("train/cat", "train/dog")
         ([*numbered("cat", "dog", "test/cat", "test/dog")],
          "cat (images and no folders), dog (images and no folders), test (2 folders)"),
         ([*IN_TRAIN, *numbered("test/cat", "test/dog"), "notes/a.txt"],
-         "notes (images and no folders), test (2 folders), train (2 folders)"),
+         "notes (no images), test (2 folders), train (2 folders)"),
         ([*numbered("train", "test", "boat")],
          "boat (images and no folders), test (images and no folders), "
          "train (images and no folders)"),
@@ -210,8 +210,8 @@ def test_splits_or_classes_that_cannot_be_told(tmp_path, names, seen):
 def test_splits_without_train(tmp_path, below):
     touch(tmp_path, f"test/{below}1.jpg", f"val/{below}1.jpg")
     assert refused(tmp_path) == (
-        f"{tmp_path}: test, val named as splits, and no train beside them; add it, or rename them "
-        "if they are classes."
+        f"{tmp_path}: no train folder stands beside test, val; add it, or rename them if they are "
+        "classes."
     )
 
 
@@ -394,8 +394,8 @@ def test_classes_without_images(tmp_path):
     (tmp_path / "fox").mkdir()
     assert refused(tmp_path) == (
         f"{tmp_path}: no image (.bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png) in class folder emu, "
-        "fox, gnu (it holds 1 .tif, 1 .webp: convert or rename them); add some, or remove the "
-        "folder."
+        "fox, gnu (it holds 1 .tif, 1 .webp: convert or rename them); add some, or move it "
+        "elsewhere."
     )
 
 
