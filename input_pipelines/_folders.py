@@ -39,16 +39,17 @@ def list_folder(
         The source; labels follow the sorted class names.
 
     Raises:
-        MissingDataError: no class folders, only one, or one without images.
-        DataError: labels would be wrong: two folders are one class but for how it is written, or
-            folders of other classes lie in a class folder.
+        DataError: no class folders, only one, or one without images (MissingDataError where none
+            of them holds images itself: the folder is of something else); or labels would be
+            wrong: two folders are one class but for how it is written, or folders of other classes
+            lie in a class folder.
     """
     left_out = LeftOut() if left_out is None else left_out
     class_folders = class_folders_of(folder, left_out)
     names = tuple(class_folder.name for class_folder in class_folders)
     if not class_folders:
         unplaced = len([path for path in left_out.unplaced if path.parent == folder])
-        raise MissingDataError(
+        raise (DataError if unplaced else MissingDataError)(
             f"{folder} holds no class folders (one folder of images for each class)"
             + (f", but images without a class: {unplaced:,}." if unplaced else ".")
         )
@@ -64,18 +65,20 @@ def list_folder(
             empty.append(f"{class_folder.name}{held}")
         paths += found
         labels += [label] * len(found)
+    if not empty and len(class_folders) > 1:
+        return FileSource(tuple(paths), np.array(labels, np.int32), names)
+    is_of_images = not {path.parent for path in paths}.isdisjoint(class_folders)
+    error = DataError if is_of_images else MissingDataError
     if empty:
-        raise MissingDataError(
+        raise error(
             f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in class folder {', '.join(empty)}; "
             "add some, or move it elsewhere."
         )
-    if len(class_folders) == 1:
-        below = [entry.name for entry in class_folders_of(class_folders[0])]
-        raise MissingDataError(
-            f"{folder} has one class folder only ({names[0]}); a classifier needs at least two."
-            + (f" In it lie {some(below)}: if these are the classes, move them up." * bool(below))
-        )
-    return FileSource(tuple(paths), np.array(labels, np.int32), names)
+    below = [entry.name for entry in class_folders_of(class_folders[0])]
+    raise error(
+        f"{folder} has one class folder only ({names[0]}); a classifier needs at least two."
+        + (f" In it lie {some(below)}: if these are the classes, move them up." * bool(below))
+    )
 
 
 def check_class_names(folder: Path, names: Iterable[str]) -> None:
