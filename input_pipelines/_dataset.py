@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -48,6 +48,7 @@ class LoadOptions:
         image_shape: (height, width, channels) the images will be brought to.
         seed: of the run; for data that is drawn, not read.
         excluded: image files to leave out, as if they were not there.
+        tell: is told what a person should know of the files.
     """
 
     data_dir: Path | None = None
@@ -55,3 +56,4 @@ class LoadOptions:
     image_shape: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
     excluded: frozenset[Path] = frozenset()
+    tell: Callable[[str], None] = lambda _: None

@@ -61,6 +61,13 @@ def describe_beginning(head: bytes) -> str:
     return _describe_text(head)
 
 
+def begins_as_image(head: bytes) -> bool:
+    """Returns whether the first NUM_BYTES of a file are those of an image, of whatever name."""
+    if head[4:8] == b"ftyp" or head[:4] == b"RIFF":
+        return head[8:12] in _BRANDS
+    return head.startswith(tuple(_IMAGES)) or (head.startswith(b"BM") and head[6:10] == bytes(4))
+
+
 def _describe_text(head: bytes) -> str:
     if head.startswith(_LFS):
         return "is a Git LFS pointer; fetch the file itself with `git lfs pull`"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,65 +10,93 @@ import numpy as np
 
 from flowrate.errors import DataError
 from input_pipelines._download import MissingDataError
+from input_pipelines._file_kind import NUM_BYTES, begins_as_image
+from input_pipelines._image_paths import problem_of
 from input_pipelines._source import FileSource
+from input_pipelines._split_folders import split_of
+from input_pipelines._tree import (
+    IMAGE_SUFFIXES,
+    OTHER_SUFFIXES,
+    LeftOut,
+    class_folders_of,
+    some,
+    tally_endings,
+    walk,
+)
 
-# What keras.utils.image_dataset_from_directory takes for an image.
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-# Images too, which nobody should believe to be trained on.
-_OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff", ".webp")
 
-
-def list_folder(folder: Path, excluded: frozenset[Path] = frozenset()) -> FileSource:
+def list_folder(
+    folder: Path, excluded: frozenset[Path] = frozenset(), left_out: LeftOut | None = None
+) -> FileSource:
     """Lists the images below each class folder; classes and files in the order of their names.
 
     Args:
         folder: holds one folder per class.
         excluded: files that are left out.
+        left_out: gets what else lies there.
 
     Returns:
         The source; labels follow the sorted class names.
 
     Raises:
-        MissingDataError: no class folders, only one, or one without images.
+        DataError: no class folders, only one, or one without images (MissingDataError where none
+            of them holds images itself: the folder is of something else); or labels would be
+            wrong: two folders are one class but for how it is written, or folders of other classes
+            lie in a class folder.
     """
-    class_folders = class_folders_of(folder)
+    left_out = LeftOut() if left_out is None else left_out
+    class_folders = class_folders_of(folder, left_out)
+    names = tuple(class_folder.name for class_folder in class_folders)
     if not class_folders:
-        raise MissingDataError(
-            f"{folder} holds no class folders (one folder of images for each class)."
+        unplaced = len([path for path in left_out.unplaced if path.parent == folder])
+        raise (DataError if unplaced else MissingDataError)(
+            f"{folder} holds no class folders (one folder of images for each class)"
+            + (f", but images without a class: {unplaced:,}." if unplaced else ".")
         )
+    check_class_names(folder, names)
     paths, labels, empty = [], [], []
     for label, class_folder in enumerate(class_folders):
-        found = [path for path in _images_below(class_folder) if path not in excluded]
+        found = [
+            path for path in _images_below(class_folder, names, left_out) if path not in excluded
+        ]
         if not found:
-            empty.append(class_folder.name)
+            others = {path for path in left_out.other_images if class_folder in path.parents}
+            held = f" (it holds {tally_endings(others)}: convert or rename them)" if others else ""
+            empty.append(f"{class_folder.name}{held}")
         paths += found
         labels += [label] * len(found)
+    if not empty and len(class_folders) > 1:
+        return FileSource(tuple(paths), np.array(labels, np.int32), names)
+    is_of_images = not {path.parent for path in paths}.isdisjoint(class_folders)
+    error = DataError if is_of_images else MissingDataError
     if empty:
-        raise MissingDataError(
+        raise error(
             f"{folder}: no image ({', '.join(IMAGE_SUFFIXES)}) in class folder {', '.join(empty)}; "
-            "add some, or remove the folder."
+            "add some, or move it elsewhere."
         )
-    if len(class_folders) == 1:
-        raise MissingDataError(
-            f"{folder} has one class folder only ({class_folders[0].name}); "
-            "a classifier needs at least two."
-        )
-    names = tuple(class_folder.name for class_folder in class_folders)
-    return FileSource(tuple(paths), np.array(labels, np.int32), names)
-
-
-def other_images(paths: Iterable[Path]) -> str:
-    """Returns a line on the images beside these that are of a kind not trained on; or nothing."""
-    suffixes = Counter(
-        Path(name).suffix.lower()
-        for folder in sorted({path.parent for path in paths})
-        for name in os.listdir(folder)
-        if name.lower().endswith(_OTHER_SUFFIXES)
+    below = [entry.name for entry in class_folders_of(class_folders[0])]
+    raise error(
+        f"{folder} has one class folder only ({names[0]}); a classifier needs at least two."
+        + (f" In it lie {some(below)}: if these are the classes, move them up." * bool(below))
     )
-    if not suffixes:
-        return ""
-    counted = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(suffixes.items()))
-    return f"left out {counted}: trained on are {', '.join(IMAGE_SUFFIXES)}; convert them."
+
+
+def check_class_names(folder: Path, names: Iterable[str]) -> None:
+    """Raises DataError where two names are one but for case, Unicode's form or spaces around."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        other = seen.setdefault(_written_alike(name), name)
+        if other != name:
+            raise DataError(
+                f"{folder}: class folders {other!a} and {name!a} have one name but for case, "
+                "Unicode form or spaces; merge them, or rename one."
+            )
+
+
+def _written_alike(name: str) -> str:
+    """Returns what is equal for names that are not told apart; single letters are, by case."""
+    name = unicodedata.normalize("NFC", name).strip()
+    return name.casefold() if len(name) > 1 else name
 
 
 def split_like_keras(
@@ -98,24 +125,38 @@ def split_like_keras(
     return source.take(first), source.take(second)
 
 
-def class_folders_of(folder: Path) -> list[Path]:
-    """Returns the folders directly below, by name; hidden ones do not count.
+def _images_below(class_folder: Path, class_names: Iterable[str], left_out: LeftOut) -> list[Path]:
+    others = set(map(_written_alike, class_names)) - {_written_alike(class_folder.name)}
+    found = []
+    for parent, folders, files in walk(class_folder, left_out.litter):
+        if strays := [parent / name for name in folders if _written_alike(name) in others]:
+            raise DataError(
+                f"{class_folder.parent}: in the folder of class {class_folder.name} lie folders "
+                f"named as other classes: {some(strays)}. A copy of the data set? Their images "
+                f"would count as {class_folder.name}; move them out."
+            )
+        splits = [name for name in folders if split_of(name)] if parent == class_folder else []
+        if len({split_of(name) for name in splits}) > 1:
+            raise DataError(
+                f"{class_folder}: {some(splits)} are splits inside a class; put the splits above "
+                f"the classes, as {splits[0]}/{class_folder.name}, or rename them."
+            )
+        left_out.links.update(parent / name for name in folders if (parent / name).is_symlink())
+        for name in files:
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                found.append(parent / name)
+            elif _is_other_image(parent / name):
+                left_out.other_images.add(parent / name)
+    return found
 
-    Raises:
-        DataError: the folder cannot be read.
-    """
+
+def _is_other_image(path: Path) -> bool:
+    if path.suffix.lower() in OTHER_SUFFIXES:
+        return True
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}.") from None
-    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _images_below(folder: Path) -> list[Path]:
-    # As Keras walks: by folder first, then by file name; links to folders are not followed.
-    return [
-        Path(parent, name)
-        for parent, _, names in sorted(os.walk(folder), key=lambda entry: entry[0])
-        for name in sorted(names)
-        if name.lower().endswith(IMAGE_SUFFIXES)
-    ]
+        if problem_of(path):  # To open a pipe would be to wait for ever.
+            return False
+        with path.open("rb") as file:
+            return begins_as_image(file.read(NUM_BYTES))
+    except OSError:
+        return False

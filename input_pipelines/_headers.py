@@ -19,7 +19,8 @@ MAX_PIXELS = 64 * 10**6
 # Others are never tried: a file that claims to be PostScript is not handed to an interpreter.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "GIF": (".gif",), "BMP": (".bmp",),
+    "JPEG": (".jfif", ".jpe", ".jpeg", ".jpg"),
+    "PNG": (".png",), "GIF": (".gif",), "BMP": (".bmp",),
 }  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 

@@ -8,11 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-# Of HEIC too: a photo that is left out without a word would be missed.
-_SUFFIXES = frozenset((
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg",
-    ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
-))  # fmt: skip
+from input_pipelines._tree import is_image, walk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +18,7 @@ class FoundImages:
     Attributes:
         paths: in the order they were named in; those of a folder in the order of their names.
         problems: why some of the paths are no files, or hold no images, known without reading.
-        num_skipped: files in folders that are no images, by their suffix, or hidden.
+        num_skipped: files in folders that are no images, by their suffix, and litter (_tree.py).
     """
 
     paths: tuple[Path, ...]
@@ -75,12 +71,11 @@ def _images_below(folder: Path, problems: dict[Path, str]) -> tuple[list[Path], 
     def note(error: OSError) -> None:
         problems[Path(error.filename)] = f"cannot be read ({error.strerror})"
 
+    litter: set[Path] = set()
     found, num_skipped = [], 0
-    # As training lists a class folder: by folder first, then by file name.
-    for parent, _, names in sorted(os.walk(folder, onerror=note), key=lambda entry: entry[0]):
-        for name in sorted(names):
-            is_image = Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
-            if is_image:
-                found.append(Path(parent, name))
-            num_skipped += not is_image
-    return found, num_skipped
+    for parent, _, names in walk(folder, litter, note):
+        # HEIC too: a photo that is left out without a word would be missed.
+        images = [parent / name for name in names if is_image(parent / name)]
+        found += images
+        num_skipped += len(names) - len(images)
+    return found, num_skipped + len(litter)

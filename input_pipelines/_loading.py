@@ -13,10 +13,9 @@ from flowrate.errors import ConfigError, DataError
 from input_pipelines import DATASETS
 from input_pipelines._dataset import DatasetInfo, LoadOptions
 from input_pipelines._failures import error_text, skipped_text
-from input_pipelines._folders import other_images
 from input_pipelines._manifest import Manifest, read_manifest, stored_at
 from input_pipelines._source import ArraySource, FileSource, Source
-from input_pipelines._splits import hold_out
+from input_pipelines._splits import absent_classes, hold_out
 
 # The images that cannot be used stay among the others, for whoever looks at them all.
 KEEP = "keep"
@@ -32,6 +31,7 @@ class LoadedData:
         image_shape: (height, width, channels) that its images are brought to.
         manifest: what its image files hold; None where it came as arrays.
         num_skipped: image files that were left out.
+        notes: what a person should know of its files and classes, a line each.
     """
 
     info: DatasetInfo
@@ -39,6 +39,7 @@ class LoadedData:
     image_shape: tuple[int, int, int]
     manifest: Manifest | None = None
     num_skipped: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -75,20 +76,22 @@ def load_sources(
     """
     module, argument = DATASETS.load(dataset)
     info: DatasetInfo = module.INFO
+    notes: list[str] = []
     with DATASETS.blaming(dataset):
         options = LoadOptions(
             data_dir=Path(os.path.expanduser(data_dir)) if data_dir else None,
             argument=argument,
             image_shape=_asked_shape(image_size, info.image_shape),
             seed=seed,
+            tell=notes.append,
         )
         sources = dict(module.load(options))
         if not sources.keys() >= {"train", "test"}:
             raise KeyError(f"load gives {', '.join(sources)}; train and test are needed")
+    for note in notes:
+        tell(note)
     manifest, bad = None, {}
     if paths := [path for each in sources.values() for path in _paths_of(each)]:
-        if line := other_images(paths):
-            tell(line)
         manifest = read_manifest(paths, verify=verify, tell=tell)
         bad = {} if on_bad_image == KEEP else manifest.problems()
         list_path = stored_at(manifest.root).with_suffix(".bad.txt")
@@ -96,7 +99,8 @@ def load_sources(
             raise DataError(error_text(bad, list_path))
         if bad:  # Before anything is split: all is as if they were not there.
             tell(skipped_text(bad, list_path))
-            sources = dict(module.load(dataclasses.replace(options, excluded=frozenset(bad))))
+            again = dataclasses.replace(options, excluded=frozenset(bad), tell=lambda _: None)
+            sources = dict(module.load(again))
         sources = {split: _turned(source, manifest) for split, source in sources.items()}
     if validation_examples:
         if "validation" in sources:
@@ -107,8 +111,10 @@ def load_sources(
         sources["train"], sources["validation"] = hold_out(
             sources["train"], validation_examples, seed
         )
+    for note in (absent := absent_classes(sources)):
+        tell(note)
     image_shape = _asked_shape(image_size, _loaded_shape(sources["train"], info))
-    return LoadedData(info, sources, image_shape, manifest, len(bad))
+    return LoadedData(info, sources, image_shape, manifest, len(bad), (*notes, *absent))
 
 
 def _paths_of(source: Source) -> tuple[Path, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from flowrate.errors import ConfigError
 from input_pipelines._source import Source
+from input_pipelines._tree import some
 
 
 def hold_out(source: Source, num_held_out: int, seed: int) -> tuple[Source, Source]:
@@ -56,3 +59,14 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
         for label, quota in zip(classes, quotas)
     ]
     return np.sort(np.concatenate(drawn))
+
+
+def absent_classes(sources: Mapping[str, Source]) -> list[str]:
+    """Returns a line for each split that lacks examples of a class."""
+    lines = []
+    for split, source in sources.items():
+        counts = np.bincount(source.labels, minlength=len(source.class_names))
+        if names := [source.class_names[label] for label in np.flatnonzero(counts == 0)]:
+            effect = "never learnt" if split == "train" else f"not seen in the {split} figures"
+            lines.append(f"{split} has no example of {some(names)}: {effect}; add images.")
+    return lines

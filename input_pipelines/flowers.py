@@ -9,8 +9,9 @@ from pathlib import Path
 from flowrate.errors import DataError
 from input_pipelines import _download, _partial, _tar
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._folders import class_folders_of, list_folder, split_like_keras
+from input_pipelines._folders import list_folder, split_like_keras
 from input_pipelines._source import FileSource
+from input_pipelines._tree import LeftOut, class_folders_of
 
 # Size and hash as in TensorFlow Datasets (datasets/tf_flowers/checksums.tsv).
 ARCHIVE = _download.RemoteFile(
@@ -52,9 +53,12 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
         if options.data_dir is not None:
             raise _download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
         folder = _fetch()
+    left_out = LeftOut()
     train, test = split_like_keras(
-        list_folder(folder, options.excluded), TEST_SPLIT, TEST_SPLIT_SEED
+        list_folder(folder, options.excluded, left_out), TEST_SPLIT, TEST_SPLIT_SEED
     )
+    for line in left_out.lines():
+        options.tell(line)
     return {"train": train, "test": test}
 
 

@@ -55,6 +55,11 @@ def _make_image_folders(root: Path) -> None:
         "one_class": ["cat"],
         "empty_class": ["cat", "dog/"],
         "splits": ["train/cat", "train/dog", "test/cat", "test/cow"],
+        "mixture": ["train/cat", "train/dog", "test1"],
+        "twins": ["train/cat", "dev/cat", "eval/cat"],
+        "no_train": ["test/cat", "val/cat"],
+        "copy": ["cat/dog", "dog"],
+        "alike": ["cat", "Cat"],
     }.items():
         for folder in folders:
             (root / name / folder).mkdir(parents=True)

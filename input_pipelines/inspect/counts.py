@@ -40,10 +40,6 @@ class Counts:
         """Returns float64 [C]: the part of a split's examples that each class has."""
         return self.by_split[split] / self.by_split[split].sum()
 
-    def absent(self, split: str) -> list[str]:
-        """Returns the classes of which a split has no example."""
-        return [self.class_names[label] for label in np.flatnonzero(self.by_split[split] == 0)]
-
     def to_json(self) -> dict[str, Any]:
         """Returns the splits, JSON-able."""
         return {

@@ -22,6 +22,7 @@ def findings(inspection: Inspection) -> list[str]:
     return [
         *_about_failures(inspection),
         *_about_duplicates(inspection),
+        *inspection.data.notes,
         *_about_classes(inspection),
         *_about_files(inspection),
         *_about_pixels(inspection),
@@ -62,9 +63,6 @@ def _about_duplicates(inspection: Inspection) -> list[str]:
 
 def _about_classes(inspection: Inspection) -> list[str]:
     counts, found = inspection.counts, []
-    for split in counts.by_split:
-        if absent := counts.absent(split):
-            found.append(f"{split} has no example of {_some(absent)}.")
     ratio = counts.imbalance("train")
     if ratio and ratio >= _IMBALANCE:
         of_train = counts.by_split["train"]

@@ -25,6 +25,7 @@ from input_pipelines._headers import (
 )
 from input_pipelines._image_paths import problem_of
 from input_pipelines._source import FileSource, Source
+from input_pipelines._tree import is_litter
 from input_pipelines.inspect.example import Example
 
 # Files handed to the threads at once: a queue of all would be larger than what is found.
@@ -146,5 +147,5 @@ def _other_files(files: Mapping[str, FileSource]) -> list[Path]:
     for folder in sorted({path.parent for path in used}):
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_file())
-            found += [folder / name for name in names if not name.startswith(".")]
+            found += [folder / name for name in names if not is_litter(name)]
     return [path for path in found if path not in used]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowrate.printable import printable
+from flowrate.printable import one_line, printable
 from input_pipelines.inspect.headers import HeaderScan
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def describe(inspection: Inspection) -> dict[str, Any]:
         "class_names": list(data.class_names),
         "examples": inspection.counts.total,
         "splits": inspection.counts.to_json(),
+        "notes": [one_line(note) for note in data.notes],
         "files": describe_files(inspection.scan, naming) if inspection.scan else None,
         "decoded": inspection.pixels.num_images,
         "is_whole": inspection.is_whole,

@@ -19,10 +19,12 @@ def load(folder: Path | None):
 
 
 def touch(folder: Path, *names: str) -> Path:
-    """Makes empty files, and the folders they lie in."""
+    """Makes empty files, and the folders they lie in; of a name that ends in /, a folder."""
     for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+        path = folder / name
+        (path if name.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+        if not name.endswith("/"):
+            path.touch()
     return folder
 
 
@@ -38,6 +40,12 @@ def refused(folder: Path | None) -> str:
     with pytest.raises(DataError) as caught:
         load(folder)
     return str(caught.value)
+
+
+def told(folder: Path) -> list[str]:
+    lines: list[str] = []
+    image_folder.load(LoadOptions(data_dir=folder, tell=lines.append))
+    return lines
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +86,14 @@ def test_odd_names_are_listed_as_keras_lists_them(tmp_path, keras_files):
         *numbered("a", "a b", "a-b", "B", "ä", count=3),
         *numbered("a/nested", "a/nested.jpg", "a b/x/y/z", count=2),  # a folder with a file's name
         "a/LOUD.JPG", "a/x.jpeg", "a/x.PNG", "B/x.gif", "B/x.bmp", "B/10.jpg", "B/9.jpg",
-        "B/Z/1.jpg", "B/a/1.jpg",
+        "B/Z/1.jpg", "B/c/1.jpg",
         "a/readme.txt", "a/x.webp", "a/x.jpg.txt", "B/jpg", "readme.jpg",
-        ".hidden/1.jpg", ".git/objects/2.png", "a/.thumbnails/3.jpg", "a/.4.jpg",
+        ".hidden/1.jpg", ".git/objects/2.png",
     )  # fmt: skip
     check_equals_keras(tmp_path, keras_files)
     listed = list_folder(tmp_path)
     assert listed.class_names == ("B", "a", "a b", "a-b", "ä")
-    assert len(listed) == 5 * 3 + 3 * 2 + 7 + 2 + 2
+    assert len(listed) == 5 * 3 + 3 * 2 + 7 + 2
     assert all(path.is_file() for path in listed.paths)
 
 
@@ -119,6 +127,9 @@ def test_the_order_does_not_depend_on_the_file_system(tmp_path):
         ({"train": "train", "valid": "validation", "TEST": "test"},
          ["train", "validation", "test"]),
         ({"train": "train", "test": "test"}, ["train", "test"]),
+        ({"train": "train", "dev": "validation", "TEST": "test"}, ["train", "validation", "test"]),
+        ({"TRAIN": "train", "Eval": "validation", "hold-out": "test"},
+         ["train", "validation", "test"]),
     ],
 )  # fmt: skip
 def test_split_folders(tmp_path, folders, splits):
@@ -148,19 +159,193 @@ def test_without_a_test_folder_a_fifth_of_train_is_kept(tmp_path, folders, keras
 
 
 def test_classes_may_be_named_like_splits(tmp_path):
-    """Folders of which one is no split are classes, and so are those without a `train`."""
-    touch(tmp_path / "1", *numbered("train", "boat", "test"))
-    assert load(tmp_path / "1")["train"].class_names == ("boat", "test", "train")
-    touch(tmp_path / "2", *numbered("test", "val"))
-    assert load(tmp_path / "2")["train"].class_names == ("test", "val")
+    """Where they hold images as the classes beside them do, and are no more than those."""
+    touch(tmp_path / "1", *numbered("train", "boat", "bus"))
+    assert load(tmp_path / "1")["train"].class_names == ("boat", "bus", "train")
+    assert told(tmp_path / "1") == [
+        "train is taken for a class: images lie there and no class folders, as in a split; if that "
+        "is wrong, move the images elsewhere."
+    ]
+    touch(tmp_path / "2", *numbered("test_tube", "bullet_train", "boat", "bus"))
+    assert len(load(tmp_path / "2")["train"].class_names) == 4
+    touch(tmp_path / "3", *numbered("test1", "test2"))
+    assert load(tmp_path / "3")["train"].class_names == ("test1", "test2")
+    assert told(tmp_path / "3") == []
 
 
-def test_two_folders_for_one_split(tmp_path):
-    for folder in ("train", "val", "validation"):
+WHAT_TO_DO = (
+    "Give train, validation and test alone, with the class folders in each, or class folders "
+    "alone: move the others elsewhere, or rename a class that is named as a split."
+)
+IN_TRAIN = numbered("train/cat", "train/dog")
+
+
+@pytest.mark.parametrize(
+    ("names", "seen"),
+    [
+        ([*IN_TRAIN, "test1/1.jpg"], "test1 (images and no folders), train (2 folders)"),
+        (["train/1.jpg", "test1/1.jpg"],
+         "test1 (images and no folders), train (images and no folders)"),
+        ([*numbered("cat", "dog", "test/cat", "test/dog")],
+         "cat (images and no folders), dog (images and no folders), test (2 folders)"),
+        ([*IN_TRAIN, *numbered("test/cat", "test/dog"), "notes/a.txt"],
+         "notes (no images), test (2 folders), train (2 folders)"),
+        ([*numbered("train", "test", "boat")],
+         "boat (images and no folders), test (images and no folders), "
+         "train (images and no folders)"),
+        ([*numbered("seg_train/a", "seg_train/b", "seg_test/a"), "seg_pred/1.jpg"],
+         "seg_pred (images and no folders), seg_test (1 folder), seg_train (2 folders)"),
+        ([*numbered("training_set/a", "training_set/b", "Testset/a", "Testset/b")],
+         "Testset (2 folders), training_set (2 folders)"),
+    ],
+)  # fmt: skip
+def test_splits_or_classes_that_cannot_be_told(tmp_path, names, seen):
+    touch(tmp_path, *names)
+    assert refused(tmp_path) == (
+        f"{tmp_path}: which folders are splits and which are classes cannot be told: {seen}. "
+        f"{WHAT_TO_DO}"
+    )
+
+
+@pytest.mark.parametrize("below", ["", "cat/", "dog/"])
+def test_splits_without_train(tmp_path, below):
+    touch(tmp_path, f"test/{below}1.jpg", f"val/{below}1.jpg")
+    assert refused(tmp_path) == (
+        f"{tmp_path}: no train folder stands beside test, val; add it, or rename them if they are "
+        "classes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "split"),
+    [("val", "validation", "validation"), ("dev", "eval", "validation"),
+     ("holdout", "test", "test"), ("Train", "train", "train")],
+)  # fmt: skip
+def test_two_folders_for_one_split(tmp_path, first, second, split):
+    for folder in ("train", first, second):
         touch(tmp_path / folder, *numbered("cat", "dog"))
     assert refused(tmp_path) == (
-        f"{tmp_path}: two of train, val, validation are the same split; keep one of them."
+        f"{tmp_path}: {first} and {second} are both the {split} split; rename one to train, "
+        "validation or test, or merge them."
     )
+
+
+def test_a_test_folder_without_classes(tmp_path):
+    touch(tmp_path, *IN_TRAIN, "test/1.jpg", "test/2.jpg")
+    assert refused(tmp_path) == (
+        f"{tmp_path / 'test'} holds no class folders (one folder of images for each class), but "
+        "images without a class: 2."
+    )
+
+
+def test_splits_below_the_classes(tmp_path):
+    touch(tmp_path, *numbered("cat/train", "cat/test", "dog/train"))
+    assert refused(tmp_path) == (
+        f"{tmp_path / 'cat'}: test, train are splits inside a class; put the splits above the "
+        "classes, as test/cat, or rename them."
+    )
+
+
+LITTER = [
+    ".DS_Store", "__MACOSX/cat/._1.jpg", "@eaDir/1.jpg", "$RECYCLE.BIN/1.jpg", "lost+found/",
+    "System Volume Information/1.jpg", ".ipynb_checkpoints/1.jpg", "Thumbs.db", "._cat",
+    "cat/._1.jpg", "cat/THUMBS.DB", "cat/desktop.ini", "cat/@eaDir/1.jpg/SYNO_THUMB.jpg",
+    "cat/.ipynb_checkpoints/1-checkpoint.jpg", "cat/deep/__MACOSX/2.jpg",
+    "runs/one/config.json", "runs/one/plan.json", "runs/one/plots/curve.png",
+    "begun/run/lock", "begun/run/tensorflow.log", "inspect-image_folder/inspect.json",
+    "cat/run/config.json", "cat/run/plan.json", "cat/run/plots/confusion.png",
+]  # fmt: skip
+
+
+def test_what_systems_and_programs_leave_is_neither_class_nor_image(tmp_path):
+    clean = touch(tmp_path / "clean", *numbered("cat", "dog"))
+    found = touch(tmp_path / "found", *numbered("cat", "dog"), *LITTER)
+    for split, source in load(clean).items():
+        assert names_in(load(found), split, found) == names_in({split: source}, split, clean)
+        assert source.class_names == load(found)[split].class_names
+    (line,) = told(found)
+    assert line.startswith("left out 19 files and folders of systems and programs: 2 ._*, ")
+    assert told(clean) == []
+
+
+def test_litter_beside_split_folders(tmp_path):
+    touch(tmp_path, *IN_TRAIN, "__MACOSX/1.jpg", "train/@eaDir/1.jpg", "train/cat/.DS_Store")
+    assert load(tmp_path)["train"].class_names == ("cat", "dog")
+    assert told(tmp_path) == [
+        "left out 3 files and folders of systems and programs: 1 .DS_Store, 1 @eaDir, 1 __MACOSX."
+    ]
+
+
+def test_a_class_with_images_and_runs_stays_one(tmp_path):
+    run = ["cat/run/config.json", "cat/run/plan.json", "cat/2020/1.jpg", "cat/2021/1.jpg"]
+    touch(tmp_path, *run, *numbered("dog"))
+    assert load(tmp_path)["train"].class_names == ("cat", "dog")
+
+
+def test_images_of_other_endings_are_told(tmp_path):
+    touch(tmp_path, *numbered("cat", "dog"), "cat/a.webp", "cat/b.WEBP", "dog/c.tif", "dog/x.txt")
+    (tmp_path / "cat" / "raw.nef").write_bytes(b"II*\0" + bytes(100))
+    (tmp_path / "cat" / "IMG_1").write_bytes(b"\xff\xd8\xff\xe0")
+    os.mkfifo(tmp_path / "cat" / "pipe")
+    assert told(tmp_path) == [
+        "left out 1 .nef, 1 .tif, 2 .webp, 1 without an ending: trained on are .bmp, .gif, .jfif, "
+        ".jpe, .jpeg, .jpg, .png; convert or rename them."
+    ]
+
+
+def test_images_in_no_class_and_links_to_folders_are_told(tmp_path):
+    touch(tmp_path / "photos", *numbered("cat", "dog"), "stray.jpg", "readme.txt", "b.heic")
+    (tmp_path / "photos" / "cat" / "more").symlink_to(tmp_path)
+    stray, heic = tmp_path / "photos" / "stray.jpg", tmp_path / "photos" / "b.heic"
+    assert told(tmp_path / "photos") == [
+        f"left out 2 images in no class folder: {heic}, {stray}.",
+        "left out 1 link to a folder inside class folders, which are not followed: "
+        f"{tmp_path / 'photos' / 'cat' / 'more'}; copy the images there.",
+    ]
+
+
+@pytest.mark.parametrize("place", [".", "train"])
+def test_a_class_that_is_a_link_to_nothing(tmp_path, place):
+    touch(tmp_path / place, *numbered("cat", "dog"))
+    (tmp_path / place / "emu").symlink_to("/gone/emu")
+    assert refused(tmp_path) == (
+        f"{tmp_path / place}: a link leads nowhere: emu -> /gone/emu; bring back what it points "
+        "to, or take the link away."
+    )
+
+
+@pytest.mark.parametrize(
+    "stray", ["flower_photos/daisy", "daisy/roses", "daisy/deep/flower_photos/Roses"]
+)
+def test_copies_of_the_data_set_in_it(tmp_path, stray):
+    touch(tmp_path, *numbered("daisy", "roses", stray))
+    inside = stray.split("/")[0]
+    assert refused(tmp_path) == (
+        f"{tmp_path}: in the folder of class {inside} lie folders named as other classes: "
+        f"{tmp_path / stray}. A copy of the data set? Their images would count as {inside}; move "
+        "them out."
+    )
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Cat", "cat"), ("cat", "cat "), (NFD, NFC)], ids=ascii
+)
+@pytest.mark.parametrize("places", [("", ""), ("train/", "test/")], ids=["classes", "splits"])
+def test_names_that_people_do_not_tell_apart(tmp_path, first, second, places):
+    ours, theirs = (f"{place}{name}" for place, name in zip(places, (first, second)))
+    touch(tmp_path, *numbered(ours, theirs, *{f"{place}dog" for place in places}))
+    assert refused(tmp_path) == (
+        f"{tmp_path}: class folders {first!a} and {second!a} have one name but for case, Unicode "
+        "form or spaces; merge them, or rename one."
+    )
+
+
+def test_letters_of_both_cases_are_classes(tmp_path):
+    touch(tmp_path, *numbered("a", "A", "b"))
+    assert load(tmp_path)["train"].class_names == ("A", "a", "b")
 
 
 def test_splits_of_different_classes(tmp_path):
@@ -184,7 +369,7 @@ def test_folders_that_are_none(tmp_path):
     assert refused(tmp_path / "file") == f"--data_dir={tmp_path / 'file'} is a file, not a folder."
 
 
-@pytest.mark.parametrize("names", [[], ["1.jpg", "2.jpg"], [".hidden/1.jpg"]])
+@pytest.mark.parametrize("names", [[], ["notes.txt"], [".hidden/1.jpg"], ["__MACOSX/1.jpg"]])
 def test_no_class_folders(tmp_path, names):
     assert refused(touch(tmp_path, *names)) == (
         f"{tmp_path} holds no class folders (one folder of images for each class)."
@@ -197,12 +382,21 @@ def test_one_class_only(tmp_path):
     )
 
 
+def test_a_folder_around_the_classes(tmp_path):
+    touch(tmp_path, *numbered("photos/cat", "photos/dog"))
+    assert refused(tmp_path) == (
+        f"{tmp_path} has one class folder only (photos); a classifier needs at least two. In it "
+        "lie cat, dog: if these are the classes, move them up."
+    )
+
+
 def test_classes_without_images(tmp_path):
-    touch(tmp_path, *numbered("cat", "dog"), "emu/notes.txt")
+    touch(tmp_path, *numbered("cat", "dog"), "emu/notes.txt", "gnu/a/1.webp", "gnu/2.tif")
     (tmp_path / "fox").mkdir()
     assert refused(tmp_path) == (
-        f"{tmp_path}: no image (.bmp, .gif, .jpeg, .jpg, .png) in class folder emu, fox; "
-        "add some, or remove the folder."
+        f"{tmp_path}: no image (.bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png) in class folder emu, "
+        "fox, gnu (it holds 1 .tif, 1 .webp: convert or rename them); add some, or move it "
+        "elsewhere."
     )
 
 

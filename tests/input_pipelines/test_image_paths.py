@@ -31,6 +31,15 @@ def test_a_folder_is_walked_in_the_order_of_names(folder):
     assert (found.num_skipped, found.problems) == (4, {})
 
 
+def test_what_systems_leave_is_no_image(folder):
+    for name in ("@eaDir/a.png/SYNO.jpg", "__MACOSX/a.jpg", "below/.ipynb_checkpoints/c.png"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    found = find_images([str(folder)])
+    assert names(found, folder) == ["a.png", "b.JPG", "below/c.webp", "below/deep/d.heic"]
+    assert (found.num_skipped, found.problems) == (7, {})
+
+
 def test_names_keep_their_order_and_any_suffix(folder):
     found = find_images([f"{folder}/notes.txt", f"{folder}/below", f"{folder}/a.png", "missing"])
     assert [path.name for path in found.paths] == [

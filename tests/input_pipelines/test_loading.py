@@ -121,11 +121,39 @@ def test_orientations_come_with_the_files(folder):
         assert orientation == (2 + number // 2 if number % 2 else 1)
 
 
-def test_images_of_other_kinds_are_not_left_out_in_silence(folder):
-    for name in ("cat/a.webp", "cat/b.WEBP", "dog/c.tif", "dog/notes.txt"):
+def test_what_is_left_out_is_told_first(folder):
+    for name in ("cat/a.webp", "dog/c.tif", "dog/notes.txt", "dog/.DS_Store"):
         (folder / name).write_bytes(b"")
     said = []
-    load(folder, tell=said.append)
-    assert said[0] == (
-        "left out 1 .tif, 2 .webp: trained on are .bmp, .gif, .jpeg, .jpg, .png; convert them."
+    found = load(folder, tell=said.append)
+    assert (
+        said
+        == list(found.notes)
+        == [
+            "left out 1 file or folder of systems and programs: 1 .DS_Store.",
+            "left out 1 .tif, 1 .webp: trained on are .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png; "
+            "convert or rename them.",
+        ]
     )
+
+
+def test_a_class_of_one_image_is_in_one_split_only(folder):
+    for name in ("cow", "dam"):
+        (folder / name).mkdir()
+        _bad_images.ODD["WebP"](folder / name / "1.jpg", _bad_images.picture(3))
+    (folder / "dog" / "00.jpg").unlink()
+    assert load(folder).notes == (
+        "train has no example of dam: never learnt; add images.",
+        "test has no example of cow: not seen in the test figures; add images.",
+    )
+
+
+def test_jpeg_under_its_other_endings_is_used(folder):
+    for number, ending in enumerate((".jfif", ".jpe", ".JPG", ".JFIF")):
+        (folder / "cat" / f"{number:02}.jpg").rename(folder / "cat" / f"{number:02}{ending}")
+    found = load(folder, on_bad_image="error")
+    assert sum(map(len, found.sources.values())) == 2 * PER_CLASS
+    assert {path.suffix for source in found.sources.values() for path in source.paths} == {
+        ".jpg", ".jfif", ".jpe", ".JPG", ".JFIF",
+    }  # fmt: skip
+    assert found.notes == ()

@@ -1,7 +1,8 @@
 """Loads a data set without a network: `python -m trainer.doctor.offline_load NAME [DATA_DIR]`.
 
-Prints one line of JSON: {"state": "here", "examples": {...}, "seconds"}, or "download" with the
-bytes and hosts, or "missing" or "damaged" with the reason.
+Loaded as training loads it, image files are read too. Prints one line of JSON: {"state": "here",
+"examples": {...}, "notes": [...], "seconds"}, or "download" with the bytes and hosts, or "missing"
+or "damaged" with the reason.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import sys
 import time
 import urllib.parse
-from pathlib import Path
 from typing import Any
 
 
@@ -21,34 +21,31 @@ def main(name: str, data_dir: str | None = None) -> None:
 
     os.environ[_download.OFFLINE] = "1"
     sys.addaudithook(_forbid_network)
-    print(json.dumps(load(name, Path(data_dir) if data_dir else None)))
+    print(json.dumps(load(name, data_dir)))
 
 
-def load(name: str, data_dir: Path | None) -> dict[str, Any]:
+def load(name: str, data_dir: str | None) -> dict[str, Any]:
     """Returns what became of it, JSON-able."""
     from flowrate.errors import DataError
-    from input_pipelines import DATASETS, _download
-    from input_pipelines._dataset import LoadOptions
+    from flowrate.printable import one_line
+    from input_pipelines import _download
+    from input_pipelines._loading import load_sources
 
     started = time.perf_counter()
-    dataset, argument = DATASETS.load(name)
-    options = LoadOptions(
-        data_dir=data_dir, argument=argument, image_shape=dataset.INFO.image_shape
-    )
     try:
-        sources = dataset.load(options)
+        data = load_sources(name, data_dir=data_dir, on_bad_image="error")
     except _download.DownloadNeededError as error:
         hosts = sorted({urllib.parse.urlsplit(file.url).hostname for file in error.files})
         num_bytes = sum(file.num_bytes for file in error.files)
         return {"state": "download", "num_bytes": num_bytes, "hosts": hosts}
     except _download.MissingDataError as error:
-        return {"state": "missing", "reason": str(error)}
+        return {"state": "missing", "reason": one_line(error)}
     except DataError as error:
-        return {"state": "damaged", "reason": str(error)}
-    examples = {split: len(source) for split, source in sources.items()}
+        return {"state": "damaged", "reason": one_line(error)}
     return {
         "state": "here",
-        "examples": examples,
+        "examples": {split: len(source) for split, source in data.sources.items()},
+        "notes": [one_line(note) for note in data.notes],
         "seconds": round(time.perf_counter() - started, 3),
     }
 

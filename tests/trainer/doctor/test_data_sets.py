@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flowrate.errors import DataError
+from input_pipelines._loading import load_sources
 from trainer.doctor import data_sets
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,17 +39,58 @@ def test_what_is_not_here_is_told_with_its_size_and_host():
     assert checks["digits"].verdict == checks["synthetic"].verdict == "ok"
 
 
+def write_photos(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / name, "JPEG")
+
+
 def test_a_folder_of_the_users(tmp_path):
-    for name in ("cat/1.jpg", "cat/2.jpg", "cat/3.jpg", "dog/1.jpg", "dog/2.jpg"):
-        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "photos" / name).touch()
+    names = [f"{name}/{number}.jpg" for name in ("cat", "dog") for number in range(10)]
+    write_photos(tmp_path / "photos", *names)
     checks = look(tmp_path / "photos")
     assert checks["image_folder"].verdict == "ok"
-    assert checks["image_folder"].facts["examples"] == {"train": 4, "test": 1}
+    assert checks["image_folder"].facts["examples"] == {"train": 16, "test": 4}
     assert f"--data_dir={tmp_path / 'photos'}" in checks["image_folder"].found
     # It holds no MNIST: then the usual places count.
     assert checks["mnist"].found.startswith("would be downloaded")
     assert checks["digits"].verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("names", "verdict"),
+    [
+        (("train/cat/1.jpg", "train/dog/1.jpg", "test1/1.jpg"), "failed"),
+        (("cat/1.jpg", "Cat/1.jpg"), "failed"),
+        (("photos/cat/1.jpg", "photos/dog/1.jpg"), "absent"),
+        (("photos/cat/1.jpg", "mnist/mnist.npz"), "absent"),
+        (("cat/1.jpg", "dog/1.webp"), "failed"),
+        (("train/cat/1.jpg", "train/dog/1.jpg", "test/1.jpg"), "failed"),
+        (("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg", "dog/3.jpg", "dog/a.webp",
+          "runs/a/config.json", "runs/a/plan.json"), "warning"),
+    ],
+    ids=lambda each: "",
+)  # fmt: skip
+def test_a_folder_is_judged_as_training_judges_it(tmp_path, names, verdict):
+    folder = tmp_path / "photos"
+    write_photos(folder, *names)
+    said = []
+    try:
+        said += load_sources("image_folder", data_dir=str(folder)).notes
+    except DataError as error:
+        said.append(str(error).removesuffix("." if verdict == "absent" else ""))
+    check = data_sets._check("image_folder", folder)
+    assert check.verdict == verdict
+    assert check.found.endswith(" ".join(said))
+    assert "delete" not in check.to_do
+
+
+def test_damaged_images_of_the_users_are_named(tmp_path):
+    write_photos(tmp_path, *(f"{name}/{number}.jpg" for name in ("a", "b") for number in range(3)))
+    (tmp_path / "a" / "1.jpg").write_bytes(b"")
+    check = data_sets._check("image_folder", tmp_path)
+    assert check.verdict == "failed"
+    assert check.found.startswith(f"1 image cannot be used: {tmp_path / 'a' / '1.jpg'}: is empty.")
 
 
 def test_damage_is_told_with_the_file(tmp_path):
