@@ -63,6 +63,12 @@ def decode_opaque(content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, None])
 
 
+def lay_on_white(images: tf.Tensor) -> tf.Tensor:
+    """Returns uint8 [..., 3], RGB, of uint8 [..., 4], RGBA."""
+    darkness = tf.cast(_WHITE - images[..., :3], tf.uint16) * tf.cast(images[..., 3:], tf.uint16)
+    return _WHITE - tf.cast((darkness + 127) // 255, tf.uint8)
+
+
 def _on_white(image: tf.Tensor, opaque: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Returns uint8 [h, w, 3] of RGBA; as it is, of four channels, where all alpha is `opaque`."""
     lowest = tf.reduce_min(image, axis=[0, 1])[3]
@@ -73,8 +79,7 @@ def _on_white(image: tf.Tensor, opaque: tf.Tensor, size: tf.Tensor) -> tf.Tensor
         is_large = tf.reduce_prod(whole) > _LARGE_PIXELS
         step = tf.where(is_large, tf.maximum(whole // size, 1), 1)
         thin = image[:: step[0], :: step[1]]
-        darkness = tf.cast(_WHITE - thin[..., :3], tf.uint16) * tf.cast(thin[..., 3:], tf.uint16)
-        return _WHITE - tf.cast((darkness + 127) // 255, tf.uint8)
+        return lay_on_white(thin)
 
     return tf.cond((lowest == opaque) & (highest == opaque), lambda: image, laid)
 
