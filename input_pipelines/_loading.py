@@ -17,6 +17,7 @@ from input_pipelines._folders import other_images
 from input_pipelines._manifest import Manifest, read_manifest, stored_at
 from input_pipelines._source import ArraySource, FileSource, Source
 from input_pipelines._splits import hold_out
+from input_pipelines._table_columns import parse_columns
 
 # The images that cannot be used stay among the others, for whoever looks at them all.
 KEEP = "keep"
@@ -49,6 +50,7 @@ def load_sources(
     dataset: str,
     *,
     data_dir: str | None = None,
+    columns: str | None = None,
     image_size: int | None = None,
     validation_examples: int = 0,
     seed: int = 0,
@@ -61,6 +63,7 @@ def load_sources(
     Args:
         dataset: its name, `family:NAME` for a member of a family.
         data_dir: the folder with its files; None: the usual places.
+        columns: `image=NAME,label=NAME,split=NAME`, of a table; None: by their usual names.
         image_size: side in pixels that images are brought to; None: the data set's own.
         validation_examples: how many are held out of training.
         seed: of the run.
@@ -75,11 +78,14 @@ def load_sources(
     """
     module, argument = DATASETS.load(dataset)
     info: DatasetInfo = module.INFO
+    if columns and not info.has_columns:
+        raise ConfigError(f"--columns={columns}: {dataset} is no table; use --dataset=table.")
     options = LoadOptions(
         data_dir=Path(os.path.expanduser(data_dir)) if data_dir else None,
         argument=argument,
         image_shape=_asked_shape(image_size, info.image_shape),
         seed=seed,
+        columns=parse_columns(columns),
     )
     sources = dict(module.load(options))
     manifest, bad = None, {}

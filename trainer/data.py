@@ -68,6 +68,7 @@ def load_data(config: TrainConfig, tell: Callable[[str], None] = lambda _: None)
     loaded = load_sources(
         config.dataset,
         data_dir=config.data_dir,
+        columns=config.columns,
         image_size=config.image_size,
         validation_examples=config.validation_examples,
         seed=config.seed,
