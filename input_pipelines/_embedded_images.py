@@ -15,7 +15,7 @@ from input_pipelines._partial import delete_abandoned, partial_folder
 from input_pipelines._progress import Progress
 
 # Of so many rows the images are in memory at once.
-_ROWS_AT_ONCE = 64
+_ROWS_AT_ONCE = 16
 _SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 

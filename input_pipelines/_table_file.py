@@ -87,7 +87,8 @@ def _read_csv(path: Path, asked: Mapping[str, str]) -> Rows:
 def _read_parquet(path: Path, asked: Mapping[str, str]) -> Rows:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    # By default all that was read of the file would stay in memory until its end.
+    with parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
         schema = file.schema_arrow
         chosen = choose_columns(schema.names, asked, path)
         table = file.read([name for role, name in chosen.items() if name and role != "image"])

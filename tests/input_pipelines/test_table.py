@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from input_pipelines._dataset import LoadOptions
 from input_pipelines._download import MissingDataError
 from input_pipelines._folders import split_like_keras
 from input_pipelines._loading import load_sources
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -199,6 +203,35 @@ def test_a_changed_file_is_written_anew_and_a_killed_writing_is_nothing(tmp_path
     with pytest.raises(DataError, match=r"table.parquet: row 10 holds no image; remove the row"):
         load(path)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_memory_holds_some_rows_at_a_time(tmp_path):
+    """80 MB of images in groups of 2 MB."""
+    noise = np.random.default_rng(0).bytes(200_000)
+    cells = [{"bytes": b"\xff\xd8" + bytes([n % 256]) + noise, "path": None} for n in range(400)]
+    path = parquet_of(
+        tmp_path / "table.parquet", {"image": cells, "label": 200 * [0, 1]}, row_group_size=10,
+        use_dictionary=False, compression="none",
+    )  # fmt: skip
+    assert path.stat().st_size > 80e6
+    code = """
+import sys
+from pathlib import Path
+import pyarrow.csv, pyarrow.parquet
+import rich.progress
+from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
+from input_pipelines import table
+from input_pipelines._dataset import LoadOptions
+forget_peak()
+before = resident_mebibytes()
+table.load(LoadOptions(data_dir=Path(sys.argv[1])))
+print(peak_mebibytes() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, text=True, capture_output=True,
+        timeout=120,
+    )  # fmt: skip
+    assert float(done.stdout) < 50, done.stderr
 
 
 def test_a_folder_of_shards_as_hugging_face_writes_them(tmp_path):
