@@ -18,8 +18,14 @@ class DataFlags:
         "digits", group=DATA, help=f"The data set: {', '.join(DATASETS.spellings())}."
     )
     data_dir: str | None = option(
-        None, group=DATA, help="Folder with the data set's files; unset: the usual places."
+        None,
+        group=DATA,
+        help="Folder with the data set's files; unset: the usual places. Of a table, its file.",
     )
+    columns: str | None = option(
+        None, group=DATA,
+        help="image=NAME,label=NAME,split=NAME: columns of a table; unset: by their usual names.",
+    )  # fmt: skip
     image_size: int | None = option(
         None, group=DATA, lower_bound=1, upper_bound=4096,
         help="Side in pixels that images are brought to; unset: the data set's own.",

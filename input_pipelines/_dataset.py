@@ -23,6 +23,7 @@ class DatasetInfo:
         augmentation: what `--augmentation=preset` stands for.
         has_image_files: whether `load` gives image files (FileSource), not arrays. A model of it
             reads other files as it read those.
+        has_columns: whether it is a table, whose columns `--columns` may name.
         dark_background: whether its images are bright on black; dark on white is then inverted.
     """
 
@@ -35,6 +36,7 @@ class DatasetInfo:
     default_model: str = "cnn"
     augmentation: str = "none"
     has_image_files: bool = False
+    has_columns: bool = False
     dark_background: bool = False
 
 
@@ -47,6 +49,7 @@ class LoadOptions:
         argument: what followed the colon in `--dataset=family:NAME`.
         image_shape: (height, width, channels) the images will be brought to.
         seed: of the run; for data that is drawn, not read.
+        columns: {image, label or split: the column that holds it}, as far as the user named them.
         excluded: image files to leave out, as if they were not there.
         tell: is told what a person should know of the files.
     """
@@ -55,5 +58,6 @@ class LoadOptions:
     argument: str = ""
     image_shape: tuple[int, int, int] = (0, 0, 0)
     seed: int = 0
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     excluded: frozenset[Path] = frozenset()
     tell: Callable[[str], None] = lambda _: None

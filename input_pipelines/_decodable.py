@@ -2,15 +2,16 @@
 
     format   read                                   refused, by name
     JPEG     grey, RGB, CMYK; EXIF's orientation    cut short anywhere, damaged; large in scans
-    PNG      any depth, palette; alpha is dropped   cut short, damaged, a wrong checksum
-    GIF      the first frame                        cut short in it; frames of too many pixels
+    PNG      any depth, palette, alpha              cut short, damaged, a wrong checksum
+    GIF      the first frame                        cut short in it
     BMP      24 and 32 bits, grey                   palettes and compression
     WebP     stills                                 animations
     others                                          all
 
-A refused file is one at which TensorFlow's decoder would fail, or from which it would read other
-pixels than are meant, or which would take much memory. Pillow decodes the rest here once, JPEG at
-an eighth of its size, which reads all of its bytes: so a damaged file is known before step 1.
+What is transparent is laid on white. A refused file is one at which TensorFlow's decoder would
+fail, or from which it would read other pixels than are meant, or which would take much memory.
+Pillow decodes the rest here once, JPEG at an eighth of its size, which reads all of its bytes: so
+a damaged file is known before step 1.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from input_pipelines._headers import MAX_PIXELS, Header
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 # Their decoders need several times the memory of the image that they give.
-_MAX_PIXELS = {"WEBP": 16 * 10**6, "AVIF": 16 * 10**6, "JPEG2000": 16 * 10**6}
+_MAX_PIXELS = {"GIF": 16 * 10**6, "WEBP": 16 * 10**6, "AVIF": 16 * 10**6, "JPEG2000": 16 * 10**6}
 # Of a JPEG in several scans, as a progressive one, all coefficients are kept until the last: two
 # bytes for each of its components. The second is for four of them.
 _MAX_PIXELS_IN_SCANS = 25 * 10**6
@@ -56,7 +57,7 @@ def refusal(content: bytes, header: Header) -> str | None:
         return f"has more than {_MAX_PNG_SIDE:,} pixels in a row or column"
     if header.format == "JPEG" and (problem := too_large_in_scans(header.num_pixels, content)):
         return problem
-    if problem := _STRUCTURES.get(header.format, lambda _: None)(content):
+    if header.format == "PNG" and (problem := _png_problem(content)):
         return problem
     if header.num_pixels <= _LARGE_PIXELS:
         return _decoding_problem(content)
@@ -83,6 +84,15 @@ def too_large_in_scans(num_pixels: int, content: bytes) -> str | None:
     return f"{num_pixels / 1e6:,.0f} Mpx > cap {most / 1e6:.0f} Mpx of a progressive JPEG"
 
 
+def kind_problem(image: Image.Image) -> str | None:
+    """Returns what is said of an open image of FORMATS, of a kind that is not read; else None."""
+    if image.format == "WEBP" and image.is_animated:
+        return "is an animated WebP; training reads stills"
+    if image.format == "BMP" and (image.tile[0].args or [""])[0] not in _BMP_MODES:
+        return f"is a BMP of mode {image.mode}, or compressed; save it as PNG"
+    return None
+
+
 def _scans(content: bytes) -> tuple[int, bool]:
     """Returns a JPEG's components, and whether they come in several scans (ITU-T T.81, B.2)."""
     position, num_components = 2, 0
@@ -107,10 +117,8 @@ def _scans(content: bytes) -> tuple[int, bool]:
 def _decoding_problem(content: bytes) -> str | None:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.format == "WEBP" and image.is_animated:
-                return "is an animated WebP; training reads stills"
-            if image.format == "BMP" and (image.tile[0].args or [""])[0] not in _BMP_MODES:
-                return f"is a BMP of mode {image.mode}, or compressed; save it as PNG"
+            if problem := kind_problem(image):
+                return problem
             image.draft(None, (1, 1))
             image.load()
     except Exception as error:  # Pillow's decoders let through whatever damage leads to.
@@ -137,30 +145,3 @@ def _png_problem(content: bytes) -> str | None:
             return None
         position = end
     return f"is cut short: truncated at {len(content):,} bytes"
-
-
-def _gif_problem(content: bytes) -> str | None:
-    """TensorFlow unpacks every frame, at the size that each says of itself, to give the first."""
-    num_pixels, position = 0, 13 + _palette_bytes(content, 10)
-    while position + 10 <= len(content):
-        block = content[position]
-        if block == 0x2C:  # A frame: place, size, flags; palette; LZW code size.
-            width, height = struct.unpack_from("<HH", content, position + 5)
-            num_pixels += width * height
-            position += 11 + _palette_bytes(content, position + 9)
-        elif block == 0x21:  # An extension, with its kind.
-            position += 2
-        else:
-            break
-        while position < len(content) and content[position]:
-            position += 1 + content[position]
-        position += 1
-    return too_large(num_pixels, "GIF") and f"{too_large(num_pixels, 'GIF')} in all frames"
-
-
-def _palette_bytes(content: bytes, flags_at: int) -> int:
-    flags = content[flags_at] if flags_at < len(content) else 0
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-_STRUCTURES = {"PNG": _png_problem, "GIF": _gif_problem}

@@ -39,7 +39,8 @@ def failure_reason(path: Path, message: str) -> str:
         return "cannot be read (missing, or no permission)"
     if path.stat().st_size == 0:
         return "is empty"
-    text = " ".join(_WHERE.sub(" ", message).split())
+    # Pillow's words come with a traceback.
+    text = " ".join(_WHERE.sub(" ", message).partition("\nTraceback")[0].split())
     if "Unknown image file format" in text or "Expected image" in text:
         return "is no JPEG, PNG, GIF or BMP"
     return f"damaged or cut short ({text[:80]})"

@@ -16,11 +16,13 @@ def flat_pixels(image: Image.Image, channels: int, factor: int) -> np.ndarray:
     if image.mode in ("I", "F"):
         image = Image.fromarray(_to_bytes(np.asarray(image), image.format))
     rows = factor * max(1, _STRIP_PIXELS // (factor * image.width))
-    strips = (
-        image.crop((0, top, image.width, min(top + rows, image.height)))
-        for top in range(0, image.height, rows)
-    )
-    return np.concatenate([np.asarray(_flatten(s, channels).reduce(factor)) for s in strips])
+    shape = (-(-image.height // factor), -(-image.width // factor), channels)
+    pixels = np.empty(shape[: 2 if channels == 1 else 3], np.uint8)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        flat = np.asarray(_flatten(strip, channels).reduce(factor))
+        pixels[top // factor :][: len(flat)] = flat
+    return pixels
 
 
 def _flatten(image: Image.Image, channels: int) -> Image.Image:

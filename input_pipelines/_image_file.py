@@ -1,9 +1,9 @@
 """One image file of any kind -> uint8 pixels of the shape that a trained model takes.
 
     the file holds                            what becomes of it
-    JPEG, grey or RGB                         for a model trained on files: `_decode.decode`, the
-    8-bit PNG without palette or alpha        function that training reads with, so that the
-    24-bit BMP; GIF of one opaque frame       answers are those of an evaluation
+    what training reads: JPEG, PNG, GIF,      for a model trained on files: `_decode.decode`, the
+    most BMP, WebP that stands still          function that training reads with, so that the
+                                              answers are those of an evaluation
     anything else, or a model trained         Pillow, see below
     on arrays
 
@@ -38,7 +38,7 @@ from PIL import Image, UnidentifiedImageError
 
 from flowrate.errors import DataError
 from input_pipelines import _decode
-from input_pipelines._decodable import too_large, too_large_in_scans
+from input_pipelines._decodable import FORMATS, kind_problem, too_large, too_large_in_scans
 from input_pipelines._file_kind import describe_kind
 from input_pipelines._flat_pixels import flat_pixels
 from input_pipelines._image_paths import problem_of
@@ -118,7 +118,7 @@ class ImageReader:
             return self._pixels(path, image)
 
     def _pixels(self, path: Path, image: Image.Image) -> np.ndarray:
-        if self.is_trained_on_files and _is_plain(image, self.image_shape[2]):
+        if self.is_trained_on_files and _is_read_in_training(image, self.image_shape[2]):
             orientation = _orientation_of(image)
             orientation = orientation if orientation in _UPRIGHT else 1
             return _training_decoder(self.image_shape)(os.fsencode(path), orientation).numpy()
@@ -176,18 +176,7 @@ def _orientation_of(image: Image.Image) -> int:
         return 1
 
 
-def _is_plain_jpeg(image: Image.Image) -> bool:
-    return image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
-
-
-def _is_plain(image: Image.Image, channels: int) -> bool:
-    """Returns whether training reads the file, and as Pillow would."""
-    if "transparency" in image.info:
+def _is_read_in_training(image: Image.Image, channels: int) -> bool:
+    if image.mode == "CMYK" and channels == 1:  # TensorFlow does not know how.
         return False
-    if image.format == "PNG":
-        return image.mode in ("L", "RGB")
-    if image.format == "GIF":
-        return channels == 3 and not image.is_animated
-    if image.format == "BMP":
-        return channels == 3 and bool(image.tile) and image.tile[0].args[0] == "BGR"
-    return _is_plain_jpeg(image)
+    return image.format in (*FORMATS, "MPO") and not kind_problem(image)

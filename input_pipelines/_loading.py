@@ -16,6 +16,7 @@ from input_pipelines._failures import error_text, skipped_text
 from input_pipelines._manifest import Manifest, read_manifest, stored_at
 from input_pipelines._source import ArraySource, FileSource, Source
 from input_pipelines._splits import absent_classes, hold_out
+from input_pipelines._table_columns import parse_columns
 
 # The images that cannot be used stay among the others, for whoever looks at them all.
 KEEP = "keep"
@@ -50,6 +51,7 @@ def load_sources(
     dataset: str,
     *,
     data_dir: str | None = None,
+    columns: str | None = None,
     image_size: int | None = None,
     validation_examples: int = 0,
     seed: int = 0,
@@ -62,6 +64,7 @@ def load_sources(
     Args:
         dataset: its name, `family:NAME` for a member of a family.
         data_dir: the folder with its files; None: the usual places.
+        columns: `image=NAME,label=NAME,split=NAME`, of a table; None: by their usual names.
         image_size: side in pixels that images are brought to; None: the data set's own.
         validation_examples: how many are held out of training.
         seed: of the run.
@@ -76,6 +79,8 @@ def load_sources(
     """
     module, argument = DATASETS.load(dataset)
     info: DatasetInfo = module.INFO
+    if columns and not info.has_columns:
+        raise ConfigError(f"--columns={columns}: {dataset} is no table; use --dataset=table.")
     notes: list[str] = []
     with DATASETS.blaming(dataset):
         options = LoadOptions(
@@ -83,6 +88,7 @@ def load_sources(
             argument=argument,
             image_shape=_asked_shape(image_size, info.image_shape),
             seed=seed,
+            columns=parse_columns(columns),
             tell=notes.append,
         )
         sources = dict(module.load(options))

@@ -28,7 +28,7 @@ from input_pipelines._partial import delete_abandoned, partial_path
 from input_pipelines._progress import Progress
 
 # Raised whenever the same file would get another row.
-_VERSION = 1
+_VERSION = 2
 # Files handed to the threads at once.
 _AT_ONCE = 1024
 ROTTEN = "sha256 differs from manifest, size and time do not: damaged on the disk; restore or touch"

@@ -19,6 +19,7 @@ from input_pipelines._download import (
     unreachable,
 )
 from input_pipelines._source import ArraySource
+from input_pipelines._split_names import split_of
 
 # A data set may lie on several hosts, of which some are gone.
 _MAX_HOSTS_TRIED = 3
@@ -36,11 +37,12 @@ INFO = DatasetInfo(
 def load(options: LoadOptions) -> dict[str, ArraySource]:
     """Returns train, test and, where there is one, validation; without test, 80/20.
 
-    Images of differing sizes are brought to `--image_size`.
+    Images of differing sizes are brought to `--image_size`. Of 16 bits the high byte counts; what
+    is transparent is laid on white.
 
     Raises:
-        ConfigError: no such data set, or it has no image and label, or sizes differ and no
-            `--image_size` is given.
+        ConfigError: no such data set, or it has no image and label, or images of floats, or sizes
+            differ and no `--image_size` is given.
         DataError: it is not here and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
@@ -49,22 +51,23 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     folder = options.data_dir and existing_folder(options.data_dir, "tfds")
     builder = _build(tfds, options.argument, folder)
     features = builder.info.features
-    if not _is_image_classification(tfds, features):
+    keys = _image_and_label(tfds, builder.info)
+    if keys is None:
         raise ConfigError(
             f"--dataset=tfds:{options.argument}: has no `image` with a class `label`; "
             "it is no image-classification set."
         )
+    if not np.issubdtype(features[keys[0]].np_dtype, np.integer):
+        raise ConfigError(
+            f"--dataset=tfds:{options.argument}: its images are floating-point numbers of a scale "
+            "that it does not tell; take a set of 8 or 16 bits."
+        )
     _prepare(builder, options.argument)
-    splits = {name: name for name in ("train", "validation", "test") if name in builder.info.splits}
-    if "train" not in splits:
-        raise DataError(f"tfds:{options.argument} has no train split: {list(builder.info.splits)}.")
+    splits = _usual_splits(list(builder.info.splits), options.argument)
     if "test" not in splits:
-        splits |= {"train": "train[:80%]", "test": "train[80%:]"}
-    classes = tuple(features["label"].names)
-    return {
-        split: _read(builder, spec, classes, options, features["image"].shape)
-        for split, spec in splits.items()
-    }
+        train = splits["train"]
+        splits |= {"train": f"{train}[:80%]", "test": f"{train}[80%:]"}
+    return {split: _read(builder, spec, keys, options) for split, spec in splits.items()}
 
 
 def _build(tfds: Any, name: str, folder: Path | None) -> Any:
@@ -79,10 +82,33 @@ def _build(tfds: Any, name: str, folder: Path | None) -> Any:
         raise ConfigError(f"--dataset=tfds:{name}: {_first_line(error)}") from None
 
 
-def _is_image_classification(tfds: Any, features: Any) -> bool:
-    found = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
-    is_image = isinstance(found.get("image"), tfds.features.Image)
-    return is_image and isinstance(found.get("label"), tfds.features.ClassLabel)
+def _image_and_label(tfds: Any, info: Any) -> tuple[str, str] | None:
+    """Returns the names of both features: the usual ones, or those for supervised learning."""
+    is_dict = isinstance(info.features, tfds.features.FeaturesDict)
+    found = dict(info.features.items()) if is_dict else {}
+    for keys in (("image", "label"), info.supervised_keys):
+        if isinstance(keys, tuple) and len(keys) == 2 and all(isinstance(key, str) for key in keys):
+            image, label = map(found.get, keys)
+            is_label = isinstance(label, tfds.features.ClassLabel)
+            if isinstance(image, tfds.features.Image) and is_label:
+                return keys
+    return None
+
+
+def _usual_splits(names: list[str], dataset: str) -> dict[str, str]:
+    """Returns {train, validation, test: the set's own name}, as far as it has them."""
+    splits = {}
+    for split in ("train", "validation", "test"):
+        found = [name for name in names if split_of(name) == split]
+        if split in found or len(found) == 1:
+            splits[split] = split if split in found else found[0]
+        elif found:
+            raise DataError(
+                f"tfds:{dataset}: which of {', '.join(found)} is the {split} split cannot be told."
+            )
+    if "train" not in splits:
+        raise DataError(f"tfds:{dataset} has no train split: {names}.")
+    return splits
 
 
 def _prepare(builder: Any, name: str) -> None:
@@ -108,15 +134,13 @@ def _check_connection(urls: Iterable[str]) -> None:
         raise ConnectionError(f"{', '.join(url_of_host)}: {reasons[0]}")
 
 
-def _read(
-    builder: Any,
-    split: str,
-    classes: tuple[str, ...],
-    options: LoadOptions,
-    native_shape: tuple[int | None, ...],
-) -> ArraySource:
+def _read(builder: Any, split: str, keys: tuple[str, str], options: LoadOptions) -> ArraySource:
     import tensorflow as tf
 
+    from input_pipelines._opaque import lay_on_white
+
+    image_key, label_key = keys
+    native_shape = builder.info.features[image_key].shape
     height, width, _ = options.image_shape
     size = (height, width) if height else native_shape[:2]
     if None in size:
@@ -124,17 +148,20 @@ def _read(
             f"--dataset=tfds:{options.argument}: its images differ in size; give --image_size=N."
         )
 
-    def resize(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-        image = tf.image.resize(example["image"], size)
-        return tf.saturate_cast(tf.round(image), tf.uint8), example["label"]
+    def read(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+        image = example[image_key]
+        if image.dtype == tf.uint16:
+            image = tf.cast(tf.bitwise.right_shift(image, 8), tf.uint8)
+        if native_shape[2] == 4:
+            image = lay_on_white(image)
+        if size != native_shape[:2]:
+            image = tf.cast(tf.round(tf.image.resize(image, size)), tf.uint8)
+        return image, example[label_key]
 
     # shuffle_files stays off and reads are ordered: an example's index is always the same.
-    dataset = builder.as_dataset(split=split)
-    if size != native_shape[:2]:
-        dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    else:
-        dataset = dataset.map(lambda example: (example["image"], example["label"]))
+    dataset = builder.as_dataset(split=split).map(read, num_parallel_calls=tf.data.AUTOTUNE)
     images, labels = zip(*dataset.as_numpy_iterator())
+    classes = tuple(builder.info.features[label_key].names)
     return ArraySource(np.stack(images), np.array(labels, np.int32), classes)
 
 

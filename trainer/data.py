@@ -95,6 +95,7 @@ def load_data(
     loaded = load_sources(
         config.dataset,
         data_dir=config.data_dir,
+        columns=config.columns,
         image_size=config.image_size or start.image_side,
         validation_examples=config.validation_examples,
         seed=config.seed,

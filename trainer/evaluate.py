@@ -114,7 +114,8 @@ def _training_config(trained: TrainedRun, config: EvaluateConfig) -> TrainConfig
     if strategy != "tpu":
         changes["tpu_name"] = None
     if config.dataset and config.dataset != asked.dataset:
-        changes |= {"dataset": config.dataset, "data_dir": None, "validation_examples": 0,
+        changes |= {"dataset": config.dataset, "data_dir": None, "columns": None,
+                    "validation_examples": 0,
                     "early_stopping_patience": 0, "augmentation": "none"}  # fmt: skip
         if trained.image_shape[0] == trained.image_shape[1]:
             changes["image_size"] = trained.image_shape[0]

@@ -37,7 +37,7 @@ _SMALL_CHANGES = (
     {"jit": "on"},
     {"precision": "mixed_bfloat16"},
 )
-_NOT_ALONE = ("image_folder",)  # It has no images of its own.
+_NOT_ALONE = ("image_folder", "table")  # They have no images of their own.
 
 
 def cases(choice: Choice) -> list[BenchmarkCase]:

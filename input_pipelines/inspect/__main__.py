@@ -33,6 +33,7 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
     data = load_sources(
         config.dataset,
         data_dir=config.data_dir,
+        columns=config.columns,
         image_size=config.image_size,
         validation_examples=config.validation_examples,
         seed=config.seed,

@@ -269,12 +269,6 @@ def test_a_colour_image_gets_one_channel(decode_bytes, image_bytes):
     np.testing.assert_allclose(decode_bytes(content, (8, 8, 1)), 76, atol=1)  # red's luma
 
 
-def test_transparency_is_dropped(decode_bytes, image_bytes):
-    pixels = np.concatenate([gradient(6, 6), np.full((6, 6, 1), 128, np.uint8)], axis=-1)
-    found = decode_bytes(image_bytes(pixels, "PNG"), (6, 6, 3))
-    np.testing.assert_array_equal(found, pixels[..., :3])
-
-
 def test_of_an_animation_the_first_frame(decode_bytes):
     pillow = pytest.importorskip("PIL.Image")
     frames = [pillow.new("RGB", (9, 7), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]

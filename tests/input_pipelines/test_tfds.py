@@ -164,6 +164,89 @@ def test_no_train_split(store):
     assert str(caught.value) == "tfds:shapes has no train split: ['first', 'second']."
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "dev", "eval"])
+def test_splits_have_their_usual_names(store, name):
+    splits = {"training": make_examples(20, seed=1), name: make_examples(7, seed=2),
+              "holdout": make_examples(9, seed=3), "unlabelled": make_examples(2)}  # fmt: skip
+    sources = load(store(splits))
+    for split, stored in {"train": "training", "validation": name, "test": "holdout"}.items():
+        check_holds(sources[split], splits[stored])
+    assert len(sources) == 3
+
+
+def test_two_names_of_one_split(store):
+    rows = make_examples(6)
+    folder = store({"train": rows, "val": rows, "dev": rows})
+    with pytest.raises(DataError, match="which of val, dev is the validation split cannot be"):
+        load(folder)
+    folder = store({"train": rows[:2], "training": rows, "test": rows}, name="other")
+    assert len(load(folder, "other")["train"]) == 2
+
+
+@pytest.mark.parametrize("size", [0, 4])
+def test_of_16_bits_the_high_byte_counts(store, features, tf, size):
+    shape = (6, 5, 1)
+    deep = [
+        {"image": (e["image"].astype(np.uint16) << 8) + 200, "label": e["label"]}
+        for e in make_examples(6, size=shape)
+    ]
+    image = features.Image(shape=shape, dtype=np.uint16, encoding_format="png")
+    source = load(store({"train": deep, "test": deep}, image), image_shape=(size, size, 0))["train"]
+    high = np.stack([e["image"] for e in make_examples(6, size=shape)])
+    if size:
+        high = np.rint(tf.image.resize(high, (size, size))).astype(np.uint8)
+    assert rows_of(source.images, source.labels) == rows_of(high, [e["label"] for e in deep])
+
+
+def test_what_is_transparent_is_white(store, features):
+    pixels = np.array([[[200, 100, 50, 255], [10, 20, 30, 0], [200, 100, 50, 128]]], np.uint8)
+    examples = [{"image": pixels, "label": number} for number in range(3)]
+    source = load(store({"train": examples, "test": examples}, features.Image(shape=(1, 3, 4))))
+    wanted = [[[200, 100, 50], [255, 255, 255], [227, 177, 152]]]
+    assert source["train"].images[0].tolist() == wanted
+
+
+def test_images_of_floats_are_refused(store, features):
+    examples = [{"image": np.ones((6, 5, 1), np.float32), "label": n % 3} for n in range(6)]
+    folder = store({"train": examples}, features.Image(shape=(6, 5, 1), dtype=np.float32))
+    with pytest.raises(ConfigError, match="floating-point numbers of a scale that it does not"):
+        load(folder)
+
+
+def test_features_of_other_names_that_are_meant_for_supervised_learning(tf, features, tmp_path):
+    import tensorflow_datasets
+
+    examples = make_examples(10)
+
+    class Pictures(tensorflow_datasets.core.GeneratorBasedBuilder):
+        VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+        def _info(self):
+            named = {"picture": features.Image(shape=(6, 5, 3)),
+                     "kind": features.ClassLabel(names=CLASSES),
+                     "other": features.ClassLabel(num_classes=2)}  # fmt: skip
+            return self.dataset_info_from_configs(
+                features=features.FeaturesDict(named), supervised_keys=("picture", "kind")
+            )
+
+        def _split_generators(self, download_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for number, example in enumerate(examples):
+                row = {"picture": example["image"], "kind": example["label"], "other": 0}
+                yield number, row
+
+    Pictures(data_dir=tmp_path).download_and_prepare()
+    sources = load(tmp_path, "pictures")
+    assert {split: len(source) for split, source in sources.items()} == {"train": 8, "test": 2}
+    images = np.concatenate([source.images for source in sources.values()])
+    labels = np.concatenate([source.labels for source in sources.values()])
+    assert rows_of(images, labels) == rows_of(
+        [e["image"] for e in examples], [e["label"] for e in examples]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

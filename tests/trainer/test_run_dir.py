@@ -320,7 +320,7 @@ OTHER = {
     "backbone_rate": 0.1,
     "strategy": "mirrored", "virtual_devices": 1, "precision": "mixed_bfloat16", "jit": "off",
     "steps_per_call": 7, "gradient_dtype": "bfloat16", "gradient_bucket_mib": 8,
-    "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
+    "columns": "label=kind", "global_batch_size": 64, "epochs": 3, "steps": 50, "optimizer": "lamb",
     "learning_rate": 0.5, "momentum": 0.5, "schedule": "cosine", "warmup_steps": 5,
     "schedule_milestones": "0.9", "weight_decay": 0.1, "gradient_clip_norm": 1.0, "ema_decay": 0.9,
     "early_stopping_patience": 4, "resume": "must", "seed": 5, "deterministic": True,
