@@ -13,7 +13,7 @@ from input_pipelines._download import MissingDataError
 from input_pipelines._file_kind import NUM_BYTES, begins_as_image
 from input_pipelines._image_paths import problem_of
 from input_pipelines._source import FileSource
-from input_pipelines._split_folders import split_of
+from input_pipelines._split_names import split_of
 from input_pipelines._tree import (
     IMAGE_SUFFIXES,
     OTHER_SUFFIXES,

@@ -1,7 +1,7 @@
 """Whether folders are splits or classes, by their names and by what they hold.
 
-A split's folder (_split_names.py) holds the class folders. What could be read both ways is refused: a
-wrong guess trains a classifier of `train` against `test`, and says nothing.
+A split's folder (_split_names.py) holds the class folders. What could be read both ways is refused:
+a wrong guess trains a classifier of `train` against `test`, and says nothing.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def build_run(
     facts = {**data.facts(), "precision": precision.policy}
     run_dir.check_data(facts, plan.to_json(), may_differ(config))
     if previous:
-        checkpoint = run_dir.go_back(previous.state.progress.num_rollbacks)
+        checkpoint = run_dir.go_back(previous.state.progress.num_rollbacks, plan.total_steps)
     else:
         checkpoint = run_dir.restore(config.resume, plan.total_steps)
     if team:
