@@ -46,8 +46,8 @@ def split_folders(
     if looks_like_classes:
         are, what = ("are", "classes") if len(named) > 1 else ("is", "a class")
         tell(
-            f"{some([entry.name for entry in named])} {are} taken for {what}: images lie there and "
-            "no class folders, as in a split; if that is wrong, move the images elsewhere."
+            f"{some([entry.name for entry in named])} {are} taken for {what}: images lie there "
+            "directly, where a split has class folders; if that is wrong, move them elsewhere."
         )
         return {}
     if len(splits) < len(entries):

@@ -163,8 +163,8 @@ def test_classes_may_be_named_like_splits(tmp_path):
     touch(tmp_path / "1", *numbered("train", "boat", "bus"))
     assert load(tmp_path / "1")["train"].class_names == ("boat", "bus", "train")
     assert told(tmp_path / "1") == [
-        "train is taken for a class: images lie there and no class folders, as in a split; if that "
-        "is wrong, move the images elsewhere."
+        "train is taken for a class: images lie there directly, where a split has class folders; "
+        "if that is wrong, move them elsewhere."
     ]
     touch(tmp_path / "2", *numbered("test_tube", "bullet_train", "boat", "bus"))
     assert len(load(tmp_path / "2")["train"].class_names) == 4
