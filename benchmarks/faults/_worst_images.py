@@ -50,6 +50,12 @@ def _flat(mode: str, width: int, height: int, kind: str, **options) -> bytes:
     return encode(Image.new(mode, (width, height)), kind, **options)
 
 
+def _half_transparent(width: int, height: int) -> Image.Image:
+    image = Image.new("RGBA", (width, height))
+    image.paste((1, 2, 3, 255), (0, 0, width // 2, height))
+    return image
+
+
 def _lying_bmp() -> bytes:
     content = bytearray(_flat("RGB", 500, 600, "BMP"))
     content[18:26] = struct.pack("<ii", _SIDE, _SIDE)
@@ -76,6 +82,7 @@ def _long_comment() -> bytes:
 WORST: dict[str, Callable[[], bytes]] = {
     "PNG, 64 Mpx": lambda: png(_SIDE, _SIDE, 8, 2),
     "PNG, 64 Mpx, RGBA, 16 bits": lambda: png(_SIDE, _SIDE, 16, 6),
+    "PNG, 8 Mpx, half transparent": lambda: encode(_half_transparent(2800, 2850), "PNG"),
     "PNG, 64 Mpx, interlaced": lambda: png(_SIDE, _SIDE, 8, 2, interlaced=True),
     "PNG, 64 Mpx, 1 bit": lambda: png(_SIDE, _SIDE, 1, 0),
     "PNG, 64 Mpx, grey, 16 bits": lambda: png(_SIDE, _SIDE, 16, 0),
@@ -92,12 +99,16 @@ WORST: dict[str, Callable[[], bytes]] = {
     ),
     "JPEG, 16 Mpx, progressive, CMYK": lambda: _flat("CMYK", 3990, 3990, "JPEG", progressive=True),
     "JPEG, a header that lies": _lying_jpeg,
+    "GIF, 16 Mpx": lambda: _flat("P", 4000, 4000, "GIF"),
     "GIF, 64 Mpx": lambda: _flat("P", _SIDE, _SIDE, "GIF"),
     "GIF, 3 Gpx in frames": lambda: gif_of_frames(60_000, 1),
     "GIF, 62 Mpx in many frames": lambda: gif_of_frames(100, 6200),
     "BMP, a header that lies": _lying_bmp,
     "WebP, 16 Mpx": lambda: _flat("RGB", 4000, 4000, "WEBP"),
     "WebP, 16 Mpx, lossless": lambda: _flat("RGB", 4000, 4000, "WEBP", lossless=True),
+    "WebP, 16 Mpx, half transparent": lambda: encode(
+        _half_transparent(4000, 4000), "WEBP", lossless=True, method=0
+    ),
     "WebP, 64 Mpx": lambda: _flat("RGB", _SIDE, _SIDE, "WEBP", method=0),
     "TIFF, 64 Mpx": lambda: _flat("RGB", _SIDE, _SIDE, "TIFF", compression="tiff_adobe_deflate"),
     "AVIF, 16 Mpx": lambda: _flat("RGB", 4000, 4000, "AVIF", speed=10),

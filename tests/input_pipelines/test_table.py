@@ -231,7 +231,7 @@ print(peak_mebibytes() - before)
         [sys.executable, "-c", code, str(path)], cwd=ROOT, text=True, capture_output=True,
         timeout=120,
     )  # fmt: skip
-    assert float(done.stdout) < 50, done.stderr
+    assert float(done.stdout) < 100, done.stderr  # All of it at once: 156.
 
 
 def test_a_folder_of_shards_as_hugging_face_writes_them(tmp_path):
