@@ -11,13 +11,12 @@ _Z = 1.959964
 _GAP = 0.05
 _TRY = (
     "Try a lower or a higher --learning_rate, more --epochs or --steps, and a look at the labels "
-    "(python -m input_pipelines.inspect); with few photos, begin from trained weights (--weights); "
-    "with BatchNorm, more steps: its statistics follow the weights slowly."
+    "(python -m input_pipelines.inspect); with few photos, begin from trained weights (--weights)."
 )
 _CAUSES = (
-    "BatchNorm's statistics, or the averages of --ema_decay, may lag behind the weights (train for "
-    "more steps, or lower their momentum), or training sees other images and layers than "
-    "evaluation does (--augmentation, dropout)."
+    "the averages of --ema_decay, or BatchNorm's statistics, may lag behind the weights (train for "
+    "more steps, or lower --ema_decay), or training sees other images and layers than evaluation "
+    "does (--augmentation, dropout)."
 )
 
 

@@ -98,6 +98,10 @@ LONGER = {
         {"evaluate_every_steps": 40, "keep_checkpoints": 1, "checkpoint_every_steps": 1000,
          "log_every_steps": 10},
     ),
+    "balance": (
+        {"steps": 50}, {"steps": 110},
+        {"balance": True, "gradient_accumulation": 2},
+    ),
     "patience": (
         {"epochs": 3}, {"epochs": 30},
         {"validation_examples": 200, "early_stopping_patience": 4, "learning_rate": 0.03},
