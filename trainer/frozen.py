@@ -12,12 +12,15 @@ import tensorflow as tf
 
 from flowrate.errors import ConfigError
 from input_pipelines._blocks import evaluation_blocks
+from input_pipelines._cache import apply_tier
 from input_pipelines._source import FeatureSource, Source
 from trainer.initial_weights import head_of
 
 NONE, BACKBONE = "none", "backbone"
 # Of one pass over the data: images at a time, and such batches read ahead of their use.
 _ROWS, _BATCHES_PER_BLOCK = 32, 4
+# Images that come as arrays of another size are resized in memory: 600 MB at 224 x 224.
+_MOST_RESIZED = 4096
 
 
 def freeze(model: keras.Model, which: str) -> None:
@@ -40,9 +43,11 @@ def freeze(model: keras.Model, which: str) -> None:
         for prefix in which.split(","):
             matching = [layer for layer in with_weights if layer.name.startswith(prefix)]
             if not matching or not prefix:
-                names = ", ".join(layer.name for layer in with_weights)
+                names = [layer.name for layer in with_weights]
                 raise ConfigError(
-                    f"--freeze={which}: no layer's name begins with {prefix!r}; there are: {names}."
+                    f"--freeze={which}: no layer's name begins with {prefix!r}; the "
+                    f"{len(names)} layers with weights go from {', '.join(names[:5])} to "
+                    f"{', '.join(names[-3:])}."
                 )
             frozen += matching
     for layer in frozen:
@@ -99,11 +104,20 @@ def features_of(
     """
     run = tf.function(lambda images: tf.cast(part.features(images), tf.float32), autograph=False)
     found = []
-    for block in evaluation_blocks(
-        source, image_shape, global_batch_size=_ROWS, steps_per_block=_BATCHES_PER_BLOCK
-    ):
-        found += [run(images).numpy() for images in block["images"]]
-    return FeatureSource(np.concatenate(found)[: len(source)], source.labels, source.class_names)
+    for first in range(0, len(source), _MOST_RESIZED):
+        some = source.take(np.arange(first, min(first + _MOST_RESIZED, len(source))))
+        features = [
+            run(images).numpy()
+            for block in evaluation_blocks(
+                apply_tier(some, "none", image_shape),
+                image_shape,
+                global_batch_size=_ROWS,
+                steps_per_block=_BATCHES_PER_BLOCK,
+            )
+            for images in block["images"]
+        ]
+        found.append(np.concatenate(features)[: len(some)])
+    return FeatureSource(np.concatenate(found), source.labels, source.class_names)
 
 
 def _cut(model: keras.Model) -> tuple[keras.Model | None, keras.Model]:

@@ -65,6 +65,23 @@ def test_features_give_what_images_give(train, flags):
     assert_equal(run, images, 1e-5)
 
 
+def test_arrays_of_another_size_are_resized_some_at_a_time(tf, monkeypatch):
+    from input_pipelines import _decode, digits
+    from input_pipelines._dataset import LoadOptions
+    from trainer import frozen
+    from trainer.build import build_model
+
+    source = digits.load(LoadOptions())["test"]
+    model = build_model("cnn", 10, (12, 12, 1))
+    frozen.freeze(model, "backbone")
+    part = frozen.TrainedPart(model)
+    monkeypatch.setattr(frozen, "_MOST_RESIZED", 100)
+    found = frozen.features_of(part, source, (12, 12, 1))
+    expected = part.features(_decode.resized(source, (12, 12, 1)).images)
+    np.testing.assert_allclose(found.images, expected, atol=1e-5)
+    np.testing.assert_array_equal(found.labels, source.labels)
+
+
 @pytest.mark.parametrize("num_replicas", [2, 4])
 def test_replicas_agree_with_one_device(train, flags, num_replicas):
     flags = {**flags, "freeze": "backbone"}
