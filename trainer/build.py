@@ -29,7 +29,7 @@ from trainer.data import TrainingData, may_differ
 from trainer.evaluator import Evaluator
 from trainer.follower import NoSaver, SilentWriter
 from trainer.frozen import features_of, freeze
-from trainer.initial_weights import describe, head_of, take_over
+from trainer.initial_weights import head_of, take_over
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
 from trainer.model_check import check_model
@@ -44,6 +44,7 @@ from trainer.steps import StepEngine
 from trainer.stop import StopRequest
 from trainer.strategy import build_strategy, gpu_capability, is_on_gpu
 from trainer.team import Team
+from trainer.weights import describe
 from trainer.writers import RunWriter
 
 
@@ -112,7 +113,7 @@ def build_run(
             schedule.halve(state.progress.num_rollbacks)
         elif config.weights != "none":
             state.progress.weights = take_over(state.model, data.start, data.class_names)
-            console.say(describe(state.progress.weights))
+            console.say(f"weights: {describe(state.progress.weights)}")
     with clock.phase("data"):
         tier, sources = keep_inputs(config, data, state, num_replicas // num_workers, console.say)
         example_shape = state.part.input_shape

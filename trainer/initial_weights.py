@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from keras.src.utils import file_utils
+from keras.src.utils import file_utils  # keras.applications looks its get_file up there.
 
 from flowrate.errors import ConfigError
 from input_pipelines._download import OFFLINE, is_offline, unreachable
@@ -87,12 +87,6 @@ def take_over(model: keras.Model, start: Start, class_names: tuple[str, ...]) ->
         "new": "" if len(taken) == len(model.weights) else head.name,
         "sha256": digest.hexdigest(),
     }
-
-
-def describe(record: dict[str, Any]) -> str:
-    """Returns the line that says what was taken over."""
-    new = f"; new: {record['new']}" if record["new"] else ""
-    return f"weights: {record['tensors']} of {record['of']} tensors from {record['source']}{new}"
 
 
 def _read(model: keras.Model, start: Start) -> tuple[str, list[np.ndarray | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowrate.errors import ConfigError
 from models import MODELS
@@ -87,6 +87,12 @@ def resolve(config: TrainConfig, info: DatasetInfo) -> Start:
             "convert it, for example with model.save_weights('x.weights.h5')."
         )
     return Start(config.weights, model, _side_of(model))
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Returns what was taken over, in words; `record` as initial_weights.take_over gives it."""
+    new = f"; new: {record['new']}" if record["new"] else ""
+    return f"{record['tensors']} of {record['of']} tensors from {record['source']}{new}"
 
 
 def _side_of(model: str) -> int | None:

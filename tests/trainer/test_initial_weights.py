@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, RunDirError
-from trainer.weights import Start
+from trainer.weights import Start, describe
 
 CLASSES = tuple("abcde")
 
@@ -64,14 +64,12 @@ def test_files_are_taken_over_whole(make, take_over, tmp_path, suffix, name):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".npz"])
-def test_other_classes_get_a_new_head(make, take_over, tmp_path, suffix, parts):
+def test_other_classes_get_a_new_head(make, take_over, tmp_path, suffix):
     saved, model = make(num_classes=9, seed=1), make(seed=2)
     before = model.get_weights()
     save(saved, tmp_path / f"x{suffix}")
     record = take_over(model, tmp_path / f"x{suffix}")
-    assert parts[1].describe(record) == (
-        f"weights: 8 of 10 tensors from {tmp_path}/x{suffix}; new: logits"
-    )
+    assert describe(record) == f"8 of 10 tensors from {tmp_path}/x{suffix}; new: logits"
     np.testing.assert_array_equal(model.get_weights()[-1], before[-1])
     np.testing.assert_array_equal(model.get_weights()[0], saved.get_weights()[0])
 

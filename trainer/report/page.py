@@ -17,6 +17,7 @@ from trainer.report.curves import describe_fit
 from trainer.report.run_record import RunRecord
 from trainer.scores import Scores
 from trainer.starts import describe_starts
+from trainer.weights import describe
 
 _TEMPLATE = "report.html.jinja"
 
@@ -126,6 +127,9 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
             ("precision", f"{result['precision']}; XLA {'on' if result['jit'] else 'off'}; "
                           f"cache {result['cache']}"),
         ]  # fmt: skip
+        if result.get("weights"):
+            frozen = f"; frozen: {trained.config.freeze}" if trained.config.freeze != "none" else ""
+            facts.append(("weights", describe(result["weights"]) + frozen))
         if starts := describe_starts(result):
             facts.append(("starts", starts))
     return facts
