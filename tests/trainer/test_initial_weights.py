@@ -193,3 +193,33 @@ def test_a_file_that_cannot_be_fetched_is_named(parts, monkeypatch, tmp_path):
         parts[1].take_over(model, start, CLASSES)
     for part in ("mobilenet_v2", "MB from storage.googleapis.com", str(tmp_path / "models")):
         assert part in str(caught.value)
+
+
+def test_a_file_that_keras_has_fetched_is_used(parts, monkeypatch, tmp_path):
+    """A file such as keras.applications publishes, where Keras keeps it."""
+    from keras.src.legacy.saving import legacy_h5_format
+
+    monkeypatch.setenv("FLOWRATE_OFFLINE", "1")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    published = keras.applications.MobileNetV2(weights=None, include_top=False)
+    (tmp_path / "models").mkdir()
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5"
+    with h5py.File(tmp_path / "models" / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, published)
+    model = parts[0].build_model("keras:MobileNetV2:imagenet", 5, (96, 96, 1))
+    start = Start("imagenet", "keras:MobileNetV2:imagenet", 224)
+    record = parts[1].take_over(model, start, CLASSES)
+    assert (record["tensors"], record["of"], record["new"]) == (260, 262, "logits")
+    for value, expected in zip(model.get_weights(), published.get_weights()):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_a_damaged_file_of_keras_is_named(parts, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    path = tmp_path / "models" / "weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5"
+    path.write_bytes(b"cut short")
+    model = parts[0].build_model("keras:MobileNetV3Small:imagenet", 5, (32, 32, 3))
+    start = Start("imagenet", "keras:MobileNetV3Small:imagenet", 224)
+    with pytest.raises(ConfigError, match=r"is damaged: its hash is not the published"):
+        parts[1].take_over(model, start, CLASSES)
