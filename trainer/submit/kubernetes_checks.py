@@ -14,6 +14,10 @@ from trainer.submit.pod import RUNS
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL.pattern}(\.{_LABEL.pattern})*")
 
+# Flags that may name files, and their values that name none.
+_PATHS = ("data_dir", "weights", "class_weights")
+_NO_PATHS = ("none", "imagenet", "balanced")
+
 
 def check_pods_can_run(job: Job) -> None:
     """Raises ConfigError for what pods cannot do."""
@@ -54,14 +58,16 @@ def _check_path(flag: str, path: str) -> None:
 
 def _check_flags(job: Job, flags: tuple[str, ...]) -> None:
     if job.module == TRAINER:
-        data_dir = options.parse(TrainConfig, [TRAINER, *flags]).data_dir
+        asked = options.parse(TrainConfig, [TRAINER, *flags])
+        paths = {name: getattr(asked, name) for name in _PATHS}
     else:
         given = [flag.partition("=")[2] for flag in flags if flag.startswith("--data_dir=")]
-        data_dir = given[-1] if given else None
-    if data_dir is not None and not data_dir.startswith("/"):
-        raise ConfigError(
-            f"--data_dir={data_dir}: the pods see no folder of this machine; put the files on the "
-            f"volume, and give --data_dir={RUNS}/NAME."
-        )
+        paths = {"data_dir": given[-1] if given else None}
+    for name, path in paths.items():
+        if path and path not in _NO_PATHS and not path.startswith("/"):
+            raise ConfigError(
+                f"--{name}={path}: the pods see no folder of this machine; put the files on the "
+                f"volume, and give --{name}={RUNS}/NAME."
+            )
     if any(flag.lstrip("-").startswith("flagfile") for flag in flags):
         raise ConfigError("--flagfile: the pods see no file of this machine; give its flags.")

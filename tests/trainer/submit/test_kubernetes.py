@@ -369,6 +369,8 @@ REFUSED = {
     "namespace": ({"namespace": "Mine"}, [], r"--namespace=Mine: small letters"),
     "claim": ({"volume_claim": "a@b"}, [], r"--volume_claim=a@b: small letters"),
     "data_dir here": ({}, ["--data_dir=data"], r"--data_dir=data: the pods see no folder of this"),
+    "weights here": ({}, ["--weights=runs/x"], r"--weights=runs/x: the pods see no folder of this"),
+    "class_weights here": ({}, ["--class_weights=w.json"], r"--class_weights=w.json: the pods see"),
     "data_dir at home": ({}, ["--data_dir=~/data"], r"--data_dir=~/data: the pods see no folder"),
     "time": ({"time": "soon"}, [], r"--time=soon: give minutes"),
 }
