@@ -40,7 +40,7 @@ def make_places(root: Path) -> dict[str, str]:
 
 def _make_files(root: Path) -> None:
     (root / "empty").mkdir()
-    (root / "flagfile.txt").write_text("# what we use\n--seed=3\n\n--colour=red\n")
+    (root / "flagfile.txt").write_text("# what we use\n--seed=3\n\n--xyzzy=red\n")
     (root / "nul.txt").write_bytes(b"--seed=3\x00\n")
     (root / "no_text.txt").write_bytes(b"\xff\xfe--seed=3")
     (root / "archive").mkdir()
