@@ -52,7 +52,7 @@ def decode(
         uint8 [height, width, channels].
 
     Raises:
-        tf.errors.InvalidArgumentError: the content is no whole JPEG, PNG, BMP or WebP.
+        tf.errors.InvalidArgumentError: the content is not a complete JPEG, PNG, BMP or WebP.
         tf.errors.OpError: the file cannot be read, or is a damaged GIF.
     """
     height, width, channels = image_shape

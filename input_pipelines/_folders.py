@@ -24,6 +24,9 @@ from input_pipelines._tree import (
     walk,
 )
 
+# What the flowers tutorial passes to image_dataset_from_directory; its "validation" is our test.
+_TEST_SPLIT, _TEST_SPLIT_SEED = 0.2, 123
+
 
 def list_folder(
     folder: Path, excluded: frozenset[Path] = frozenset(), left_out: LeftOut | None = None
@@ -97,6 +100,20 @@ def _written_alike(name: str) -> str:
     """Returns what is equal for names that are not told apart; single letters are, by case."""
     name = unicodedata.normalize("NFC", name).strip()
     return name.casefold() if len(name) > 1 else name
+
+
+def with_test_split(splits: dict[str, FileSource]) -> dict[str, FileSource]:
+    """Returns the splits; where there is no test split, with one cut off the training split.
+
+    By the share and the seed of the flowers tutorial.
+
+    Raises:
+        DataError: so few images that it would be empty.
+    """
+    if "test" in splits:
+        return splits
+    train, test = split_like_keras(splits["train"], _TEST_SPLIT, _TEST_SPLIT_SEED)
+    return splits | {"train": train, "test": test}
 
 
 def split_like_keras(

@@ -9,7 +9,7 @@ from pathlib import Path
 from flowrate.errors import DataError
 from input_pipelines import _download, _partial, _tar
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._folders import list_folder, split_like_keras
+from input_pipelines._folders import list_folder, with_test_split
 from input_pipelines._source import FileSource
 from input_pipelines._tree import LeftOut, class_folders_of
 
@@ -23,9 +23,6 @@ FOLDER = "flower_photos"
 # The archive holds 3,676 files of 231 MB.
 _MOST_FILES, _MOST_BYTES = 10_000, 2**29
 WANTED = f"the folder {FOLDER}"
-# What the tutorial passes to image_dataset_from_directory; its "validation" is the test split here.
-TEST_SPLIT = 0.2
-TEST_SPLIT_SEED = 123
 
 INFO = DatasetInfo(
     title="TensorFlow flower photos",
@@ -54,12 +51,10 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
             raise _download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
         folder = _fetch()
     left_out = LeftOut()
-    train, test = split_like_keras(
-        list_folder(folder, options.excluded, left_out), TEST_SPLIT, TEST_SPLIT_SEED
-    )
+    splits = with_test_split({"train": list_folder(folder, options.excluded, left_out)})
     for line in left_out.lines():
         options.tell(line)
-    return {"train": train, "test": test}
+    return splits
 
 
 def _find(folder: Path) -> Path | None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from flowrate.errors import DataError
 from input_pipelines import _download
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._folders import check_class_names, list_folder, split_like_keras
+from input_pipelines._folders import check_class_names, list_folder, with_test_split
 from input_pipelines._source import FileSource
 from input_pipelines._split_folders import split_folders
 from input_pipelines._tree import LeftOut, class_folders_of
-
-# Where the folder brings no test split: the share and seed the flowers tutorial uses.
-TEST_SPLIT = 0.2
-TEST_SPLIT_SEED = 123
 
 INFO = DatasetInfo(
     title="A folder of images",
@@ -52,10 +48,7 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
                 f"{found[split]} and {found['train']} have different class folders: "
                 f"{', '.join(differing)} stand in one only."
             )
-    if "test" not in splits:
-        splits["train"], splits["test"] = split_like_keras(
-            splits["train"], TEST_SPLIT, TEST_SPLIT_SEED
-        )
+    splits = with_test_split(splits)
     for line in left_out.lines():
         options.tell(line)
     return splits

@@ -12,14 +12,11 @@ from flowrate.errors import ConfigError, DataError
 from flowrate.printable import one_line, printable
 from input_pipelines import _download
 from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._folders import split_like_keras
+from input_pipelines._folders import with_test_split
 from input_pipelines._source import FileSource
 from input_pipelines._split_names import split_of
 from input_pipelines._table_file import SUFFIXES, Rows, read_rows
 
-# Where no test split is named: the share and seed the flowers tutorial uses.
-TEST_SPLIT = 0.2
-TEST_SPLIT_SEED = 123
 _FORMS = "a .csv, .tsv or .parquet file, or a folder of train-*.parquet and test-*.parquet"
 _MAX_NAMED = 5
 
@@ -61,11 +58,7 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
             f"{printable(options.data_dir)}: no row is of the train split, only of "
             f"{' and '.join(splits)}."
         )
-    if "test" not in splits:
-        splits["train"], splits["test"] = split_like_keras(
-            splits["train"], TEST_SPLIT, TEST_SPLIT_SEED
-        )
-    return splits
+    return with_test_split(splits)
 
 
 def _read(place: Path, options: LoadOptions) -> Rows:

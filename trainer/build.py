@@ -99,9 +99,7 @@ def build_run(
     saver = make_saver(config, run_dir, console, clock) if is_chief else NoSaver()
     agreement = Agreement(stop, num_workers, saver.is_due)
 
-    is_frozen = config.freeze != "none" and plan.is_frozen_after(
-        checkpoint.progress.step if checkpoint else 0
-    )
+    is_frozen = plan.is_frozen_after(checkpoint.progress.step if checkpoint else 0)
     end_step = plan.unfreeze_step if is_frozen and plan.unfreeze_step else plan.total_steps
     with clock.phase("build"):
         state, schedule = build_state(

@@ -68,7 +68,7 @@ class TrainPlan:
 
     def is_frozen_after(self, step: int) -> bool:
         """Returns whether the step after `step` steps leaves the frozen layers as they are."""
-        return not self.unfreeze_step or step < self.unfreeze_step
+        return is_frozen_after(step, self.unfreeze_step)
 
     def epochs_at(self, step: int) -> float:
         """Returns the epochs seen after `step` steps."""
@@ -110,6 +110,11 @@ class TrainPlan:
     def _next_epoch_end(self, step: int) -> int:
         # The epoch that the next example belongs to: a batch may have begun it already.
         return self.epoch_end(step * self.global_batch_size // self.num_train_examples + 1)
+
+
+def is_frozen_after(step: int, unfreeze_step: int) -> bool:
+    """Returns the same as TrainPlan.is_frozen_after, of a plan that is read back."""
+    return not unfreeze_step or step < unfreeze_step
 
 
 def make_plan(config: TrainConfig, num_train_examples: int) -> TrainPlan:

@@ -9,6 +9,7 @@ from flowrate.errors import RunDirError
 from trainer.build import build_model, build_state
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig
+from trainer.plan import is_frozen_after
 from trainer.state import TrainState
 from trainer.trained import TrainedRun
 
@@ -34,8 +35,7 @@ def restored_state(
         RunDirError: the checkpoint is of another model.
     """
     _check_weights(trained, checkpoint)
-    step = checkpoint.progress.step
-    is_frozen = not trained.unfreeze_step or step < trained.unfreeze_step
+    is_frozen = is_frozen_after(checkpoint.progress.step, trained.unfreeze_step)
     state, _ = build_state(
         config, trained, strategy, trained.total_steps, is_frozen, trained.unfreeze_step
     )
