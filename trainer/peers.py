@@ -65,11 +65,18 @@ class PeerWatch:
         self._beats = 0
         self._ending: dict[str, Any] = {}
         others = [index for index in range(cluster.num_workers) if index != cluster.index]
-        self._peers = {index: _Peer(self._path(index), self._attempt) for index in others}
+        self._needed = others if needed is None else list(needed)
+        self._peers = {
+            index: _Peer(
+                self._path(index),
+                self._attempt,
+                self._is_connected if index in self._needed else lambda: False,
+            )
+            for index in others
+        }
         self._stragglers = StragglerWatch(
             cluster.describe, lambda line: print(f"warning: {line}", file=sys.stderr, flush=True)
         )
-        self._needed = others if needed is None else list(needed)
         self._tell = tell
         self._absent: set[int] = set()
         self._is_over = threading.Event()
@@ -145,6 +152,9 @@ class PeerWatch:
         name = "busy_seconds_per_step"
         self._stragglers.look({i: each[name] for i, each in pace.items() if each.get(name)})
 
+    def _is_connected(self) -> bool:
+        return bool(self._facts().get("is_connected"))
+
     def _later_attempt(self) -> Attempt | None:
         """Returns the later start of this run that writes this worker's status now, if any."""
         status = _read(self._path(self._cluster.index))
@@ -216,8 +226,9 @@ class PeerWatch:
 class _Peer:
     """What is known of another worker by its file; clocks of other machines are not trusted."""
 
-    def __init__(self, path: Path, attempt: Attempt):
+    def __init__(self, path: Path, attempt: Attempt, is_connected: Callable[[], bool]):
         self._path = path
+        self._is_connected = is_connected
         self._attempt = str(attempt)
         # What lies there from an earlier start of the run says nothing.
         self._before = _read(path)
@@ -251,7 +262,11 @@ class _Peer:
             self._stranger_since = self._stranger_since or now
         # A worker of an earlier start, on a node that was cut off, may write there too.
         elif is_new and status.get("attempt", "") == self._attempt:
-            is_at_work = self.status.get("is_connected") and "exit_code" not in self.status
+            # Whoever this worker is connected to was connected too, whether or not it has said so.
+            was_connected = self.status.get("is_connected") or (
+                self.status and self._is_connected()
+            )
+            is_at_work = was_connected and "exit_code" not in self.status
             if is_at_work and not _is_same_process(status, self.status):
                 self.has_been_replaced = True
                 return self.status

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from benchmarks.faults._peak import run_measured
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,14 +40,15 @@ def test_each_part_has_a_number_of_its_own_in_the_run(tf):
 
 def peak_mebibytes(run_dir: Path, *flags: str) -> float:
     """The most memory of a process that trains a convolutional network."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer.main", "--dataset=synthetic", "--image_size=64",
-         "--model=flowers_cnn", "--steps=2", "--noreport", f"--run_dir={run_dir}", *flags],
-        cwd=ROOT, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    _, status, usage = os.wait4(process.pid, 0)
+    command = [
+        sys.executable, "-m", "trainer.main", "--dataset=synthetic", "--image_size=64",
+        "--model=flowers_cnn", "--steps=2", "--noreport", f"--run_dir={run_dir}", *flags,
+    ]  # fmt: skip
+    status, peak = run_measured(
+        command, run_dir.with_suffix(".peak"), 300, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
     assert status == 0
-    return usage.ru_maxrss / 1024
+    return peak
 
 
 @pytest.mark.slow

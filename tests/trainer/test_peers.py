@@ -107,10 +107,11 @@ def test_somebody_is_gone_without_a_word(watch):
     assert lost.exit_code == 144
 
 
-def test_who_comes_back_alone_and_who_went_on_both_leave(watch):
+@pytest.mark.parametrize("has_said_so", [True, False])
+def test_who_comes_back_alone_and_who_went_on_both_leave(watch, has_said_so):
     """A killed worker is started again while the other still waits for the first one."""
     _, survivor = watch(0, is_connected=True)
-    killed, _ = watch(1, is_connected=True)
+    killed, _ = watch(1, is_connected=has_said_so)
     time.sleep(0.3)
     killed._is_over.set()  # As SIGKILL: not a word.
     killed._thread.join()
