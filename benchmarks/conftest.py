@@ -14,13 +14,13 @@ def build(tmp_path):
 
     A data set that is not here and cannot be fetched skips the benchmark, with the reason.
     """
+    from flowrate.signals import StopRequest
     from trainer import build as building
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.data import load_data
     from trainer.run_dir import RunDir
-    from trainer.stop import StopRequest
 
     def make(**flags):
         config = TrainConfig(run_dir=str(tmp_path / "run"), **flags)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from flowrate.signals import StopRequest
 from trainer import session
 from trainer.config import TrainConfig
 from trainer.console import Console
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData

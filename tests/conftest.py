@@ -121,13 +121,13 @@ def train(tf, tmp_path):
     each call unless given. `stop` is a StopRequest of the test's own; `data` are TrainingData to
     use instead of loading them.
     """
+    from flowrate.signals import StopRequest
     from trainer import build, loop
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.data import load_data
     from trainer.run_dir import RunDir
-    from trainer.stop import StopRequest
 
     count = 0
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 
 
 class Agreement:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.environment import describe_cpu
+from flowrate.signals import StopRequest
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._blocks import WHOLE
 from input_pipelines._cache import TierChoice, apply_tier, choose_tier
@@ -41,7 +42,6 @@ from trainer.run_dir import RunDir
 from trainer.saving import BackgroundSaver
 from trainer.state import TrainState
 from trainer.steps import StepEngine
-from trainer.stop import StopRequest
 from trainer.strategy import build_strategy, gpu_capability, is_on_gpu
 from trainer.team import Team
 from trainer.weights import describe

@@ -16,6 +16,7 @@ import tensorflow as tf
 from flowrate.environment import process_seconds
 from flowrate.errors import DiskError, DivergedError, FlowrateError, Preempted
 from flowrate.failpoint import reach
+from flowrate.signals import StopRequest
 from input_pipelines._source import Source
 from trainer import divergence
 from trainer.agreement import Agreement
@@ -31,7 +32,6 @@ from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
 from trainer.step_results import StepResults
 from trainer.steps import StepEngine
-from trainer.stop import StopRequest
 from trainer.team import Team
 from trainer.writers import RunWriter
 

@@ -26,8 +26,8 @@ from flowrate.errors import (
 from flowrate.output import survive_full_disk
 from flowrate.printable import one_line
 from flowrate.secrets import masked
+from flowrate.signals import StopRequest
 from trainer.config import TrainConfig
-from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
     from trainer.cluster import Cluster

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from flowrate.environment import available_memory_bytes, describe_cpu
 from flowrate.errors import ConfigError
+from flowrate.signals import StopRequest
 from input_pipelines._augmentation import Augmentation
 from input_pipelines._cache import MAX_SHARE_OF_FREE_MEMORY, apply_tier
 from input_pipelines._source import Source
@@ -26,7 +27,6 @@ from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 from trainer.writers import RunWriter
 
 if TYPE_CHECKING:

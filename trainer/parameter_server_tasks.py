@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
+from flowrate.signals import StopRequest
 from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
 from trainer.cluster import gpus_of
@@ -25,7 +26,6 @@ from trainer.parameter_server_cluster import CHIEF, TaskCluster
 from trainer.peers import PeerWatch
 from trainer.preflight import is_listening
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 from trainer.worker import Worker, visible_gpus, warn_of_open_ports
 
 if TYPE_CHECKING:

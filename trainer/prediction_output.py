@@ -121,7 +121,7 @@ class Output:
         return "  ".join([*parts, *(["inverted"] if row["inverted"] else [])])
 
     def _draw(self, path: Path) -> None:
-        from flowrate.drawing import drawing
+        from flowrate.pages.drawing import drawing
         from trainer.report.answers import examples_picture
 
         if not self._plotted:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flowrate.environment import describe_environment
 from flowrate.errors import DiskError
 from flowrate.failpoint import reach
+from flowrate.signals import StopRequest
 from input_pipelines._tensorflow import (
     import_tensorflow,
     quiet_tensorflow,  # noqa: F401 (of the commands that look at runs)
@@ -23,7 +24,6 @@ from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.console import Console
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, PeerLost
+from flowrate.signals import StopRequest
 from trainer.cluster import Cluster, gpus_of
 from trainer.config import TrainConfig
 from trainer.follower import FollowerDir
 from trainer.peers import PeerWatch
 from trainer.run_dir import RunDir
-from trainer.stop import StopRequest
 
 if TYPE_CHECKING:
     from trainer.clock import PhaseClock

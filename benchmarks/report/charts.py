@@ -12,7 +12,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 from benchmarks.report import formats
 from benchmarks.report.colors import contender_color
 from benchmarks.report.panels import Bar, Panel
-from flowrate.drawing import FAINT, INK, PAPER, WIDTH, drawing, new_figure, phase_color, to_svg
+from flowrate.pages.drawing import (
+    FAINT,
+    INK,
+    PAPER,
+    WIDTH,
+    drawing,
+    new_figure,
+    phase_color,
+    to_svg,
+)
 
 # Beyond this ratio within a panel the small bars would vanish: the axis becomes logarithmic.
 LOG_FROM = 30

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowrate.drawing import SERIES_COLORS
+from flowrate.pages.drawing import SERIES_COLORS
 
 _CONTENDER_COLORS = {
     "flowrate": "#0072b2",

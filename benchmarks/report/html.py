@@ -14,7 +14,7 @@ from benchmarks.report.entry import OURS
 from benchmarks.report.machines import list_machines, missing_environments
 from benchmarks.report.sections import explanations, make_section, measured_between
 from benchmarks.report.tables import Report
-from flowrate.page import page_environment
+from flowrate.pages.page import page_environment
 
 _TEMPLATE = "template.html.jinja"
 # A longer list of problems or commands is folded up.

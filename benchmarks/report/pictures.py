@@ -15,7 +15,7 @@ from benchmarks.report.entry import OURS, Entry
 from benchmarks.report.panels import Bar, Panel, panels_of
 from benchmarks.report.scaling import scaling_series
 from benchmarks.report.scaling_chart import scaling_panel
-from flowrate.drawing import phase_color
+from flowrate.pages.drawing import phase_color
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from benchmarks.report import formats
 from benchmarks.report.charts import tick
 from benchmarks.report.scaling import ScalingPoint, ScalingSeries
-from flowrate.drawing import INK, SERIES_COLORS, WIDTH, drawing, new_figure, to_svg
+from flowrate.pages.drawing import INK, SERIES_COLORS, WIDTH, drawing, new_figure, to_svg
 
 IDEAL = "ideal"
 MARKERS = "os^Dvp"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowrate.page import page_environment
+from flowrate.pages.page import page_environment
 from flowrate.printable import printable
 from input_pipelines.inspect import samples
 from input_pipelines.inspect.facts import (

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
-from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
+from flowrate.pages.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
 from flowrate.printable import printable
 from input_pipelines.inspect.counts import Counts
 from input_pipelines.inspect.headers import HeaderScan

@@ -7,7 +7,7 @@ import pytest
 
 import models
 from flowrate.errors import Preempted
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 
 MODEL = """
 import keras

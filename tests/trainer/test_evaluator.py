@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flowrate.signals import StopRequest
 from trainer.agreement import Agreement
 from trainer.evaluator import Evaluator
-from trainer.stop import StopRequest
 
 
 @pytest.fixture(params=[1, 2, 4])

@@ -22,7 +22,7 @@ import pytest
 from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import Preempted
 from flowrate.records import read_json, read_json_lines
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Dropout, augmentation, a batch that straddles epochs, and saves that fall between log lines.

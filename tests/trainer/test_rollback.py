@@ -8,7 +8,7 @@ import pytest
 from benchmarks.faults._runs import curve
 from flowrate.errors import DivergedError, Preempted
 from flowrate.records import read_json_lines
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 
 # With this decay each step makes the weights half as large again; with half the rate, smaller.
 GROWING = {

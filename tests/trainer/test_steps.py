@@ -14,13 +14,13 @@ from flowrate.records import read_json_lines
 @pytest.fixture
 def engine(tf, tmp_path):
     """Returns a function that builds, without training, a run with these flags."""
+    from flowrate.signals import StopRequest
     from trainer import build
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.data import load_data
     from trainer.run_dir import RunDir
-    from trainer.stop import StopRequest
 
     def make(**flags):
         config = TrainConfig(run_dir=str(tmp_path / "run"), **flags)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from flowrate.drawing import FAINT, INK, RIGHT, WRONG, Picture, new_figure
+from flowrate.pages.drawing import FAINT, INK, RIGHT, WRONG, Picture, new_figure
 from trainer.scores import Calibration
 
 RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"

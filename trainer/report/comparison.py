@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrate.page import page_environment
+from flowrate.pages.page import page_environment
 from trainer.report.curves import overlaid_curves
 from trainer.report.page import command_of
 from trainer.report.run_record import RunRecord

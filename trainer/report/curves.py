@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flowrate.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
+from flowrate.pages.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
 from trainer.learned import is_unconfirmed
 from trainer.report.run_record import RunRecord
 

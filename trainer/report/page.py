@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrate.drawing import Picture, phase_color
-from flowrate.page import page_environment
+from flowrate.pages.drawing import Picture, phase_color
+from flowrate.pages.page import page_environment
 from trainer.config import TrainConfig
 from trainer.predictions import Predictions
 from trainer.report.answers import calibration_picture, confusion_picture, examples_picture

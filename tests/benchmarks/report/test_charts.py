@@ -10,7 +10,7 @@ from benchmarks.report import charts
 from benchmarks.report.colors import contender_color
 from benchmarks.report.panels import Bar, Panel, bar_labels, panels_of
 from benchmarks.report.tables import build_entries
-from flowrate.drawing import INK
+from flowrate.pages.drawing import INK
 
 
 def bar_of(entry, label):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jinja2
 import pytest
 
-from flowrate.drawing import INK, Picture, new_figure
-from flowrate.page import page_environment, png_address
+from flowrate.pages.drawing import INK, Picture, new_figure
+from flowrate.pages.page import page_environment, png_address
 
 
 def picture(name: str = "one") -> Picture:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Reads commands, one a line, and answers each: how a test knows where the process stands.
 PROGRAM = """
 import ctypes, os, sys, time
 from flowrate.errors import DiskError, Preempted
-from trainer.stop import StopRequest
+from flowrate.signals import StopRequest
 stop = StopRequest()
 stop.install()
 def save(signal_name):
