@@ -10,8 +10,6 @@ import numpy as np
 
 from flowrate.errors import DataError
 from input_pipelines._download import MissingDataError
-from input_pipelines._file_kind import NUM_BYTES, begins_as_image
-from input_pipelines._image_paths import problem_of
 from input_pipelines._source import FileSource
 from input_pipelines._split_names import split_of
 from input_pipelines._tree import (
@@ -23,6 +21,8 @@ from input_pipelines._tree import (
     tally_endings,
     walk,
 )
+from input_pipelines.images.kind import NUM_BYTES, begins_as_image
+from input_pipelines.images.paths import problem_of
 
 # What the flowers tutorial passes to image_dataset_from_directory; its "validation" is our test.
 _TEST_SPLIT, _TEST_SPLIT_SEED = 0.2, 123

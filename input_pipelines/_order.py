@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipelines._balanced_order import Classes, balanced_order
-from input_pipelines._decode import map_in_order
+from input_pipelines.images.decode import map_in_order
 
 
 def example_indices(

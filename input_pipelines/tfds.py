@@ -137,7 +137,7 @@ def _check_connection(urls: Iterable[str]) -> None:
 def _read(builder: Any, split: str, keys: tuple[str, str], options: LoadOptions) -> ArraySource:
     import tensorflow as tf
 
-    from input_pipelines._opaque import lay_on_white
+    from input_pipelines.images.opaque import lay_on_white
 
     image_key, label_key = keys
     native_shape = builder.info.features[image_key].shape

@@ -14,8 +14,8 @@ from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError, DivergedError
 from input_pipelines._dataset import DatasetInfo
-from input_pipelines._image_file import ImageReader
-from input_pipelines._inversion import has_bright_border, inverted
+from input_pipelines.images.image_file import ImageReader
+from input_pipelines.images.inversion import has_bright_border, inverted
 from trainer import blocks
 from trainer.answer import Answer
 from trainer.inference import logits_function

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
-from input_pipelines._image_paths import FoundImages
+from input_pipelines.images.paths import FoundImages
 from trainer.answer import Answer
 from trainer.prediction_table import greatest_width, percent, prediction_table, table_fits
 from trainer.trained import TrainedRun

@@ -35,9 +35,9 @@ def main(program: str, warm_up: str, worst: str) -> None:
 def _train(path: Path) -> str:
     import tensorflow as tf
 
-    from input_pipelines._decode import decode
-    from input_pipelines._examine import examine
-    from input_pipelines._headers import headers_of_any_size
+    from input_pipelines.images.decode import decode
+    from input_pipelines.images.examine import examine
+    from input_pipelines.images.headers import headers_of_any_size
 
     with headers_of_any_size():
         found = examine(path)
@@ -47,7 +47,7 @@ def _train(path: Path) -> str:
 
 
 def _predict(path: Path) -> str:
-    from input_pipelines._image_file import ImageReader
+    from input_pipelines.images.image_file import ImageReader
 
     try:
         ImageReader(_SHAPE, is_trained_on_files=True).read(path)

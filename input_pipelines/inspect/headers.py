@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.environment import num_cpus
-from input_pipelines._decodable import too_large
-from input_pipelines._headers import (
+from input_pipelines._source import FileSource, Source
+from input_pipelines._tree import is_litter
+from input_pipelines.images.checks import too_large
+from input_pipelines.images.headers import (
     Header,
     HeaderError,
     has_wrong_suffix,
     headers_of_any_size,
     parse_header,
 )
-from input_pipelines._image_paths import problem_of
-from input_pipelines._source import FileSource, Source
-from input_pipelines._tree import is_litter
+from input_pipelines.images.paths import problem_of
 from input_pipelines.inspect.example import Example
 
 # Files handed to the threads at once: a queue of all would be larger than what is found.

@@ -7,8 +7,8 @@ import pytest
 
 from input_pipelines import DATASETS
 from input_pipelines._dataset import LoadOptions
-from input_pipelines._inversion import has_bright_border
 from input_pipelines._source import FileSource
+from input_pipelines.images.inversion import has_bright_border
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flowrate.errors import DiskError
-from input_pipelines._image_paths import FoundImages
+from input_pipelines.images.paths import FoundImages
 from trainer.answer import Answer
 from trainer.predict import PredictConfig
 from trainer.prediction_output import Output

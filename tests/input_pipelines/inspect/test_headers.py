@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from input_pipelines._folders import list_folder
-from input_pipelines._headers import (
+from input_pipelines.images.headers import (
     Header,
     HeaderError,
     has_wrong_suffix,

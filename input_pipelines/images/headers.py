@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from input_pipelines._file_kind import NUM_BYTES, describe_beginning
+from input_pipelines.images.kind import NUM_BYTES, describe_beginning
 
 # More than most cameras' photos: such an image takes 256 MB while it is decoded. A file of 48 kB
 # can ask for gigabytes, so what is larger is refused by its header.

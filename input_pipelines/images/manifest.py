@@ -22,10 +22,10 @@ from pathlib import Path
 from flowrate.environment import num_cpus
 from flowrate.printable import printable
 from input_pipelines._download import cache_folder
-from input_pipelines._examine import Contents, examine
-from input_pipelines._headers import headers_of_any_size
 from input_pipelines._partial import delete_abandoned, partial_path
 from input_pipelines._progress import Progress
+from input_pipelines.images.examine import Contents, examine
+from input_pipelines.images.headers import headers_of_any_size
 
 # Raised whenever the same file would get another row.
 _VERSION = 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from input_pipelines._image_paths import find_images
+from input_pipelines.images.paths import find_images
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from input_pipelines._inversion import border_of, has_bright_border, inverted
+from input_pipelines.images.inversion import border_of, has_bright_border, inverted
 
 
 def digit(paper: int, ink: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from input_pipelines._file_kind import begins_as_image, describe_kind
+from input_pipelines.images.kind import begins_as_image, describe_kind
 
 
 def npy() -> bytes:

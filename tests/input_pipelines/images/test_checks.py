@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from benchmarks.faults import _bad_images
-from input_pipelines._decodable import too_large_in_scans
-from input_pipelines._examine import examine
-from input_pipelines._headers import headers_of_any_size
+from input_pipelines.images.checks import too_large_in_scans
+from input_pipelines.images.examine import examine
+from input_pipelines.images.headers import headers_of_any_size
 
 # Refused though they can be read: too large, moving, or palette indices taken for grey.
 READ_ALL_THE_SAME = {"bomb of 400 Mpx", "large GIF", "animated WebP", "BMP with a palette"}
@@ -33,7 +33,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def decode(tf):
-    from input_pipelines._decode import decode
+    from input_pipelines.images.decode import decode
 
     def run(path, shape, orientation=1):
         return decode(tf.constant(str(path)), shape, orientation).numpy()

@@ -78,7 +78,7 @@ KINDS = {
 @pytest.fixture
 def decode(tf, tmp_path):
     """Returns a function: content, shape -> pixels, as training decodes many files."""
-    from input_pipelines._decode import decode_into
+    from input_pipelines.images.decode import decode_into
 
     def run(content: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
         path = tmp_path / "image"
@@ -99,7 +99,7 @@ def test_each_kind_has_one_meaning(decode, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_prediction_reads_the_same_for_files_and_nearly_for_arrays(tf, tmp_path, kind):
-    from input_pipelines._image_file import ImageReader
+    from input_pipelines.images.image_file import ImageReader
 
     content, wanted = KINDS[kind]
     (tmp_path / "image").write_bytes(content)

@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 from benchmarks.faults import _bad_images
-from input_pipelines import _manifest
-from input_pipelines._manifest import ROTTEN, read_manifest, stored_at
+from input_pipelines.images import manifest as _manifest
+from input_pipelines.images.manifest import ROTTEN, read_manifest, stored_at
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, features
 
 from flowrate.errors import DataError
-from input_pipelines._examine import examine
-from input_pipelines._headers import headers_of_any_size
 from input_pipelines._source import ArraySource
+from input_pipelines.images.examine import examine
+from input_pipelines.images.headers import headers_of_any_size
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ORIENTATION = 0x0112
 # What Pillow does to show a file of that orientation upright, undone.
 AS_STORED = {
@@ -31,7 +31,7 @@ AS_STORED = {
 @pytest.fixture(scope="module")
 def reader(tf):
     """Returns a function: image_shape, trained on files or arrays -> an ImageReader."""
-    from input_pipelines._image_file import ImageReader
+    from input_pipelines.images.image_file import ImageReader
 
     def make(image_shape=(30, 40, 3), on_files=True, array_size=None):
         return ImageReader(image_shape, on_files, array_size)
@@ -202,7 +202,7 @@ TRAINED_ON = {
 
 @pytest.mark.parametrize("name", TRAINED_ON)
 def test_what_training_reads_is_read_by_its_own_function(reader, tf, tmp_path, name):
-    from input_pipelines import _decode
+    from input_pipelines.images import decode as _decode
 
     image, options = TRAINED_ON[name]
     image.save(tmp_path / name, **options)
@@ -240,7 +240,7 @@ def test_arrays_images_of_their_own_size_stay_as_they_are(reader, tmp_path):
 
 @pytest.mark.parametrize("side", [14, 56])
 def test_arrays_are_resized_as_image_size_does(reader, tf, tmp_path, side):
-    from input_pipelines import _decode
+    from input_pipelines.images import decode as _decode
 
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "digit.png")
@@ -271,7 +271,7 @@ def test_large_photos_of_other_formats_are_reduced_as_jpegs_are(reader, tmp_path
 @pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "CMYK"])
 @pytest.mark.parametrize("factor", [1, 2, 8])
 def test_strips_make_no_difference(reader, monkeypatch, mode, factor):
-    from input_pipelines import _flat_pixels
+    from input_pipelines.images import flat_pixels as _flat_pixels
 
     noise = np.random.default_rng(0).integers(0, 256, (203, 117, 4), np.uint8)
     image = Image.fromarray(noise)
@@ -346,7 +346,7 @@ import sys
 from pathlib import Path
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from flowrate.errors import DataError
-from input_pipelines._image_file import ImageReader
+from input_pipelines.images.image_file import ImageReader
 readers = [ImageReader((28, 28, 1), False), ImageReader((28, 28, 3), True)]
 forget_peak()
 before = resident_mebibytes()

@@ -7,9 +7,9 @@ import hashlib
 import io
 from pathlib import Path
 
-from input_pipelines._decodable import refusal
-from input_pipelines._headers import MAX_PIXELS, HeaderError, parse_header
-from input_pipelines._image_paths import problem_of
+from input_pipelines.images.checks import refusal
+from input_pipelines.images.headers import MAX_PIXELS, HeaderError, parse_header
+from input_pipelines.images.paths import problem_of
 
 # What an image of the most pixels takes with four channels of 16 bits: no image file is larger.
 _MAX_BYTES = 8 * MAX_PIXELS

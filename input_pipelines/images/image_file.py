@@ -37,12 +37,12 @@ import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
 from flowrate.errors import DataError
-from input_pipelines import _decode
-from input_pipelines._decodable import FORMATS, kind_problem, too_large, too_large_in_scans
-from input_pipelines._file_kind import describe_kind
-from input_pipelines._flat_pixels import flat_pixels
-from input_pipelines._image_paths import problem_of
-from input_pipelines._jpeg import RATIOS
+from input_pipelines.images import decode as _decode
+from input_pipelines.images.checks import FORMATS, kind_problem, too_large, too_large_in_scans
+from input_pipelines.images.flat_pixels import flat_pixels
+from input_pipelines.images.jpeg import RATIOS
+from input_pipelines.images.kind import describe_kind
+from input_pipelines.images.paths import problem_of
 
 # Images above this size are decoded one at a time: 16 threads with one each would fill the memory.
 _LARGE_PIXELS = 16_000_000

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from input_pipelines._flat_pixels import flat_pixels
+from input_pipelines.images.flat_pixels import flat_pixels
 
 # Larger images are thinned before they are laid on white, which takes up to 25 bytes a pixel.
 _LARGE_PIXELS = 8 * 10**6

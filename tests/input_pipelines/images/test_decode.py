@@ -19,14 +19,14 @@ from input_pipelines._source import ArraySource, FileSource
 
 @pytest.fixture(scope="module")
 def decoder(tf):
-    from input_pipelines import _decode
+    from input_pipelines.images import decode as _decode
 
     return _decode
 
 
 @pytest.fixture(scope="module")
 def jpeg(tf):
-    from input_pipelines import _jpeg
+    from input_pipelines.images import jpeg as _jpeg
 
     return _jpeg
 

@@ -23,7 +23,7 @@ import zlib
 
 from PIL import Image
 
-from input_pipelines._headers import MAX_PIXELS, Header
+from input_pipelines.images.headers import MAX_PIXELS, Header
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 # Their decoders need several times the memory of the image that they give.

@@ -1,0 +1,1 @@
+"""Image files: their headers, whether they can be decoded, and their pixels."""
