@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flowrate import options
 from flowrate.errors import ConfigError
-from input_pipelines import _augmentation_names
+from input_pipelines.augmentation import names as _augmentation_names
 
 if TYPE_CHECKING:
     from trainer.config import TrainConfig

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines import _augmentation_names
 from input_pipelines._loading import LoadedData
 from input_pipelines._progress import Progress
 from input_pipelines._source import FileSource, Source
+from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.images.failures import Failure
 from input_pipelines.inspect.brightness import Extremes, find_extremes
 from input_pipelines.inspect.config import InspectConfig

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from flowrate.printable import printable
-from input_pipelines._augmentation_names import MIXING
+from input_pipelines.augmentation.names import MIXING
 from input_pipelines.inspect.decoding import decode_some
 from input_pipelines.inspect.duplicates import Duplicates
 from input_pipelines.inspect.example import Example, Naming
@@ -93,8 +93,8 @@ def extreme_rows(inspection: Inspection) -> list[Row]:
 
 def augmented_rows(inspection: Inspection) -> list[Row]:
     """Returns images of several classes, each as it is and nine times augmented."""
-    from input_pipelines._augmentation import Augmentation
     from input_pipelines._blocks import training_blocks
+    from input_pipelines.augmentation.augment import Augmentation
 
     usable = inspection.usable("train")
     if not inspection.augmentation or not usable.size:

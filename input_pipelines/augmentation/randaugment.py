@@ -12,7 +12,7 @@ import math
 
 import tensorflow as tf
 
-from input_pipelines import _warp
+from input_pipelines.augmentation import warp as _warp
 
 NUM_OPERATIONS = 2
 MAGNITUDE = 0.9  # of the strongest

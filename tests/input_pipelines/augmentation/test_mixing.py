@@ -11,7 +11,7 @@ NUM_ROWS = 200
 
 @pytest.fixture(scope="module")
 def mixing(tf):
-    from input_pipelines import _mixing
+    from input_pipelines.augmentation import mixing as _mixing
 
     return _mixing
 

@@ -12,7 +12,7 @@ SIZE = (24, 32)
 
 @pytest.fixture(scope="module")
 def operations(tf):
-    from input_pipelines import _randaugment
+    from input_pipelines.augmentation import randaugment as _randaugment
 
     return _randaugment
 

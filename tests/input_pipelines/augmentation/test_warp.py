@@ -12,7 +12,7 @@ SIZE = (13, 18)
 
 @pytest.fixture(scope="module")
 def warps(tf):
-    from input_pipelines import _warp
+    from input_pipelines.augmentation import warp as _warp
 
     return _warp
 

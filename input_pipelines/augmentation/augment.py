@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from input_pipelines import _mixing, _randaugment, _warp
-from input_pipelines._augmentation_names import MIXING
+from input_pipelines.augmentation import mixing as _mixing
+from input_pipelines.augmentation import randaugment as _randaugment
+from input_pipelines.augmentation import warp as _warp
+from input_pipelines.augmentation.names import MIXING
 
 # The amounts of the flowers tutorial: RandomRotation(0.1), RandomZoom(0.1), both of a uniform draw.
 ROTATION_TURNS = 0.1

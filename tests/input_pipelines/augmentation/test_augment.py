@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from input_pipelines._augmentation_names import MIXING, NAMES
+from input_pipelines.augmentation.names import MIXING, NAMES
 
 SIZE = (16, 24)
 NUM_CLASSES = 5
@@ -20,7 +20,7 @@ NEUTRAL = {
 
 @pytest.fixture(scope="module")
 def augmentation(tf):
-    from input_pipelines import _augmentation
+    from input_pipelines.augmentation import augment as _augmentation
 
     return _augmentation
 

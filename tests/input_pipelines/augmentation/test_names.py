@@ -8,7 +8,7 @@ import pytest
 
 from flowrate.errors import ConfigError
 from input_pipelines import DATASETS
-from input_pipelines._augmentation_names import MIXING, NAMES, parse
+from input_pipelines.augmentation.names import MIXING, NAMES, parse
 
 
 @pytest.mark.parametrize(
