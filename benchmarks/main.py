@@ -55,7 +55,7 @@ def _help() -> str:
 def _run(words: list[str]) -> int:
     from benchmarks.config import RunConfig
     from benchmarks.suites import SUITES
-    from input_pipelines._download import existing_folder
+    from input_pipelines.fetch.download import existing_folder
 
     config = options.parse(RunConfig, ["run", *words])
     if config is None:

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
 from benchmarks.statistics import step_percentiles
 from flowrate.records import read_json
-from input_pipelines._download import cache_folder
+from input_pipelines.fetch.download import cache_folder
 
 PACKAGES = ("torch", "jax", "optax")
 _EXPORT_TIMEOUT_SECONDS = 600

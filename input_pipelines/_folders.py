@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._download import MissingDataError
 from input_pipelines._source import FileSource
 from input_pipelines._split_names import split_of
 from input_pipelines._tree import (
@@ -21,6 +20,7 @@ from input_pipelines._tree import (
     tally_endings,
     walk,
 )
+from input_pipelines.fetch.download import MissingDataError
 from input_pipelines.images.kind import NUM_BYTES, begins_as_image
 from input_pipelines.images.paths import problem_of
 

@@ -22,7 +22,7 @@ import numpy as np
 from keras.src.utils import file_utils  # keras.applications looks its get_file up there.
 
 from flowrate.errors import ConfigError
-from input_pipelines._download import OFFLINE, is_offline, unreachable
+from input_pipelines.fetch.download import OFFLINE, is_offline, unreachable
 from models import MODELS
 from trainer.arrays import read_arrays
 from trainer.weights import IMAGENET, Start

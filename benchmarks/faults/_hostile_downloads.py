@@ -15,8 +15,8 @@ from pathlib import Path
 
 from benchmarks.faults._attempt import Attempt, NotHere, check
 from flowrate.errors import DataError
-from input_pipelines import _download
-from input_pipelines._download import RemoteFile
+from input_pipelines.fetch import download as _download
+from input_pipelines.fetch.download import RemoteFile
 
 CONTENT = b"forty-two pixels" * 1000
 _HTML = b"<html>please log in</html>"

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from flowrate.environment import num_cpus
 from flowrate.printable import printable
-from input_pipelines._download import cache_folder
-from input_pipelines._partial import delete_abandoned, partial_path
 from input_pipelines._progress import Progress
+from input_pipelines.fetch.download import cache_folder
+from input_pipelines.fetch.partial import delete_abandoned, partial_path
 from input_pipelines.images.examine import Contents, examine
 from input_pipelines.images.headers import headers_of_any_size
 

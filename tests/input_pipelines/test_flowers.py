@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines import _download, flowers
+from input_pipelines import flowers
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.fetch import download as _download
 
 
 def load(folder: Path | None):

@@ -17,7 +17,7 @@ _SECONDS = 600
 
 def check_data_dir(data_dir: Path | None) -> None:
     """Raises DataError where --data_dir is no folder."""
-    from input_pipelines._download import existing_folder
+    from input_pipelines.fetch.download import existing_folder
 
     existing_folder(data_dir, "")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 def main(name: str, data_dir: str | None = None) -> None:
     """Prints what became of loading `name`."""
-    from input_pipelines import _download
+    from input_pipelines.fetch import download as _download
 
     os.environ[_download.OFFLINE] = "1"
     sys.addaudithook(_forbid_network)
@@ -28,8 +28,8 @@ def load(name: str, data_dir: str | None) -> dict[str, Any]:
     """Returns what became of it, JSON-able."""
     from flowrate.errors import DataError
     from flowrate.printable import one_line
-    from input_pipelines import _download
     from input_pipelines._loading import load_sources
+    from input_pipelines.fetch import download as _download
 
     started = time.perf_counter()
     try:

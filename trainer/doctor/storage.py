@@ -101,7 +101,7 @@ def check_shared_memory(path: Path, num_gpus: int) -> Check:
 
 
 def _check_cache() -> Check:
-    from input_pipelines._download import cache_folder
+    from input_pipelines.fetch.download import cache_folder
 
     # Without it nothing can be downloaded, but what needs no download trains.
     return check_folder("disk for data", cache_folder(), unwritable=WARNING)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from input_pipelines import _tar
+from input_pipelines.fetch import tar as _tar
 
 TOP = "photos"
 PARTS = st.sampled_from(["..", ".", "", "/", TOP, "a", "b.jpg", "out", "a\\b", "\n"]) | st.text(

@@ -14,8 +14,8 @@ from pathlib import Path
 from flowrate.errors import DataError
 from flowrate.printable import one_line
 from flowrate.secrets import masked
-from input_pipelines._https import WrongContentError, check_is_safe, download
-from input_pipelines._partial import delete_abandoned, partial_folder
+from input_pipelines.fetch.https import WrongContentError, check_is_safe, download
+from input_pipelines.fetch.partial import delete_abandoned, partial_folder
 
 # Sets that need no download: named where one cannot be made.
 OFFLINE_DATASETS = "digits and synthetic need no download"
