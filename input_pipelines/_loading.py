@@ -14,9 +14,9 @@ from input_pipelines import DATASETS
 from input_pipelines._dataset import DatasetInfo, LoadOptions
 from input_pipelines._source import ArraySource, FileSource, Source
 from input_pipelines._splits import absent_classes, hold_out
-from input_pipelines._table_columns import parse_columns
 from input_pipelines.images.failures import error_text, skipped_text
 from input_pipelines.images.manifest import Manifest, read_manifest, stored_at
+from input_pipelines.tables.columns import parse_columns
 
 # The images that cannot be used stay among the others, for whoever looks at them all.
 KEEP = "keep"

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipelines._tree import is_image, walk
+from input_pipelines.folders.tree import is_image, walk
 
 
 @dataclasses.dataclass(frozen=True)

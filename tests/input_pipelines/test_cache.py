@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, DataError, DiskError
-from input_pipelines._folders import list_folder
+from input_pipelines.folders.listing import list_folder
 
 SHAPE = (12, 10, 3)
 MIB = 2**20

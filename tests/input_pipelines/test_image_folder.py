@@ -11,7 +11,7 @@ import pytest
 from flowrate.errors import DataError
 from input_pipelines import image_folder
 from input_pipelines._dataset import LoadOptions
-from input_pipelines._folders import list_folder
+from input_pipelines.folders.listing import list_folder
 
 
 def load(folder: Path | None):

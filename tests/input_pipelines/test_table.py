@@ -17,9 +17,9 @@ from pyarrow import parquet
 from flowrate.errors import ConfigError, DataError
 from input_pipelines import table
 from input_pipelines._dataset import LoadOptions
-from input_pipelines._folders import split_like_keras
 from input_pipelines._loading import load_sources
 from input_pipelines.fetch.download import MissingDataError
+from input_pipelines.folders.listing import split_like_keras
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrate.errors import DataError
-from input_pipelines._folders import list_folder
 from input_pipelines._source import ArraySource, FileSource
+from input_pipelines.folders.listing import list_folder
 
 
 @pytest.fixture(scope="module")

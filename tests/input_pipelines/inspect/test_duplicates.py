@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from input_pipelines._folders import list_folder
 from input_pipelines._source import ArraySource
+from input_pipelines.folders.listing import list_folder
 from input_pipelines.inspect.duplicates import find_duplicates
 from input_pipelines.inspect.example import Example
 from input_pipelines.inspect.headers import scan_headers

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
-from input_pipelines._folders import list_folder
+from input_pipelines.folders.listing import list_folder
 from input_pipelines.images.headers import (
     Header,
     HeaderError,

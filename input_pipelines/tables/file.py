@@ -10,8 +10,8 @@ from typing import Any
 
 from flowrate.errors import DataError
 from flowrate.printable import one_line, printable
-from input_pipelines._embedded_images import images_written_once
-from input_pipelines._table_columns import choose_columns
+from input_pipelines.tables.columns import choose_columns
+from input_pipelines.tables.embedded_images import images_written_once
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 

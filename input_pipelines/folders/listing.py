@@ -10,8 +10,9 @@ import numpy as np
 
 from flowrate.errors import DataError
 from input_pipelines._source import FileSource
-from input_pipelines._split_names import split_of
-from input_pipelines._tree import (
+from input_pipelines.fetch.download import MissingDataError
+from input_pipelines.folders.split_names import split_of
+from input_pipelines.folders.tree import (
     IMAGE_SUFFIXES,
     OTHER_SUFFIXES,
     LeftOut,
@@ -20,7 +21,6 @@ from input_pipelines._tree import (
     tally_endings,
     walk,
 )
-from input_pipelines.fetch.download import MissingDataError
 from input_pipelines.images.kind import NUM_BYTES, begins_as_image
 from input_pipelines.images.paths import problem_of
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowrate.errors import DataError
-from input_pipelines._split_names import split_of
-from input_pipelines._tree import class_folders_of, holds_folders, is_image, some
+from input_pipelines.folders.split_names import split_of
+from input_pipelines.folders.tree import class_folders_of, holds_folders, is_image, some
 
 
 def split_folders(
