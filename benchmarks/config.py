@@ -9,7 +9,7 @@ from benchmarks.suites._choice import Choice
 from flowrate import options
 from flowrate.errors import ConfigError
 from flowrate.options import option
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 from models import MODELS
 
 _WHAT, _HOW = "What to measure", "How"

@@ -17,7 +17,7 @@ from benchmarks.records import read_environments, read_results
 from benchmarks.scaling_model import Link, Measured
 from benchmarks.stated import RESNET50, Workload
 from flowrate.errors import ConfigError
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 from models import MODELS
 
 Row = dict[str, Any]

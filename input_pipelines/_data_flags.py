@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from flowrate.options import option
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 
 DATA = "Data"
 

@@ -85,7 +85,7 @@ def shared_data():
 @pytest.fixture(scope="session")
 def fashion_folder():
     """The folder of Debian's package dataset-fashion-mnist, or a skip with the reason."""
-    from input_pipelines.fashion_mnist import DEBIAN_FOLDER
+    from input_pipelines.datasets.fashion_mnist import DEBIAN_FOLDER
 
     if not DEBIAN_FOLDER.exists():
         pytest.skip("needs Debian's package dataset-fashion-mnist, which is not installed")

@@ -14,8 +14,8 @@ from benchmarks.report import write_report
 from benchmarks.report.markdown import readme_table, replace_between_markers
 from benchmarks.suites import SUITES
 from flowrate import options
-from input_pipelines import DATASETS
 from input_pipelines.augmentation import names as _augmentation_names
+from input_pipelines.datasets import DATASETS
 from input_pipelines.inspect.config import InspectConfig
 from models import MODELS
 from trainer import launch, predict

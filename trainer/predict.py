@@ -14,7 +14,7 @@ from flowrate import options
 from flowrate.command import run_command
 from flowrate.errors import ConfigError, DataError
 from flowrate.options import option
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 from input_pipelines.images.paths import FoundImages, find_images
 from trainer.answer import Answer
 from trainer.prediction_output import PLOT_SUFFIXES, Output

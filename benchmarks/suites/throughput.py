@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.case import BenchmarkCase
 from benchmarks.suites._choice import Choice
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 from models import MODELS
 
 TITLE = (

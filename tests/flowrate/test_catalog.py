@@ -154,7 +154,7 @@ def test_a_file_that_lacks_part_of_the_contract(catalog, folder):
 
 def test_the_real_catalogs_list_their_folders_without_tensorflow():
     code = (
-        "import sys; from input_pipelines import DATASETS; from models import MODELS;"
+        "import sys; from input_pipelines.datasets import DATASETS; from models import MODELS;"
         "print(*DATASETS.spellings()); print(*MODELS.spellings());"
         "DATASETS.check('tfds:cifar100'); MODELS.check('resnet18');"
         "print(*{'tensorflow', 'keras', 'numpy'} & sys.modules.keys())"

@@ -164,7 +164,7 @@ def test_help_is_grouped_and_tells_all_of_every_flag(without_tensorflow):
 
 
 def test_help_names_the_data_sets_and_models_there_are(without_tensorflow):
-    from input_pipelines import DATASETS
+    from input_pipelines.datasets import DATASETS
     from models import MODELS
 
     words = without_tensorflow("--help").stdout.split()

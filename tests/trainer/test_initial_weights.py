@@ -158,7 +158,7 @@ def test_the_weights_of_a_run(train, parts, tmp_path):
     ],
 )
 def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypatch):
-    from input_pipelines import digits
+    from input_pipelines.datasets import digits
     from trainer.config import TrainConfig
     from trainer.weights import resolve
 
@@ -176,7 +176,7 @@ def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypat
     ],
 )
 def test_imagenet_chooses_the_model_and_its_size(flags, model, side):
-    from input_pipelines import image_folder
+    from input_pipelines.datasets import image_folder
     from trainer.config import TrainConfig
     from trainer.weights import resolve
 

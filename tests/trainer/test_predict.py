@@ -29,8 +29,8 @@ def run(module: str, *words: str | Path, **environment: str) -> subprocess.Compl
 @pytest.fixture(scope="module")
 def digits():
     """The test split of the digits: images uint8 [360, 8, 8, 1] and labels."""
-    from input_pipelines import digits
     from input_pipelines._dataset import LoadOptions
+    from input_pipelines.datasets import digits
 
     return digits.load(LoadOptions())["test"]
 
@@ -105,7 +105,7 @@ def test_digits_are_read_and_white_paper_is_inverted(found, digits):
     ("invert", "inverted"), [("auto", [False, True]), ("on", [True, True]), ("off", [False, False])]
 )
 def test_invert_by_hand(tf, trained, photos, invert, inverted):
-    from input_pipelines.digits import INFO
+    from input_pipelines.datasets.digits import INFO
     from trainer.image_predictions import ModelInput
     from trainer.trained import TrainedRun
 
@@ -118,7 +118,7 @@ def test_invert_by_hand(tf, trained, photos, invert, inverted):
 def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
     import dataclasses
 
-    from input_pipelines.flowers import INFO
+    from input_pipelines.datasets.flowers import INFO
     from trainer.image_predictions import ModelInput
     from trainer.trained import TrainedRun
 
@@ -214,7 +214,7 @@ def photo_run(train, shared_data):
 
 @pytest.mark.slow
 def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
-    from input_pipelines.image_folder import INFO
+    from input_pipelines.datasets.image_folder import INFO
     from trainer.build import keep_decoded
     from trainer.image_predictions import ModelInput, predict_images
     from trainer.inference import predict_logits
@@ -241,7 +241,7 @@ def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
 
 @pytest.mark.slow
 def test_a_file_that_cannot_be_read_moves_no_other(photo_run, tmp_path):
-    from input_pipelines.image_folder import INFO
+    from input_pipelines.datasets.image_folder import INFO
     from trainer.image_predictions import ModelInput, predict_images
     from trainer.trained_model import load_model
 

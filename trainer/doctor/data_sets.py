@@ -28,7 +28,7 @@ def look(data_dir: Path | None) -> Iterator[Check]:
     Args:
         data_dir: a folder to look in before the usual places.
     """
-    from input_pipelines import DATASETS
+    from input_pipelines.datasets import DATASETS
 
     for name in DATASETS.names():
         look_at = _check_prepared if name in DATASETS.families else _check

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from input_pipelines import digits
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import digits
 
 ROOT = Path(__file__).resolve().parents[3]
 # What models/ has at 28 x 28 x 1 and ten classes, and at 180 x 180 x 3 and five.

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from flowrate.errors import ConfigError
-from input_pipelines import DATASETS
 from input_pipelines.augmentation.names import MIXING, NAMES, parse
+from input_pipelines.datasets import DATASETS
 
 
 @pytest.mark.parametrize(

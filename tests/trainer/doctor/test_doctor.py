@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from input_pipelines import DATASETS
+from input_pipelines.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parents[3]
 SECTIONS = ["machine", "packages", "GPU", "cluster", "data sets"]

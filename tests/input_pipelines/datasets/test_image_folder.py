@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines import image_folder
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import image_folder
 from input_pipelines.folders.listing import list_folder
 
 

@@ -15,13 +15,13 @@ from PIL import Image
 from pyarrow import parquet
 
 from flowrate.errors import ConfigError, DataError
-from input_pipelines import table
 from input_pipelines._dataset import LoadOptions
 from input_pipelines._loading import load_sources
+from input_pipelines.datasets import table
 from input_pipelines.fetch.download import MissingDataError
 from input_pipelines.folders.listing import split_like_keras
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ from pathlib import Path
 import pyarrow.csv, pyarrow.parquet
 import rich.progress
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
-from input_pipelines import table
+from input_pipelines.datasets import table
 from input_pipelines._dataset import LoadOptions
 forget_peak()
 before = resident_mebibytes()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from input_pipelines import synthetic
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import synthetic
 
 
 def load(image_shape=(8, 8, 3), seed: int = 0):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from input_pipelines import _idx
 from input_pipelines._dataset import DatasetInfo, LoadOptions
 from input_pipelines._source import ArraySource
+from input_pipelines.datasets import _idx
 from input_pipelines.fetch import download as _download
 
 # Where Debian's package `dataset-fashion-mnist` puts the four files.

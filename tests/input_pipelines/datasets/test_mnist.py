@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines import _idx, mnist
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import _idx, mnist
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, DataError
-from input_pipelines import tfds
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import tfds
 
 CLASSES = ("circle", "square", "star")
 

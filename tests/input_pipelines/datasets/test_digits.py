@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from input_pipelines import digits
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import digits
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines import _idx, fashion_mnist
 from input_pipelines._dataset import LoadOptions
+from input_pipelines.datasets import _idx, fashion_mnist
 
 
 def load(folder: Path | None):

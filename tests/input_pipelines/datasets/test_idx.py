@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrate.errors import DataError
-from input_pipelines import _idx
-from input_pipelines._idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
+from input_pipelines.datasets import _idx
+from input_pipelines.datasets._idx import IMAGES_MAGIC, LABELS_MAGIC, read_idx
 
 SIZES = (5, 4, 3)
 PIXELS = np.arange(math.prod(SIZES), dtype=np.uint8).reshape(SIZES)
