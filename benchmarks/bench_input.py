@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipelines._order import epoch_order
 from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.augmentation.augment import Augmentation
+from input_pipelines.order import epoch_order
 
 ROUNDS = 10
 

@@ -70,8 +70,8 @@ def _ours(config: TrainConfig, data) -> Iterator[int]:
     """Reads as the trainer does; augmentation included where asked for."""
     import tensorflow as tf
 
-    from input_pipelines._cache import apply_tier
     from input_pipelines.augmentation.augment import Augmentation
+    from input_pipelines.cache import apply_tier
     from trainer import strategy
     from trainer.batches import Batches
 

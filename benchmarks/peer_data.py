@@ -17,7 +17,7 @@ import numpy as np
 from flowrate import options
 from flowrate.errors import FlowrateError
 from flowrate.records import write_json, written_whole
-from input_pipelines._source import ArraySource, FileSource
+from input_pipelines.source import ArraySource, FileSource
 from trainer.config import TrainConfig
 from trainer.data import TrainingData, load_data
 
@@ -49,7 +49,7 @@ def _decoded(data: TrainingData, split: str) -> ArraySource:
     source = data.sources[split]
     if isinstance(source, ArraySource) and source.images.shape[1:] == data.image_shape:
         return source
-    from input_pipelines._cache import apply_tier
+    from input_pipelines.cache import apply_tier
 
     return apply_tier(source, "memory", data.image_shape)
 

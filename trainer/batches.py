@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines._blocks import WHOLE, Share, training_blocks
-from input_pipelines._source import ArraySource, Source
 from input_pipelines.augmentation.augment import Augmentation
+from input_pipelines.blocks import WHOLE, Share, training_blocks
+from input_pipelines.source import ArraySource, Source
 from trainer import blocks
 from trainer.config import TrainConfig
 

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from flowrate.environment import describe_cpu
 from flowrate.signals import StopRequest
-from input_pipelines._blocks import WHOLE
-from input_pipelines._cache import TierChoice, apply_tier, choose_tier
-from input_pipelines._device_memory import free_device_bytes
-from input_pipelines._source import ArraySource, Source
 from input_pipelines.augmentation.augment import Augmentation
+from input_pipelines.blocks import WHOLE
+from input_pipelines.cache import TierChoice, apply_tier, choose_tier
+from input_pipelines.device_memory import free_device_bytes
+from input_pipelines.source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
 from trainer.agreement import Agreement

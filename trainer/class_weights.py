@@ -14,7 +14,7 @@ import numpy as np
 
 from flowrate.errors import ConfigError, nearest_name
 from flowrate.records import read_json
-from input_pipelines._source import Source
+from input_pipelines.source import Source
 
 NONE, BALANCED = "none", "balanced"
 _EXAMPLE = '{"cat": 2, "dog": 0.5}'

@@ -9,8 +9,8 @@ from flowrate import options
 from flowrate.errors import ConfigError
 from flowrate.options import option
 from flowrate.secrets import masked_values
-from input_pipelines._data_flags import DATA, DataFlags
 from input_pipelines.augmentation import names as _augmentation_names
+from input_pipelines.data_flags import DATA, DataFlags
 from input_pipelines.datasets import DATASETS
 from models import MODELS
 from trainer.config_checks import check_combinations

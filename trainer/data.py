@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from flowrate.errors import ConfigError
-from input_pipelines._dataset import DatasetInfo
-from input_pipelines._loading import load_sources
-from input_pipelines._source import Source
 from input_pipelines.augmentation import names as _augmentation_names
+from input_pipelines.dataset import DatasetInfo
 from input_pipelines.datasets import DATASETS
+from input_pipelines.loading import load_sources
+from input_pipelines.source import Source
 from trainer.class_weights import class_weights
 from trainer.config import TrainConfig
 from trainer.dataset_record import DatasetRecord

@@ -57,7 +57,7 @@ def check_data(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) 
 def _load(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) -> None:
     os.setsid()  # Ctrl-C is for the launcher.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    from input_pipelines._tensorflow import quiet_tensorflow
+    from input_pipelines.start_tensorflow import quiet_tensorflow
     from trainer.data import load_data
 
     quiet_tensorflow()  # Which some data sets import.

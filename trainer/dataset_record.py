@@ -17,8 +17,8 @@ from pathlib import Path
 from flowrate.errors import RunDirError
 from flowrate.printable import printable
 from flowrate.records import disk_errors, written_whole
-from input_pipelines._loading import LoadedData
-from input_pipelines._source import FileSource
+from input_pipelines.loading import LoadedData
+from input_pipelines.source import FileSource
 
 _NAME = "dataset.json.gz"
 _VERSION = 1

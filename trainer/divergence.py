@@ -12,9 +12,9 @@ import tensorflow as tf
 from flowrate.errors import DiskError, DivergedError
 from flowrate.printable import printable
 from flowrate.records import iterate_json_lines, write_json
-from input_pipelines._balanced_order import Classes
-from input_pipelines._order import example_indices
-from input_pipelines._source import FileSource, Source
+from input_pipelines.balanced_order import Classes
+from input_pipelines.order import example_indices
+from input_pipelines.source import FileSource, Source
 from trainer.config import TrainConfig
 from trainer.number_checks import bad_operation
 from trainer.step_results import StepResults

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import DataError, DivergedError
-from input_pipelines._blocks import WHOLE, Share, evaluation_blocks
-from input_pipelines._source import Source
+from input_pipelines.blocks import WHOLE, Share, evaluation_blocks
+from input_pipelines.source import Source
 from trainer import blocks
 from trainer.agreement import Agreement
 from trainer.state import TrainState

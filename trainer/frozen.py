@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import ConfigError
-from input_pipelines._blocks import evaluation_blocks
-from input_pipelines._cache import apply_tier
-from input_pipelines._source import FeatureSource, Source
+from input_pipelines.blocks import evaluation_blocks
+from input_pipelines.cache import apply_tier
+from input_pipelines.source import FeatureSource, Source
 from trainer.initial_weights import head_of
 
 NONE, BACKBONE = "none", "backbone"

@@ -13,7 +13,7 @@ import numpy as np
 from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError, DivergedError
-from input_pipelines._dataset import DatasetInfo
+from input_pipelines.dataset import DatasetInfo
 from input_pipelines.images.image_file import ImageReader
 from input_pipelines.images.inversion import has_bright_border, inverted
 from trainer import blocks

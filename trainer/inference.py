@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines._blocks import evaluation_blocks
-from input_pipelines._cache import apply_tier
-from input_pipelines._source import Source
+from input_pipelines.blocks import evaluation_blocks
+from input_pipelines.cache import apply_tier
+from input_pipelines.source import Source
 from trainer import blocks
 from trainer.build import build_model
 from trainer.predictions import Predictions

@@ -17,7 +17,7 @@ from flowrate.environment import process_seconds
 from flowrate.errors import DiskError, DivergedError, FlowrateError, Preempted
 from flowrate.failpoint import reach
 from flowrate.signals import StopRequest
-from input_pipelines._source import Source
+from input_pipelines.source import Source
 from trainer import divergence
 from trainer.agreement import Agreement
 from trainer.checkpoints import check_finite

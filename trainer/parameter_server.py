@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.distribute.coordinator import cluster_coordinator
 
-from input_pipelines._blocks import training_blocks
-from input_pipelines._source import ArraySource
 from input_pipelines.augmentation.augment import Augmentation
+from input_pipelines.blocks import training_blocks
+from input_pipelines.source import ArraySource
 from trainer import batch_statistics, blocks, randomness
 from trainer.checkpoints import Checkpoint
 from trainer.config import TrainConfig

@@ -12,9 +12,9 @@ import tensorflow as tf
 from flowrate.environment import available_memory_bytes, describe_cpu
 from flowrate.errors import ConfigError
 from flowrate.signals import StopRequest
-from input_pipelines._cache import MAX_SHARE_OF_FREE_MEMORY, apply_tier
-from input_pipelines._source import Source
 from input_pipelines.augmentation.augment import Augmentation
+from input_pipelines.cache import MAX_SHARE_OF_FREE_MEMORY, apply_tier
+from input_pipelines.source import Source
 from trainer.build import build_state, make_saver
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from flowrate.errors import DataError
 from flowrate.records import to_json
-from input_pipelines._blocks import Share
+from input_pipelines.blocks import Share
 from trainer.checkpoints import Checkpoint
 from trainer.cluster import Cluster
 from trainer.progress import Progress

@@ -12,7 +12,7 @@ from models import MODELS
 from trainer.trained import TrainedRun
 
 if TYPE_CHECKING:
-    from input_pipelines._dataset import DatasetInfo
+    from input_pipelines.dataset import DatasetInfo
     from trainer.config import TrainConfig
 
 NONE, IMAGENET = "none", "imagenet"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from flowrate.errors import DataError
-from input_pipelines._tensorflow import import_tensorflow, quiet_tensorflow
+from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 
 _SHAPE = (180, 180, 3)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.faults._attempt import Attempt, check
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import mnist
 from input_pipelines.fetch import tar as _tar
 

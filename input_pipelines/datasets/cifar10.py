@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch import download as _download
 from input_pipelines.fetch import tar as _tar
+from input_pipelines.source import ArraySource
 
 # The binary version, not the pickled one: reading it cannot run code.
 # Size and hash as in TensorFlow Datasets (url_checksums/cifar10.txt).

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
-from input_pipelines._splits import hold_out
+from input_pipelines.dataset import DatasetInfo, LoadOptions
+from input_pipelines.source import ArraySource
+from input_pipelines.splits import hold_out
 
 NUM_TEST_EXAMPLES = 360
 # Fixed, not the run's: every run is tested on the same examples.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.datasets import _idx
 from input_pipelines.fetch import download as _download
+from input_pipelines.source import ArraySource
 
 # Where Debian's package `dataset-fashion-mnist` puts the four files.
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")

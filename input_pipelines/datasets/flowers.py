@@ -7,13 +7,13 @@ import zlib
 from pathlib import Path
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import FileSource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch import download as _download
 from input_pipelines.fetch import partial as _partial
 from input_pipelines.fetch import tar as _tar
 from input_pipelines.folders.listing import list_folder, with_test_split
 from input_pipelines.folders.tree import LeftOut, class_folders_of
+from input_pipelines.source import FileSource
 
 # Size and hash as in TensorFlow Datasets (datasets/tf_flowers/checksums.tsv).
 ARCHIVE = _download.RemoteFile(

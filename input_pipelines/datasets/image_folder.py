@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import FileSource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch import download as _download
 from input_pipelines.folders.listing import check_class_names, list_folder, with_test_split
 from input_pipelines.folders.split_folders import split_folders
 from input_pipelines.folders.tree import LeftOut, class_folders_of
+from input_pipelines.source import FileSource
 
 INFO = DatasetInfo(
     title="A folder of images",

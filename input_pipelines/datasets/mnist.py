@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.datasets import _idx
 from input_pipelines.fetch import download as _download
+from input_pipelines.source import ArraySource
 
 # Size and hash as in Keras (keras/src/datasets/mnist.py).
 ARCHIVE = _download.RemoteFile(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
+from input_pipelines.source import ArraySource
 
 NUM_CLASSES = 10
 # Few enough to stay in memory at any size, enough that batches differ.

@@ -10,11 +10,11 @@ import numpy as np
 
 from flowrate.errors import ConfigError, DataError
 from flowrate.printable import one_line, printable
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import FileSource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch import download as _download
 from input_pipelines.folders.listing import with_test_split
 from input_pipelines.folders.split_names import split_of
+from input_pipelines.source import FileSource
 from input_pipelines.tables.file import SUFFIXES, Rows, read_rows
 
 _FORMS = "a .csv, .tsv or .parquet file, or a folder of train-*.parquet and test-*.parquet"

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowrate.errors import ConfigError, DataError, nearest_name
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch.download import (
     OFFLINE,
     OFFLINE_DATASETS,
@@ -20,6 +19,7 @@ from input_pipelines.fetch.download import (
     unreachable,
 )
 from input_pipelines.folders.split_names import split_of
+from input_pipelines.source import ArraySource
 
 # A data set may lie on several hosts, of which some are gone.
 _MAX_HOSTS_TRIED = 3

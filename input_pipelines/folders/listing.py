@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._source import FileSource
 from input_pipelines.fetch.download import MissingDataError
 from input_pipelines.folders.split_names import split_of
 from input_pipelines.folders.tree import (
@@ -23,6 +22,7 @@ from input_pipelines.folders.tree import (
 )
 from input_pipelines.images.kind import NUM_BYTES, begins_as_image
 from input_pipelines.images.paths import problem_of
+from input_pipelines.source import FileSource
 
 # What the flowers tutorial passes to image_dataset_from_directory; its "validation" is our test.
 _TEST_SPLIT, _TEST_SPLIT_SEED = 0.2, 123

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
-from input_pipelines._source import ArraySource, FileSource
 from input_pipelines.images.failures import Failure, failure_reason, failures_text
 from input_pipelines.images.jpeg import decode_jpeg
 from input_pipelines.images.opaque import decode_opaque
+from input_pipelines.source import ArraySource, FileSource
 
 _FILES_PER_BATCH = 64
 # Values of an image that are cast to float32 at once: 64 MiB.

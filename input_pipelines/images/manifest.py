@@ -21,11 +21,11 @@ from pathlib import Path
 
 from flowrate.environment import num_cpus
 from flowrate.printable import printable
-from input_pipelines._progress import Progress
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_path
 from input_pipelines.images.examine import Contents, examine
 from input_pipelines.images.headers import headers_of_any_size
+from input_pipelines.progress import Progress
 
 # Raised whenever the same file would get another row.
 _VERSION = 2

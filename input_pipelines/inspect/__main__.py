@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from flowrate.command import run_command
 from flowrate.errors import ConfigError, DataError
 from flowrate.records import disk_errors, to_json
-from input_pipelines._tensorflow import import_tensorflow, quiet_tensorflow
 from input_pipelines.inspect.config import InspectConfig
+from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 
 USAGE = """Looks at a data set before it is trained on, and writes a page about it.
 
@@ -27,7 +27,7 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
     if words:
         raise ConfigError(f"{words[0]!r} stands alone; write every flag as --name=value.")
     quiet_tensorflow()
-    from input_pipelines._loading import load_sources
+    from input_pipelines.loading import load_sources
 
     # Before TensorFlow is loaded: a data set that is not there is told of at once.
     data = load_sources(
@@ -42,10 +42,10 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
     with disk_errors(config.folder):
         config.folder.mkdir(parents=True, exist_ok=True)
     import_tensorflow()
-    from input_pipelines._progress import Progress
     from input_pipelines.inspect.inspection import inspect
     from input_pipelines.inspect.summary import show
     from input_pipelines.inspect.write import write
+    from input_pipelines.progress import Progress
 
     with Progress() as progress:
         inspection = inspect(data, config, progress)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flowrate import options
 from flowrate.options import option
-from input_pipelines._data_flags import DATA, DataFlags
 from input_pipelines.augmentation import names as _augmentation_names
+from input_pipelines.data_flags import DATA, DataFlags
 from input_pipelines.datasets import DATASETS
 
 _PAGE = "What is looked at"

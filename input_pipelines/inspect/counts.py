@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipelines._source import Source
+from input_pipelines.source import Source
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from input_pipelines._source import ArraySource, Source
-from input_pipelines._splits import stratified_indices
 from input_pipelines.images import decode as _decode
 from input_pipelines.images.failures import Failure
+from input_pipelines.source import ArraySource, Source
+from input_pipelines.splits import stratified_indices
 
 _BATCH_BYTES = 16 * 2**20
 

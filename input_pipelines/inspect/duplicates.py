@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from input_pipelines._source import ArraySource, Source
 from input_pipelines.inspect.example import Example, Naming
 from input_pipelines.inspect.headers import HeaderScan
+from input_pipelines.source import ArraySource, Source
 
 _CHUNK_BYTES = 2**20
 

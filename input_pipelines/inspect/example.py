@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowrate.printable import printable
-from input_pipelines._source import FileSource, Source
+from input_pipelines.source import FileSource, Source
 
 
 class Example(NamedTuple):

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.environment import num_cpus
-from input_pipelines._source import FileSource, Source
 from input_pipelines.folders.tree import is_litter
 from input_pipelines.images.checks import too_large
 from input_pipelines.images.headers import (
@@ -27,6 +26,7 @@ from input_pipelines.images.headers import (
 )
 from input_pipelines.images.paths import problem_of
 from input_pipelines.inspect.example import Example
+from input_pipelines.source import FileSource, Source
 
 # Files handed to the threads at once: a queue of all would be larger than what is found.
 _AT_ONCE = 1024

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines._loading import LoadedData
-from input_pipelines._progress import Progress
-from input_pipelines._source import FileSource, Source
 from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.images.failures import Failure
 from input_pipelines.inspect.brightness import Extremes, find_extremes
@@ -26,6 +23,9 @@ from input_pipelines.inspect.headers import HeaderScan, scan_headers
 from input_pipelines.inspect.memory import Memory, estimate_memory
 from input_pipelines.inspect.pixels import PixelStatistics
 from input_pipelines.inspect.probe import InputRate, measure_input_rate
+from input_pipelines.loading import LoadedData
+from input_pipelines.progress import Progress
+from input_pipelines.source import FileSource, Source
 
 _SPLITS = ("train", "validation", "test")
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from input_pipelines._cache import choose_tier
-from input_pipelines._device_memory import free_device_bytes
-from input_pipelines._source import ArraySource, Source
+from input_pipelines.cache import choose_tier
+from input_pipelines.device_memory import free_device_bytes
+from input_pipelines.source import ArraySource, Source
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from flowrate.errors import DataError
-from input_pipelines._blocks import training_blocks
-from input_pipelines._cache import apply_tier
-from input_pipelines._source import ArraySource, Source
+from input_pipelines.blocks import training_blocks
+from input_pipelines.cache import apply_tier
+from input_pipelines.source import ArraySource, Source
 
 _BATCH_SIZE, _STEPS_PER_BLOCK = 32, 2
 # What is made ahead of the first reading would be counted without the time it took.

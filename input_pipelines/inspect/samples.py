@@ -93,8 +93,8 @@ def extreme_rows(inspection: Inspection) -> list[Row]:
 
 def augmented_rows(inspection: Inspection) -> list[Row]:
     """Returns images of several classes, each as it is and nine times augmented."""
-    from input_pipelines._blocks import training_blocks
     from input_pipelines.augmentation.augment import Augmentation
+    from input_pipelines.blocks import training_blocks
 
     usable = inspection.usable("train")
     if not inspection.augmentation or not usable.size:

@@ -10,9 +10,9 @@ from typing import Any
 
 from flowrate.errors import DataError
 from flowrate.printable import printable
-from input_pipelines._progress import Progress
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_folder
+from input_pipelines.progress import Progress
 
 # Of so many rows the images are in memory at once.
 _ROWS_AT_ONCE = 16

@@ -19,8 +19,8 @@ ROUNDS = st.integers(0, 10**6)
 @pytest.fixture(scope="module")
 def order(tf):
     """Returns a function: labels, seed, first and last position -> int64 indices."""
-    from input_pipelines._balanced_order import Classes
-    from input_pipelines._order import example_indices
+    from input_pipelines.balanced_order import Classes
+    from input_pipelines.order import example_indices
 
     def read(labels, seed, first, last):
         return example_indices(first, last, len(labels), seed, Classes.of(labels))
@@ -66,8 +66,8 @@ def test_any_start_and_any_cut_gives_the_same_order(order, labels, seed, start, 
 @settings(deadline=None, max_examples=4)
 @given(labels=LABELS, seed=SEEDS, first=st.integers(0, 10**6))
 def test_a_dataset_has_the_same_order(tf, order, labels, seed, first):
-    from input_pipelines._balanced_order import Classes
-    from input_pipelines._order import example_index_dataset
+    from input_pipelines.balanced_order import Classes
+    from input_pipelines.order import example_index_dataset
 
     count = 200
     classes = Classes.of(labels)
@@ -82,7 +82,7 @@ def test_a_dataset_has_the_same_order(tf, order, labels, seed, first):
 @pytest.mark.parametrize("sizes", [(99_999, 1), (40_000, 300, 7, 1)])
 def test_very_unequal_classes_have_the_same_order_in_a_graph(tf, sizes):
     """One class goes through thousands of its epochs while another shows a part of one."""
-    from input_pipelines._balanced_order import Classes, balanced_order
+    from input_pipelines.balanced_order import Classes, balanced_order
 
     labels = np.repeat(np.arange(len(sizes)), sizes)
     classes = Classes.of(labels)
@@ -131,8 +131,8 @@ def test_the_order_is_shuffled_well(order):
 
 @pytest.mark.parametrize("from_files", [False, True])
 def test_blocks_have_that_order(tf, order, image_folder, from_files):
-    from input_pipelines._blocks import training_blocks
-    from input_pipelines._source import ArraySource, FileSource
+    from input_pipelines.blocks import training_blocks
+    from input_pipelines.source import ArraySource, FileSource
 
     folder = image_folder(classes=("cat", "dog"), per_class=12, size=(4, 4))
     paths = tuple(sorted(folder.glob("cat/*.jpg"))) + tuple(sorted(folder.glob("dog/*.jpg")))[:3]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._source import ArraySource, FileSource
+from input_pipelines.source import ArraySource, FileSource
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (3, 2, 1)
@@ -20,7 +20,7 @@ SEED = 11
 
 @pytest.fixture(scope="module")
 def blocks(tf):
-    from input_pipelines import _blocks
+    from input_pipelines import blocks as _blocks
 
     return _blocks
 
@@ -28,7 +28,7 @@ def blocks(tf):
 @pytest.fixture(scope="module")
 def expected_ids(tf):
     """Returns a function: first and last position, number of examples -> the ids by the order."""
-    from input_pipelines._order import example_indices
+    from input_pipelines.order import example_indices
 
     def ids(first: int, last: int, num_examples: int) -> np.ndarray:
         return example_indices(first, last, num_examples, SEED)
@@ -296,8 +296,8 @@ def test_a_pipeline_left_unfinished_lets_its_process_end(tmp_path):
     """Dropping an iterator of tf.data whose thread waits for Python's lock would hang for ever."""
     code = """
 import numpy as np
-from input_pipelines._blocks import training_blocks
-from input_pipelines._source import ArraySource
+from input_pipelines.blocks import training_blocks
+from input_pipelines.source import ArraySource
 
 source = ArraySource(
     np.zeros((3000, 100, 100, 3), np.uint8), np.zeros(3000, np.int32), ("a", "b")

@@ -24,7 +24,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture(scope="module")
 def cache(tf):
-    from input_pipelines import _cache
+    from input_pipelines import cache as _cache
 
     return _cache
 
@@ -46,7 +46,7 @@ def source(image_folder):
 @pytest.fixture
 def read_all(tf):
     """Returns a function: a source's images and labels, by way of the pipeline."""
-    from input_pipelines._blocks import evaluation_blocks
+    from input_pipelines.blocks import evaluation_blocks
 
     def read(source) -> tuple[np.ndarray, np.ndarray]:
         blocks = list(evaluation_blocks(source, SHAPE, global_batch_size=7, steps_per_block=3))
@@ -239,7 +239,7 @@ def test_a_cache_folder_that_cannot_be_made(cache, source, tmp_path, monkeypatch
 
 
 def test_arrays_stay_as_they_are_or_are_resized(cache, tf):
-    from input_pipelines._source import ArraySource
+    from input_pipelines.source import ArraySource
 
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (1500, 6, 5, 1), np.uint8)

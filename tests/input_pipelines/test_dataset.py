@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from input_pipelines._dataset import LoadOptions
-from input_pipelines._source import FileSource
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import DATASETS
 from input_pipelines.images.inversion import has_bright_border
+from input_pipelines.source import FileSource
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.faults import _bad_images
 from flowrate.errors import DataError
-from input_pipelines._loading import load_sources
+from input_pipelines.loading import load_sources
 
 PER_CLASS = 12
 

@@ -16,7 +16,7 @@ FEW = settings(deadline=None, max_examples=50)
 @pytest.fixture(scope="module")
 def indices_at(tf):
     """Returns a function: first and last position, number of examples, seed -> int64 indices."""
-    from input_pipelines._order import example_indices
+    from input_pipelines.order import example_indices
 
     return example_indices
 
@@ -49,7 +49,7 @@ def test_any_start_and_any_cut_gives_the_same_order(indices_at, num_examples, st
 @settings(deadline=None, max_examples=10)
 @given(num_examples=st.integers(1, 100), first=st.integers(0, 10**6), seed=SEEDS)
 def test_a_dataset_has_the_same_order(tf, indices_at, num_examples, first, seed):
-    from input_pipelines._order import example_index_dataset
+    from input_pipelines.order import example_index_dataset
 
     count = 2 * num_examples + 3  # Over the end of an epoch, and another.
     dataset = example_index_dataset(first, num_examples, seed).take(count)

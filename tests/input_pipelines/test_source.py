@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._source import ArraySource, FileSource
+from input_pipelines.source import ArraySource, FileSource
 
 NAMES = ("cat", "dog")
 IMAGES = np.zeros((3, 2, 2, 1), np.uint8)

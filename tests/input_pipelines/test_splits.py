@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError
-from input_pipelines._source import ArraySource, FileSource
-from input_pipelines._splits import hold_out, stratified_indices
+from input_pipelines.source import ArraySource, FileSource
+from input_pipelines.splits import hold_out, stratified_indices
 
 SEEDS = st.integers(0, 2**31 - 1)
 LABELS = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(np.array)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError, RunDirError
 from flowrate.records import read_json
-from input_pipelines._source import ArraySource
+from input_pipelines.source import ArraySource
 from trainer.class_weights import class_weights
 
 DIGITS = {str(digit): 0.25 + digit for digit in range(10)}

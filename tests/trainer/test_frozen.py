@@ -66,7 +66,7 @@ def test_features_give_what_images_give(train, flags):
 
 
 def test_arrays_of_another_size_are_resized_some_at_a_time(tf, monkeypatch):
-    from input_pipelines._dataset import LoadOptions
+    from input_pipelines.dataset import LoadOptions
     from input_pipelines.datasets import digits
     from input_pipelines.images import decode as _decode
     from trainer import frozen

@@ -118,7 +118,7 @@ def test_the_terminal_shows_the_run_and_nothing_else(default_run):
 def test_the_saved_model_gives_the_reported_accuracy(tf, default_run):
     import keras
 
-    from input_pipelines._dataset import LoadOptions
+    from input_pipelines.dataset import LoadOptions
     from input_pipelines.datasets import digits
 
     model = keras.models.load_model(default_run[1] / "model.keras")

@@ -141,8 +141,8 @@ def test_it_learns_and_counts_every_step_and_example(tmp_path):
 
 @pytest.mark.parametrize(("num_draws", "balance"), [(0, False), (3, False), (0, True)])
 def test_the_steps_see_the_examples_in_the_order_of_any_run(tf, num_draws, balance):
-    from input_pipelines._balanced_order import Classes
-    from input_pipelines._order import example_indices
+    from input_pipelines.balanced_order import Classes
+    from input_pipelines.order import example_indices
     from trainer.data import load_data
     from trainer.parameter_server import batches
 

@@ -29,7 +29,7 @@ def run(module: str, *words: str | Path, **environment: str) -> subprocess.Compl
 @pytest.fixture(scope="module")
 def digits():
     """The test split of the digits: images uint8 [360, 8, 8, 1] and labels."""
-    from input_pipelines._dataset import LoadOptions
+    from input_pipelines.dataset import LoadOptions
     from input_pipelines.datasets import digits
 
     return digits.load(LoadOptions())["test"]

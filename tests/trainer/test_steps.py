@@ -33,7 +33,7 @@ def engine(tf, tmp_path):
 
 def first_batch(run):
     """The images and labels of step 1, by way of the pipeline itself."""
-    from input_pipelines._blocks import training_blocks
+    from input_pipelines.blocks import training_blocks
 
     block = next(
         training_blocks(

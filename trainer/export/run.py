@@ -18,8 +18,8 @@ from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
 from flowrate.secrets import masked
-from input_pipelines._cache import apply_tier
-from input_pipelines._source import Source
+from input_pipelines.cache import apply_tier
+from input_pipelines.source import Source
 from trainer.checkpoints import Checkpoint
 from trainer.data import TrainingData
 from trainer.export import verify

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import digits
 
 ROOT = Path(__file__).resolve().parents[3]

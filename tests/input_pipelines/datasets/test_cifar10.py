@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import cifar10
 
 NAMES = [name for names in cifar10.FILES.values() for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import digits
 
 

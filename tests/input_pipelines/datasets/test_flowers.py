@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import flowers
 from input_pipelines.fetch import download as _download
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import image_folder
 from input_pipelines.folders.listing import list_folder
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import _idx, mnist
 
 

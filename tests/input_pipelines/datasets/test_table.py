@@ -15,11 +15,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from flowrate.errors import ConfigError, DataError
-from input_pipelines._dataset import LoadOptions
-from input_pipelines._loading import load_sources
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import table
 from input_pipelines.fetch.download import MissingDataError
 from input_pipelines.folders.listing import split_like_keras
+from input_pipelines.loading import load_sources
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -221,7 +221,7 @@ import pyarrow.csv, pyarrow.parquet
 import rich.progress
 from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from input_pipelines.datasets import table
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 forget_peak()
 before = resident_mebibytes()
 table.load(LoadOptions(data_dir=Path(sys.argv[1])))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import tfds
 
 CLASSES = ("circle", "square", "star")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowrate.errors import DataError
-from input_pipelines._dataset import LoadOptions
+from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import DATASETS, cifar10, fashion_mnist, flowers, mnist
 from input_pipelines.fetch import download as _download
 from input_pipelines.fetch import https as _https

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrate.errors import DataError
-from input_pipelines._source import ArraySource, FileSource
 from input_pipelines.folders.listing import list_folder
+from input_pipelines.source import ArraySource, FileSource
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_an_image_is_turned_upright(decode_bytes, image_bytes, kind, orientation
 
 
 def test_what_the_source_says_of_turning_is_heeded_everywhere(decoder, tf, image_folder):
-    from input_pipelines._blocks import evaluation_blocks
+    from input_pipelines.blocks import evaluation_blocks
 
     source = list_folder(image_folder(per_class=4))
     turned = dataclasses.replace(source, orientations=np.arange(1, 9, dtype=np.int32))

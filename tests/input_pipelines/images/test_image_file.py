@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, features
 
 from flowrate.errors import DataError
-from input_pipelines._source import ArraySource
 from input_pipelines.images.examine import examine
 from input_pipelines.images.headers import headers_of_any_size
+from input_pipelines.source import ArraySource
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIENTATION = 0x0112

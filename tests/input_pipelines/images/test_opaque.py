@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from input_pipelines._source import FileSource
+from input_pipelines.source import FileSource
 
 WHITE = [255, 255, 255]
 

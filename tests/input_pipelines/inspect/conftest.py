@@ -52,10 +52,10 @@ def bomb() -> bytes:
 @pytest.fixture
 def look(tf) -> Callable:
     """Returns a function: flags of InspectConfig -> the Inspection; no probe unless given."""
-    from input_pipelines._loading import load_sources
-    from input_pipelines._progress import Progress
     from input_pipelines.inspect.config import InspectConfig
     from input_pipelines.inspect.inspection import inspect
+    from input_pipelines.loading import load_sources
+    from input_pipelines.progress import Progress
 
     def run(**flags):
         config = InspectConfig(**{"probe_seconds": 0.0, **flags})

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from input_pipelines._source import ArraySource
 from input_pipelines.folders.listing import list_folder
 from input_pipelines.inspect.duplicates import find_duplicates
 from input_pipelines.inspect.example import Example
 from input_pipelines.inspect.headers import scan_headers
+from input_pipelines.source import ArraySource
 
 _NAMES = ("a", "b", "c")
 
@@ -107,7 +107,7 @@ def test_groups_are_those_of_comparing_all_with_all(train, test):
 @pytest.mark.parametrize("folder", ["flower_photos", "flower_photos_original"])
 def test_flowers(shared_data, folder):
     """The whole set has three pairs, one of them with two labels; all are split by the tutorial."""
-    from input_pipelines._loading import load_sources
+    from input_pipelines.loading import load_sources
 
     sources = load_sources("flowers", data_dir=str(shared_data(folder))).sources
     found = find_duplicates(sources, scan_headers(sources))
@@ -124,7 +124,7 @@ def test_flowers(shared_data, folder):
 
 
 def test_mnist_has_none(shared_data):
-    from input_pipelines._loading import load_sources
+    from input_pipelines.loading import load_sources
 
     sources = load_sources("mnist", data_dir=str(shared_data("mnist"))).sources
     assert find_duplicates(sources, None) == []

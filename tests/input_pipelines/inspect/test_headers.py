@@ -155,6 +155,6 @@ def test_a_file_that_is_gone_or_is_a_pipe_has_no_header(photos):
 
 
 def test_arrays_have_no_headers():
-    from input_pipelines._loading import load_sources
+    from input_pipelines.loading import load_sources
 
     assert scan_headers(load_sources("digits").sources) is None

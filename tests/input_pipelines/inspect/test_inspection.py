@@ -76,8 +76,8 @@ def test_samples_are_the_training_images_of_each_class(look):
 
 @pytest.mark.parametrize("names", ["flip", "rotation,contrast", "mixup", "cutmix,flip"])
 def test_nine_times_augmented_as_training_would(look, names):
-    from input_pipelines._blocks import training_blocks
     from input_pipelines.augmentation.augment import Augmentation
+    from input_pipelines.blocks import training_blocks
     from input_pipelines.inspect.samples import augmented_rows
 
     found = look(augmentation=names, seed=3)

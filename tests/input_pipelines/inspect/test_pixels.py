@@ -81,7 +81,7 @@ def test_nothing_seen_is_no_figure():
 
 def test_mnist_has_the_figures_that_everybody_uses(shared_data):
     """Of the training split: 0.1307 and 0.3081."""
-    from input_pipelines._loading import load_sources
+    from input_pipelines.loading import load_sources
 
     train = load_sources("mnist", data_dir=str(shared_data("mnist"))).sources["train"]
     found = count(train.images, train.labels, num_classes=10)

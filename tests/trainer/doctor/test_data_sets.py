@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from flowrate.errors import DataError
-from input_pipelines._loading import load_sources
+from input_pipelines.loading import load_sources
 from trainer.doctor import data_sets
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,10 +19,10 @@ import numpy as np
 
 from flowrate.environment import available_memory_bytes
 from flowrate.errors import ConfigError
-from input_pipelines._disk_cache import on_disk
-from input_pipelines._source import ArraySource, Source
+from input_pipelines.disk_cache import on_disk
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.images import decode as _decode
+from input_pipelines.source import ArraySource, Source
 
 # `auto` uses at most this share of what is free now: the rest is for the model and for others.
 MAX_SHARE_OF_FREE_MEMORY = 0.5

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from flowrate.errors import ConfigError
-from input_pipelines._source import Source
 from input_pipelines.folders.tree import some
+from input_pipelines.source import Source
 
 
 def hold_out(source: Source, num_held_out: int, seed: int) -> tuple[Source, Source]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import ConfigError, DataError
-from input_pipelines._dataset import DatasetInfo, LoadOptions
-from input_pipelines._source import ArraySource, FileSource, Source
-from input_pipelines._splits import absent_classes, hold_out
+from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.datasets import DATASETS
 from input_pipelines.images.failures import error_text, skipped_text
 from input_pipelines.images.manifest import Manifest, read_manifest, stored_at
+from input_pipelines.source import ArraySource, FileSource, Source
+from input_pipelines.splits import absent_classes, hold_out
 from input_pipelines.tables.columns import parse_columns
 
 # The images that cannot be used stay among the others, for whoever looks at them all.

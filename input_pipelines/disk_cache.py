@@ -26,10 +26,10 @@ import numpy as np
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError, DiskError
 from flowrate.printable import printable
-from input_pipelines._source import ArraySource, FileSource
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_path
 from input_pipelines.images import decode as _decode
+from input_pipelines.source import ArraySource, FileSource
 
 _CHUNK_BYTES = 64 * 2**20
 Tell = Callable[[str], None]

@@ -14,7 +14,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from input_pipelines._balanced_order import Classes, balanced_order
+from input_pipelines.balanced_order import Classes, balanced_order
 from input_pipelines.images.decode import map_in_order
 
 

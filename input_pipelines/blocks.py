@@ -18,10 +18,10 @@ import tensorflow as tf
 from flowrate.ahead import ahead
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError
-from input_pipelines._balanced_order import Classes
-from input_pipelines._order import example_index_dataset, example_indices
-from input_pipelines._source import ArraySource, Source
+from input_pipelines.balanced_order import Classes
 from input_pipelines.images import decode as _decode
+from input_pipelines.order import example_index_dataset, example_indices
+from input_pipelines.source import ArraySource, Source
 
 # Blocks made ready ahead of the one in use.
 _PREFETCHED_BLOCKS = 2
