@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.loop import TrainingRun
 
 _SECONDS = 1.5

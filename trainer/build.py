@@ -22,6 +22,8 @@ from models import MODELS
 from trainer import optimizers
 from trainer.agreement import Agreement
 from trainer.batches import Batches
+from trainer.checkpoints.background import BackgroundSaver
+from trainer.checkpoints.progress import Progress
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
@@ -37,9 +39,7 @@ from trainer.model_check import check_model
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
-from trainer.progress import Progress
 from trainer.run_dir import RunDir
-from trainer.saving import BackgroundSaver
 from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.strategy import build_strategy, gpu_capability, is_on_gpu

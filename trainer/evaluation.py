@@ -6,7 +6,7 @@ import dataclasses
 
 from flowrate.environment import describe_cpu
 from trainer.build import keep_decoded
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data import TrainingData
 from trainer.evaluator import Evaluator

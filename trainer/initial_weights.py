@@ -24,7 +24,7 @@ from keras.src.utils import file_utils  # keras.applications looks its get_file 
 from flowrate.errors import ConfigError
 from input_pipelines.fetch.download import OFFLINE, is_offline, unreachable
 from models import MODELS
-from trainer.arrays import read_arrays
+from trainer.checkpoints.npz import read_arrays
 from trainer.weights import IMAGENET, Start
 
 # What Keras names the weights in its archive.

@@ -20,7 +20,8 @@ from flowrate.signals import StopRequest
 from input_pipelines.source import Source
 from trainer import divergence
 from trainer.agreement import Agreement
-from trainer.checkpoints import check_finite
+from trainer.checkpoints.background import BackgroundSaver, Saved
+from trainer.checkpoints.store import check_finite
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.evaluator import Evaluator
@@ -28,7 +29,6 @@ from trainer.optimizers import Halved
 from trainer.plan import Segment, TrainPlan
 from trainer.rollback import roll_back
 from trainer.run_dir import RunDir
-from trainer.saving import BackgroundSaver, Saved
 from trainer.state import TrainState
 from trainer.step_results import StepResults
 from trainer.steps import StepEngine

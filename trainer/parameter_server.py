@@ -25,7 +25,7 @@ from input_pipelines.augmentation.augment import Augmentation
 from input_pipelines.blocks import training_blocks
 from input_pipelines.source import ArraySource
 from trainer import batch_statistics, blocks, randomness
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.optimizers import Schedule
 from trainer.plan import Segment

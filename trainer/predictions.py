@@ -11,7 +11,7 @@ import numpy as np
 
 from flowrate.errors import RunDirError
 from flowrate.records import disk_errors, written_whole
-from trainer.arrays import read_arrays
+from trainer.checkpoints.npz import read_arrays
 
 FILE = "predictions.npz"
 _NUM_SAMPLES = 15

@@ -3,7 +3,7 @@
 config.json       what was asked            plan.json         what was planned
 environment.json  on what machine           metrics.jsonl     a row per event
 result.json       how it ended              model.keras       the trained model
-checkpoints/      trainer/checkpoints.py    tensorboard/      the same for TensorBoard
+checkpoints/      trainer/checkpoints/store.py    tensorboard/      the same for TensorBoard
 lock              trainer/run_lock.py       tensorflow.log    what TensorFlow's C++ code said
 starts.jsonl      trainer/starts.py
 """
@@ -35,10 +35,10 @@ from flowrate.records import (
     write_json,
 )
 from trainer.attempt import find_attempt
-from trainer.checkpoints import Checkpoint, CheckpointStore
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
 from trainer.contents import check_contents
-from trainer.progress import Progress
 from trainer.run_lock import RunLock
 from trainer.same_run import asks_for_more, check_same_run
 from trainer.starts import Starts

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import RunDirError
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import Checkpoint
 from trainer.frozen import TrainedPart
 from trainer.optimizers import without_loss_scale
-from trainer.progress import Progress
 from trainer.team import Team
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.

@@ -15,9 +15,9 @@ import tensorflow as tf
 from flowrate.errors import DataError
 from flowrate.records import to_json
 from input_pipelines.blocks import Share
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import Checkpoint
 from trainer.cluster import Cluster
-from trainer.progress import Progress
 
 # A fixed length, so that one traced function serves all.
 _CHUNK = 2**18

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flowrate.errors import ConfigError, DataError, FlowrateError, RunDirError
 from flowrate.records import read_json
 from models import MODELS
-from trainer.checkpoints import Checkpoint, CheckpointStore
+from trainer.checkpoints.store import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
 from trainer.contents import check_contents
 

@@ -7,7 +7,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.inference import plain_model
 from trainer.strategy import configure_devices
 from trainer.trained import TrainedRun

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from flowrate.errors import RunDirError
 from trainer.build import build_model, build_state
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.plan import is_frozen_after
 from trainer.state import TrainState

@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import DiskError
+from trainer.checkpoints.background import Saved
 from trainer.config import TrainConfig
 from trainer.console import Console, describe_evaluation, describe_logged_steps
 from trainer.plan import TrainPlan
 from trainer.run_dir import RunDir
-from trainer.saving import Saved
 from trainer.step_results import StepResults
 from trainer.tensorboard import TensorBoardWriter
 

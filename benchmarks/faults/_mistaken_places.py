@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.checkpoints import CheckpointStore
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import CheckpointStore
 from trainer.config import TrainConfig
-from trainer.progress import Progress
 
 IDX_NAMES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",

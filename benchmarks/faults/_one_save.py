@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.arrays import read_arrays
-from trainer.checkpoints import CheckpointStore
-from trainer.progress import Progress
+from trainer.checkpoints.npz import read_arrays
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import CheckpointStore
 
 
 def arrays(seed: int, source: str) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.faults import _runs
 from benchmarks.faults._attempt import Attempt, check
 from flowrate.errors import RunDirError
-from trainer.checkpoints import ARRAYS, MANIFEST, PROGRESS, CheckpointStore
+from trainer.checkpoints.store import ARRAYS, MANIFEST, PROGRESS, CheckpointStore
 
 ID = "P4"
 TITLE = "a damaged checkpoint is noticed and named, and the one before is used; never step 0"

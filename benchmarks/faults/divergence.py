@@ -20,7 +20,7 @@ from benchmarks.faults._attempt import Attempt, check
 from flowrate.errors import DivergedError
 from flowrate.failpoint import VARIABLE
 from flowrate.records import read_json
-from trainer import checkpoints
+from trainer.checkpoints import store as checkpoints
 
 ID = "P11"
 TITLE = "training that goes wrong stops within 50 steps; no checkpoint holds a number not finite"

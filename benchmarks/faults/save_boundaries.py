@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.faults import _one_save, _runs, _strace
 from benchmarks.faults._attempt import Attempt, check
-from trainer.checkpoints import CheckpointStore
+from trainer.checkpoints.store import CheckpointStore
 
 ID = "P3"
 TITLE = "killed at any system call of a save, a whole checkpoint is left, and no litter"

@@ -71,7 +71,7 @@ def test_the_examples_are_those_of_the_step(tf, train, image_folder, tmp_path):
 @pytest.mark.parametrize("flags", SETTINGS, ids=str)
 def test_a_state_that_is_not_finite_is_named_within_50_steps(train, tmp_path, monkeypatch, flags):
     """Infinity in an average of the weights: every loss is finite."""
-    from trainer import checkpoints
+    from trainer.checkpoints import store as checkpoints
 
     flags = {
         **flags,

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.faults import _one_save, _strace
 from benchmarks.faults._attempt import NotHere
-from trainer.checkpoints import CheckpointStore
+from trainer.checkpoints.store import CheckpointStore
 
 STEPS = {"the first step": 20, "the same step again": 10}
 
@@ -20,7 +20,7 @@ LOG_AND_SAVE = """
 import sys
 from benchmarks.faults._one_save import arrays
 from trainer.config import TrainConfig
-from trainer.progress import Progress
+from trainer.checkpoints.progress import Progress
 from trainer.run_dir import RunDir
 
 run_dir = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)

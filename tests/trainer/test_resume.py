@@ -265,7 +265,7 @@ def test_resume_to_the_last_bit_with_xla_and_without(train, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
     """Saves fall between any two calls, within epochs and between log lines."""
-    from trainer.saving import BackgroundSaver
+    from trainer.checkpoints.background import BackgroundSaver
 
     monkeypatch.setattr(BackgroundSaver, "is_due", lambda saver: True)
     flags = {
@@ -293,8 +293,8 @@ def test_resume_from_any_save_of_the_clock(train, tmp_path, monkeypatch):
 
 def test_by_the_clock_the_best_is_on_the_disk_whenever_one_tells_of_it(train, monkeypatch):
     """Killed after any save, a run finds the best weights that its progress names."""
-    from trainer.checkpoints import CheckpointStore
-    from trainer.saving import BackgroundSaver
+    from trainer.checkpoints.background import BackgroundSaver
+    from trainer.checkpoints.store import CheckpointStore
 
     seen, asked = [], itertools.count()
     original = CheckpointStore.save

@@ -26,8 +26,8 @@ from flowrate.errors import (
     RunDirError,
 )
 from flowrate.records import read_json, read_json_lines
+from trainer.checkpoints.progress import Progress
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
-from trainer.progress import Progress
 from trainer.run_dir import RunDir
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from flowrate.errors import RunDirError
-from trainer.checkpoints import Checkpoint
-from trainer.progress import Progress
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import Checkpoint
 
 
 @pytest.fixture(scope="module")

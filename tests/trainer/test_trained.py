@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, RunDirError
-from trainer.checkpoints import CheckpointStore
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import CheckpointStore
 from trainer.config import TrainConfig
-from trainer.progress import Progress
 from trainer.trained import TrainedRun
 
 FACTS = {

@@ -20,7 +20,7 @@ from flowrate.records import disk_errors, write_json
 from flowrate.secrets import masked
 from input_pipelines.cache import apply_tier
 from input_pipelines.source import Source
-from trainer.checkpoints import Checkpoint
+from trainer.checkpoints.store import Checkpoint
 from trainer.data import TrainingData
 from trainer.export import verify
 from trainer.export.calibration import choose_examples

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowrate.records import to_json
-from trainer.progress import Progress, Totals
+from trainer.checkpoints.progress import Progress, Totals
 
 law = settings(deadline=None, max_examples=200)
 BATCH = 32

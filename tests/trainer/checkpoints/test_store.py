@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from flowrate.errors import DiskError, DivergedError, RunDirError
 from flowrate.records import read_json
-from trainer.checkpoints import ARRAYS, MANIFEST, PROGRESS, CheckpointStore
-from trainer.progress import Progress, Totals
+from trainer.checkpoints.progress import Progress, Totals
+from trainer.checkpoints.store import ARRAYS, MANIFEST, PROGRESS, CheckpointStore
 
 FILES = (ARRAYS, PROGRESS, MANIFEST)
 OLD, NEW = 10, 20

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from flowrate.errors import DiskError, DivergedError
-from trainer import save_interval, saving
-from trainer.checkpoints import CheckpointStore
-from trainer.progress import Progress
-from trainer.saving import BackgroundSaver
+from trainer.checkpoints import background as saving
+from trainer.checkpoints import interval as save_interval
+from trainer.checkpoints.background import BackgroundSaver
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import CheckpointStore
 
 
 class _GatedStore(CheckpointStore):

@@ -2,7 +2,7 @@
 
     ckpt-00000450/
         arrays.npz       weights, statistics and optimizer state, as plain arrays
-        progress.json    where the run stands (trainer/progress.py)
+        progress.json    where the run stands (trainer/checkpoints/progress.py)
         manifest.json    size and SHA-256 of the two
 
 A folder is written as `ckpt-N.tmp`, brought to the disk, then renamed; a deleted one is renamed to
@@ -31,8 +31,8 @@ import numpy as np
 from flowrate.errors import DiskError, DivergedError, RunDirError
 from flowrate.failpoint import reach
 from flowrate.records import read_json, sync_to_disk, to_json
-from trainer.arrays import read_arrays
-from trainer.progress import Progress
+from trainer.checkpoints.npz import read_arrays
+from trainer.checkpoints.progress import Progress
 
 ARRAYS, PROGRESS, MANIFEST = "arrays.npz", "progress.json", "manifest.json"
 SCHEMA_VERSION = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.save_interval import SHORTEST_SECONDS, SaveInterval
+from trainer.checkpoints.interval import SHORTEST_SECONDS, SaveInterval
 
 
 class Clock:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from flowrate.errors import DiskError
-from trainer.checkpoints import CheckpointStore
-from trainer.progress import Progress
-from trainer.save_interval import SaveInterval
+from trainer.checkpoints.interval import SaveInterval
+from trainer.checkpoints.progress import Progress
+from trainer.checkpoints.store import CheckpointStore
 
 _MOST_FAILURES = 3
 _RETRY_SECONDS = 10.0
