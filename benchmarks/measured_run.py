@@ -9,7 +9,7 @@ from flowrate.signals import StopRequest
 from trainer import session
 from trainer.config import TrainConfig
 from trainer.console import Console
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData

@@ -127,7 +127,7 @@ def train(tf, tmp_path):
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.data import load_data
-    from trainer.run_dir import RunDir
+    from trainer.run_dir.folder import RunDir
 
     count = 0
 

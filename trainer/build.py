@@ -39,7 +39,7 @@ from trainer.model_check import check_model
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 from trainer.state import TrainState
 from trainer.steps import StepEngine
 from trainer.strategy import build_strategy, gpu_capability, is_on_gpu

@@ -9,7 +9,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flowrate.printable import one_line
-from trainer.starts import describe_starts
+from trainer.run_dir.launches import describe_starts
 
 
 class Console:

@@ -14,7 +14,7 @@ from input_pipelines.loading import load_sources
 from input_pipelines.source import Source
 from trainer.class_weights import class_weights
 from trainer.config import TrainConfig
-from trainer.dataset_record import DatasetRecord
+from trainer.run_dir.dataset import DatasetRecord
 from trainer.weights import Start, resolve
 
 

@@ -13,7 +13,7 @@ from types import FrameType
 from flowrate.errors import FlowrateError, Preempted
 from flowrate.printable import one_line
 from trainer.config import TrainConfig
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 
 class FollowerDir(RunDir):

@@ -19,7 +19,7 @@ from trainer.config import TrainConfig
 from trainer.config_checks import check_divides
 from trainer.data_check import check_data
 from trainer.process_group import ProcessGroup, Task
-from trainer.run_dir import default_name
+from trainer.run_dir.folder import default_name
 
 USAGE = """Trains with several processes on this machine.
 

@@ -28,7 +28,7 @@ from trainer.evaluator import Evaluator
 from trainer.optimizers import Halved
 from trainer.plan import Segment, TrainPlan
 from trainer.rollback import roll_back
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 from trainer.state import TrainState
 from trainer.step_results import StepResults
 from trainer.steps import StepEngine

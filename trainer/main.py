@@ -32,7 +32,7 @@ from trainer.config import TrainConfig
 if TYPE_CHECKING:
     from trainer.cluster import Cluster
     from trainer.loop import TrainingRun
-    from trainer.run_dir import RunDir
+    from trainer.run_dir.folder import RunDir
     from trainer.worker import Worker
 
 USAGE = """Trains an image classifier and measures how fast and how well.

@@ -26,7 +26,7 @@ from trainer.loop import Choices, TrainingRun
 from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan
 from trainer.precision import choose_precision
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 from trainer.writers import RunWriter
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from trainer.config import TrainConfig
 from trainer.parameter_server_cluster import CHIEF, TaskCluster
 from trainer.peers import PeerWatch
 from trainer.preflight import is_listening
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 from trainer.worker import Worker, visible_gpus, warn_of_open_ports
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
-from trainer.attempt import Attempt, find_attempt
 from trainer.cluster import Cluster
+from trainer.run_dir.launch_id import Attempt, find_attempt
 from trainer.stragglers import StragglerWatch
 
 _BEAT_SECONDS = 1.0

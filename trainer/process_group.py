@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 
 from flowrate.errors import PeerLost, Preempted
-from trainer.attempt import Attempt
+from trainer.run_dir.launch_id import Attempt
 
 # A worker that is left behind finds out by itself within this time (trainer/peers.py).
 _LEAVE_SECONDS = 30.0

@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator
 
 from flowrate.errors import ClusterError
-from trainer.attempt import find_attempt
 from trainer.cluster import Cluster
 from trainer.preflight import split_address
+from trainer.run_dir.launch_id import find_attempt
 
 _LOOK_SECONDS = 0.25
 _CONNECT_SECONDS = 2.0

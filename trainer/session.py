@@ -23,7 +23,7 @@ from input_pipelines.start_tensorflow import (
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.console import Console
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData

@@ -18,7 +18,7 @@ from flowrate.records import read_json
 from models import MODELS
 from trainer.checkpoints.store import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
-from trainer.contents import check_contents
+from trainer.run_dir.plain_files import check_contents
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData

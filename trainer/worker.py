@@ -14,7 +14,7 @@ from trainer.cluster import Cluster, gpus_of
 from trainer.config import TrainConfig
 from trainer.follower import FollowerDir
 from trainer.peers import PeerWatch
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.clock import PhaseClock

@@ -21,7 +21,7 @@ import sys
 from benchmarks.faults._one_save import arrays
 from trainer.config import TrainConfig
 from trainer.checkpoints.progress import Progress
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
 run_dir = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)
 for step in (10, 20):

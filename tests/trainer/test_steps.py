@@ -20,7 +20,7 @@ def engine(tf, tmp_path):
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.data import load_data
-    from trainer.run_dir import RunDir
+    from trainer.run_dir.folder import RunDir
 
     def make(**flags):
         config = TrainConfig(run_dir=str(tmp_path / "run"), **flags)

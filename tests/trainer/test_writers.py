@@ -16,7 +16,7 @@ def run_on_small_disk(tf, make_disk):
     from trainer.config import TrainConfig
     from trainer.console import Console
     from trainer.plan import make_plan
-    from trainer.run_dir import RunDir
+    from trainer.run_dir.folder import RunDir
     from trainer.writers import RunWriter
 
     class Remembering(Console):

@@ -15,8 +15,8 @@ from trainer.predictions import Predictions
 from trainer.report.answers import calibration_picture, confusion_picture, examples_picture
 from trainer.report.curves import describe_fit
 from trainer.report.run_record import RunRecord
+from trainer.run_dir.launches import describe_starts
 from trainer.scores import Scores
-from trainer.starts import describe_starts
 from trainer.weights import describe
 
 _TEMPLATE = "report.html.jinja"

@@ -24,7 +24,7 @@ from flowrate.records import disk_errors, read_json, write_json, write_text
 from flowrate.secrets import masked, masked_values
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides
-from trainer.run_dir import default_name
+from trainer.run_dir.folder import default_name
 from trainer.submit.config import SubmitConfig
 from trainer.submit.sweep import combinations, folder_name
 

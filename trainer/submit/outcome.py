@@ -20,8 +20,8 @@ from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
 from flowrate.printable import one_line
 from flowrate.records import read_json, read_json_lines
-from trainer.attempt import find_attempt
-from trainer.run_lock import Holder
+from trainer.run_dir.launch_id import find_attempt
+from trainer.run_dir.lock import Holder
 
 _GROUP = "How the workers ended"
 _LONGEST_PAUSE_SECONDS = 60

@@ -15,9 +15,9 @@ import pytest
 from flowrate.environment import process_seconds
 from flowrate.errors import ClusterError
 from flowrate.records import append_json_lines, read_json_lines
-from trainer.starts import Starts, describe_starts
+from trainer.run_dir.launches import Starts, describe_starts
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FIELDS = {
     "schema_version", "start", "pid", "host", "started_at", "boot_id", "out_of_memory_kills",
 }  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_first_start_has_nothing_to_say(path):
 
 def test_a_killed_process_is_told_of_by_the_next(path):
     code = (
-        "import sys, time; from pathlib import Path; from trainer.starts import Starts; "
+        "import sys, time; from pathlib import Path; from trainer.run_dir.launches import Starts; "
         "starts = Starts(Path(sys.argv[1])); starts.begin(); starts.note(from_step=0); "
         "print(flush=True); time.sleep(60)"
     )

@@ -4,8 +4,8 @@ config.json       what was asked            plan.json         what was planned
 environment.json  on what machine           metrics.jsonl     a row per event
 result.json       how it ended              model.keras       the trained model
 checkpoints/      trainer/checkpoints/store.py    tensorboard/      the same for TensorBoard
-lock              trainer/run_lock.py       tensorflow.log    what TensorFlow's C++ code said
-starts.jsonl      trainer/starts.py
+lock              trainer/run_dir/lock.py       tensorflow.log    what TensorFlow's C++ code said
+starts.jsonl      trainer/run_dir/launches.py
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from flowrate.records import (
     sync_to_disk,
     write_json,
 )
-from trainer.attempt import find_attempt
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
-from trainer.contents import check_contents
-from trainer.run_lock import RunLock
-from trainer.same_run import asks_for_more, check_same_run
-from trainer.starts import Starts
+from trainer.run_dir.launch_id import find_attempt
+from trainer.run_dir.launches import Starts
+from trainer.run_dir.lock import RunLock
+from trainer.run_dir.plain_files import check_contents
+from trainer.run_dir.same_run import asks_for_more, check_same_run
 
 METRICS_SCHEMA_VERSION = 1
 RESULT_SCHEMA_VERSION = 1

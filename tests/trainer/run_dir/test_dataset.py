@@ -11,7 +11,7 @@ import pytest
 from flowrate.errors import RunDirError
 from flowrate.records import read_json
 from input_pipelines.loading import load_sources
-from trainer.dataset_record import DatasetRecord
+from trainer.run_dir.dataset import DatasetRecord
 
 PLACE = "dataset.json.gz"
 

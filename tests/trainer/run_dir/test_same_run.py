@@ -13,7 +13,7 @@ from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import RunDirError
 from flowrate.records import read_json
 from trainer.config import TrainConfig
-from trainer.same_run import asks_for_more, check_same_run
+from trainer.run_dir.same_run import asks_for_more, check_same_run
 
 FOLDER = Path("/runs/mine")
 PLAN = {"total_steps": 90, "num_train_examples": 1437}

@@ -28,9 +28,9 @@ from flowrate.errors import (
 from flowrate.records import read_json, read_json_lines
 from trainer.checkpoints.progress import Progress
 from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ARRAYS = {"model/0000/kernel": np.arange(6, dtype=np.float32)}
 FACTS = {
     "class_names": ["cat", "dog"],
@@ -76,7 +76,7 @@ def begin(open_run):
 HOLDER = """
 import sys
 from trainer.config import TrainConfig
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
 held = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)
 print("held", flush=True)
 sys.stdin.read()

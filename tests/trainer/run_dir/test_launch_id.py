@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.attempt import Attempt, find_attempt
+from trainer.run_dir.launch_id import Attempt, find_attempt
 
 JOBS = st.text(st.characters(codec="ascii", exclude_characters="\n\r"), min_size=1).map(str.strip)
 NUMBERS = st.lists(st.integers(0, 10**6), min_size=1, max_size=4).map(tuple)

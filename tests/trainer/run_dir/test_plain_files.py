@@ -8,8 +8,8 @@ import pytest
 
 from flowrate.errors import ConfigError, RunDirError
 from trainer.config import TrainConfig
-from trainer.contents import check_contents
-from trainer.run_dir import RunDir
+from trainer.run_dir.folder import RunDir
+from trainer.run_dir.plain_files import check_contents
 from trainer.trained import TrainedRun
 
 CHECKPOINT = "checkpoints/ckpt-00000005"

@@ -21,7 +21,7 @@ from typing import TextIO
 
 from flowrate.errors import ClusterError, ConfigError
 from flowrate.records import disk_errors
-from trainer.attempt import Attempt
+from trainer.run_dir.launch_id import Attempt
 
 # In the file, between its owner and the start that owns it; and what stands below at the end.
 _ATTEMPT = ", "

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from flowrate.errors import ClusterError, ConfigError
-from trainer.attempt import Attempt
-from trainer.run_lock import RunLock
+from trainer.run_dir.launch_id import Attempt
+from trainer.run_dir.lock import RunLock
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def make_lock(folder: Path, number: int | None = None) -> RunLock:
@@ -50,8 +50,8 @@ def test_what_is_no_plain_file_is_refused_and_not_followed(places, tmp_path, nam
 def hold_and_end(folder: Path, end: str) -> str:
     """Lets another process take the lock and end; returns what it has left in the file."""
     code = (
-        "import sys, os; from pathlib import Path; from trainer.attempt import Attempt; "
-        "from trainer.run_lock import RunLock; lock = RunLock(Path(sys.argv[1]), Attempt()); "
+        "import sys, os; from pathlib import Path; from trainer.run_dir.launch_id import Attempt; "
+        "from trainer.run_dir.lock import RunLock; lock = RunLock(Path(sys.argv[1]), Attempt()); "
         f"lock.acquire(); {end}"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT)
