@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.pinning import own_index, pin
 from flowrate.records import write_json
 from trainer import session
-from trainer.cluster import find_cluster
-from trainer.worker import share_gpus
+from trainer.distributed.cluster import find_cluster
+from trainer.distributed.worker import share_gpus
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     cluster = find_cluster(os.environ)
     share_gpus(cluster, os.environ)
     session.import_tensorflow()
-    from trainer.bringup import connect
+    from trainer.distributed.bringup import connect
 
     strategy = connect(cluster, _BRINGUP_SECONDS, 0)
     samples = [

@@ -16,8 +16,9 @@ from benchmarks.limit import Limit, measure_limit
 from benchmarks.recorder import Recorder
 from benchmarks.statistics import step_percentiles
 from flowrate.environment import describe_cpu, process_seconds
-from trainer import loop, session, strategy
+from trainer import loop, session
 from trainer.config import TrainConfig
+from trainer.distributed import strategy
 from trainer.loop import TrainingRun
 from trainer.plan import Segment
 from trainer.precision import choose_precision

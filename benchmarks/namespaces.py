@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import psutil
 
 from flowrate.errors import ClusterError
-from trainer.process_group import Host
+from trainer.distributed.process_group import Host
 
 _PREFIX = "flowrate"
 # Set aside for measuring networks (RFC 2544).

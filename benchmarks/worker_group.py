@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.namespaces import virtual_hosts
 from flowrate.errors import ClusterError
-from trainer.process_group import Host, ProcessGroup, Task
+from trainer.distributed.process_group import Host, ProcessGroup, Task
 
 # What joins the workers: this machine's loopback, or virtual cables between virtual hosts, as fast
 # as they come or as slow as a gigabit network.
@@ -38,7 +38,7 @@ def run_alone(program: Sequence[str]) -> None:
 def run_group(
     program: Sequence[str], folder: Path, num_workers: int, link: str = "loopback"
 ) -> None:
-    """Runs a module with its words as several workers, by trainer/process_group.py.
+    """Runs a module with its words as several workers, by trainer/distributed/process_group.py.
 
     Args:
         program: the module and its words.

@@ -20,7 +20,6 @@ from input_pipelines.device_memory import free_device_bytes
 from input_pipelines.source import ArraySource, Source
 from models import MODELS
 from trainer import optimizers
-from trainer.agreement import Agreement
 from trainer.batches import Batches
 from trainer.checkpoints.background import BackgroundSaver
 from trainer.checkpoints.progress import Progress
@@ -29,8 +28,11 @@ from trainer.config import TrainConfig
 from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.console import Console
 from trainer.data import TrainingData, may_differ
+from trainer.distributed.follower import NoSaver, SilentWriter
+from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_gpu
+from trainer.distributed.team import Team
+from trainer.distributed.votes import Agreement
 from trainer.evaluator import Evaluator
-from trainer.follower import NoSaver, SilentWriter
 from trainer.frozen import features_of, freeze
 from trainer.initial_weights import head_of, take_over
 from trainer.jit import choose_jit
@@ -42,8 +44,6 @@ from trainer.profiling import StepProfiler
 from trainer.run_dir.folder import RunDir
 from trainer.state import TrainState
 from trainer.steps import StepEngine
-from trainer.strategy import build_strategy, gpu_capability, is_on_gpu
-from trainer.team import Team
 from trainer.weights import describe
 from trainer.writers import RunWriter
 

@@ -11,7 +11,7 @@ from flowrate.errors import DataError, DivergedError
 from input_pipelines.blocks import WHOLE, Share, evaluation_blocks
 from input_pipelines.source import Source
 from trainer import blocks
-from trainer.agreement import Agreement
+from trainer.distributed.votes import Agreement
 from trainer.state import TrainState
 
 # Loss, number correct, number of examples.

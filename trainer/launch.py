@@ -1,6 +1,6 @@
 """Trains with several processes on this machine: `scripts/launch --workers=4 -- --dataset=mnist`.
 
-Each is `python -m trainer.main`; trainer/process_group.py looks after them. A mistake in the flags
+Each is `python -m trainer.main`; trainer/distributed/process_group.py looks after them. A mistake in the flags
 or in the data is told before any of them is started.
 """
 
@@ -18,7 +18,7 @@ from flowrate.printable import one_line
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides
 from trainer.data_check import check_data
-from trainer.process_group import ProcessGroup, Task
+from trainer.distributed.process_group import ProcessGroup, Task
 from trainer.run_dir.folder import default_name
 
 USAGE = """Trains with several processes on this machine.

@@ -19,11 +19,12 @@ from flowrate.failpoint import reach
 from flowrate.signals import StopRequest
 from input_pipelines.source import Source
 from trainer import divergence
-from trainer.agreement import Agreement
 from trainer.checkpoints.background import BackgroundSaver, Saved
 from trainer.checkpoints.store import check_finite
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
+from trainer.distributed.team import Team
+from trainer.distributed.votes import Agreement
 from trainer.evaluator import Evaluator
 from trainer.optimizers import Halved
 from trainer.plan import Segment, TrainPlan
@@ -32,7 +33,6 @@ from trainer.run_dir.folder import RunDir
 from trainer.state import TrainState
 from trainer.step_results import StepResults
 from trainer.steps import StepEngine
-from trainer.team import Team
 from trainer.writers import RunWriter
 
 

@@ -30,10 +30,10 @@ from flowrate.signals import StopRequest
 from trainer.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainer.cluster import Cluster
+    from trainer.distributed.cluster import Cluster
+    from trainer.distributed.worker import Worker
     from trainer.loop import TrainingRun
     from trainer.run_dir.folder import RunDir
-    from trainer.worker import Worker
 
 USAGE = """Trains an image classifier and measures how fast and how well.
 
@@ -60,8 +60,8 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             return 0
         cluster = _join(config)
         from trainer.console import Console
-        from trainer.follower import SilentConsole
-        from trainer.worker import open_run_dir
+        from trainer.distributed.follower import SilentConsole
+        from trainer.distributed.worker import open_run_dir
 
         console = Console() if cluster is None or cluster.is_chief else SilentConsole()
         run_dir = open_run_dir(config, cluster, console.say)
@@ -91,19 +91,19 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
 
 
 def _join(config: TrainConfig) -> Cluster | None:
-    """Returns the workers of the run where there are several, checked; see trainer/cluster.py."""
+    """Returns the workers of the run where there are several, checked; see trainer/distributed/cluster.py."""
     if config.strategy == "tpu":
-        from trainer.tpu import find_tpu
+        from trainer.distributed.tpu import find_tpu
 
         find_tpu(config.tpu_name, os.environ)
         return None
     if config.strategy == "multi_worker_mirrored":
-        from trainer.cluster import join
+        from trainer.distributed.cluster import join
     elif config.strategy == "parameter_server":
-        from trainer.parameter_server_cluster import join
+        from trainer.distributed.parameter_server_cluster import join
     else:
         return None
-    from trainer.preflight import check_ready
+    from trainer.distributed.preflight import check_ready
 
     cluster = join(os.environ)
     if cluster:
@@ -112,9 +112,9 @@ def _join(config: TrainConfig) -> Cluster | None:
 
 
 def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
-    from trainer.parameter_server_cluster import TaskCluster
+    from trainer.distributed.parameter_server_cluster import TaskCluster
+    from trainer.distributed.worker import Worker
     from trainer.parameter_server_tasks import make_task
-    from trainer.worker import Worker
 
     make = make_task if isinstance(cluster, TaskCluster) else Worker
     return make(cluster, run_dir, give_up)

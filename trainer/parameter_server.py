@@ -63,7 +63,7 @@ class ParameterServerEngine:
     """
 
     busy_seconds_per_step = None  # Workers do not wait for each other.
-    doing = None  # They are watched by the chief; see trainer/peers.py.
+    doing = None  # They are watched by the chief; see trainer/distributed/peers.py.
     # The chief has the state only where no step is under way, which is not where errors come from.
     trained_step = None
 

@@ -30,7 +30,7 @@ from trainer.run_dir.folder import RunDir
 from trainer.writers import RunWriter
 
 if TYPE_CHECKING:
-    from trainer.parameter_server_cluster import TaskCluster
+    from trainer.distributed.parameter_server_cluster import TaskCluster
     from trainer.parameter_server_tasks import TaskAgreement
 
 # A message of TensorFlow's holds less than 2 GiB; the set goes to a worker in one.

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.signals import StopRequest
-from trainer.agreement import Agreement
 from trainer.clock import PhaseClock
-from trainer.cluster import gpus_of
 from trainer.config import TrainConfig
-from trainer.parameter_server_cluster import CHIEF, TaskCluster
-from trainer.peers import PeerWatch
-from trainer.preflight import is_listening
+from trainer.distributed.cluster import gpus_of
+from trainer.distributed.parameter_server_cluster import CHIEF, TaskCluster
+from trainer.distributed.peers import PeerWatch
+from trainer.distributed.preflight import is_listening
+from trainer.distributed.votes import Agreement
+from trainer.distributed.worker import Worker, visible_gpus, warn_of_open_ports
 from trainer.run_dir.folder import RunDir
-from trainer.worker import Worker, visible_gpus, warn_of_open_ports
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -27,8 +27,8 @@ from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData
+    from trainer.distributed.worker import Worker
     from trainer.loop import TrainingRun
-    from trainer.worker import Worker
 
 
 def start(
@@ -75,7 +75,8 @@ def start(
         record.save(run_dir.path)
     reach("import")
     import_tensorflow()
-    from trainer import build, strategy
+    from trainer import build
+    from trainer.distributed import strategy
 
     strategy.configure_devices(config)
     if config.debug_nan:

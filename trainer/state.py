@@ -15,9 +15,9 @@ import tensorflow as tf
 from flowrate.errors import RunDirError
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import Checkpoint
+from trainer.distributed.team import Team
 from trainer.frozen import TrainedPart
 from trainer.optimizers import without_loss_scale
-from trainer.team import Team
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
 _COUNTER = re.compile(r"(_\d+)+(?=_)")

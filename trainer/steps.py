@@ -15,10 +15,10 @@ import tensorflow as tf
 from flowrate.failpoint import reach
 from trainer import batch_statistics, randomness
 from trainer.accumulation import accumulated
-from trainer.agreement import Agreement
 from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
-from trainer.exchange import Exchange
+from trainer.distributed.exchange import Exchange
+from trainer.distributed.votes import Agreement
 from trainer.jit import JitChoice
 from trainer.matrix_convolutions import matrix_convolutions
 from trainer.optimizers import Schedule

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from trainer.checkpoints.store import Checkpoint
+from trainer.distributed.strategy import configure_devices
 from trainer.inference import plain_model
-from trainer.strategy import configure_devices
 from trainer.trained import TrainedRun
 from trainer.trained_state import restored_state
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import _runs
-from trainer.process_group import Host, free_ports
+from trainer.distributed.process_group import Host, free_ports
 
 LOOPBACK = Host()
 

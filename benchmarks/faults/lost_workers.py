@@ -21,7 +21,7 @@ from benchmarks.faults._attempt import Attempt, NotHere, check
 from flowrate.errors import PeerLost
 from flowrate.failpoint import VARIABLE
 from flowrate.records import read_json
-from trainer.process_group import Host
+from trainer.distributed.process_group import Host
 
 ID = "P8"
 TITLE = "a lost worker is named within 30 s; all begin again and end with the same bits"

@@ -25,7 +25,7 @@ def ask(tf, tmp_path):
 def _keep_the_process_as_it_is(tf, monkeypatch):
     """A worker has a process of its own; here TensorFlow is set up and its errors are ours."""
     from flowrate import native_log
-    from trainer import strategy
+    from trainer.distributed import strategy
 
     monkeypatch.setattr(native_log, "divert_native_stderr", lambda path: None)
     monkeypatch.setattr(strategy, "configure_devices", lambda config: None)

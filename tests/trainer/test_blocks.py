@@ -80,7 +80,7 @@ def test_known_sizes(blocks):
 @pytest.mark.parametrize("num_replicas", [1, 2, 4])
 def test_each_replica_gets_its_rows_on_its_device(tf, blocks, num_replicas):
     from trainer.config import TrainConfig
-    from trainer.strategy import build_strategy
+    from trainer.distributed.strategy import build_strategy
 
     replicas = {"strategy": "mirrored", "virtual_devices": num_replicas}
     strategy = build_strategy(TrainConfig(**(replicas if num_replicas > 1 else {})))
@@ -100,7 +100,7 @@ def test_each_replica_gets_its_rows_on_its_device(tf, blocks, num_replicas):
 @pytest.mark.parametrize("num_replicas", [1, 2])
 def test_the_next_block_is_on_the_devices_before_it_is_asked_for(tf, blocks, num_replicas):
     from trainer.config import TrainConfig
-    from trainer.strategy import build_strategy
+    from trainer.distributed.strategy import build_strategy
 
     replicas = {"strategy": "mirrored", "virtual_devices": num_replicas}
     strategy = build_strategy(TrainConfig(**(replicas if num_replicas > 1 else {})))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowrate.signals import StopRequest
-from trainer.agreement import Agreement
+from trainer.distributed.votes import Agreement
 from trainer.evaluator import Evaluator
 
 

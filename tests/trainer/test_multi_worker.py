@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
-from trainer.process_group import free_ports
+from trainer.distributed.process_group import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (

@@ -18,7 +18,7 @@ import pytest
 from flowrate.errors import ClusterError
 from flowrate.records import read_json, read_json_lines
 from trainer.config import TrainConfig
-from trainer.parameter_server_cluster import join
+from trainer.distributed.parameter_server_cluster import join
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (

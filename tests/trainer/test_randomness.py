@@ -15,7 +15,7 @@ def draw_masks(tf):
 
     from trainer import randomness
     from trainer.config import TrainConfig
-    from trainer.strategy import build_strategy
+    from trainer.distributed.strategy import build_strategy
 
     strategy = build_strategy(TrainConfig(strategy="mirrored", virtual_devices=NUM_REPLICAS))
     with strategy.scope():

@@ -18,9 +18,9 @@ def make_state(tf):
     import keras
 
     from trainer.config import TrainConfig
+    from trainer.distributed.strategy import build_strategy
     from trainer.optimizers import build_optimizer, build_schedule
     from trainer.state import TrainState
-    from trainer.strategy import build_strategy
 
     def make(num_replicas: int, width: int = 3, **flags):
         replicas = {"strategy": "mirrored", "virtual_devices": num_replicas}

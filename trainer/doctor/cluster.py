@@ -12,7 +12,7 @@ from flowrate.errors import ClusterError
 from trainer.doctor.check import ABSENT, FAILED, OK, Check, guarded, one_line
 
 if TYPE_CHECKING:
-    from trainer.cluster import Cluster
+    from trainer.distributed.cluster import Cluster
 
 SECTION = "cluster"
 _PROGRAMS = {
@@ -48,7 +48,7 @@ def check_workers(environment: Mapping[str, str]) -> Check:
     Args:
         environment: the variables of the process.
     """
-    from trainer.preflight import check_ready
+    from trainer.distributed.preflight import check_ready
 
     try:
         cluster = _find(environment)
@@ -75,8 +75,8 @@ def _describe(cluster: Cluster) -> str:
 
 
 def _find(environment: Mapping[str, str]) -> Cluster | None:
-    from trainer import parameter_server_cluster
-    from trainer.cluster import find_cluster
+    from trainer.distributed import parameter_server_cluster
+    from trainer.distributed.cluster import find_cluster
 
     if _has_parameter_servers(environment.get("TF_CONFIG", "")):
         return parameter_server_cluster.join(environment)

@@ -105,7 +105,7 @@ def refusal(probe: Probe, num_gpus: int) -> str | None:
     from flowrate import options
     from trainer.config import TrainConfig
     from trainer.config_checks import check_jit
-    from trainer.tpu import find_tpu
+    from trainer.distributed.tpu import find_tpu
 
     try:
         given = flags(probe, Path("runs", "probe"), num_gpus)

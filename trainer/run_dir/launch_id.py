@@ -2,7 +2,7 @@
 
 A node that was cut off goes on with its old workers while the scheduler has started the run anew
 elsewhere. The later start takes the run directory over, and the earlier one finds that out before
-it writes (trainer/run_dir/folder.py, trainer/peers.py).
+it writes (trainer/run_dir/folder.py, trainer/distributed/peers.py).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from flowrate.errors import Preempted
-from trainer.cluster import DEFAULT_PORT
+from trainer.distributed.cluster import DEFAULT_PORT
 from trainer.submit.job import BENCHMARKS, Job
 from trainer.submit.pod import CONTAINER, REPLICATED_JOB, Run, build_pod, load_models
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from flowrate.errors import ClusterError
-from trainer.cluster import DEFAULT_PORT
+from trainer.distributed.cluster import DEFAULT_PORT
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import BENCHMARKS, Job, Task
 
@@ -115,7 +115,7 @@ def _words(run: Run) -> list[str]:
 
 
 def _environment(run: Run) -> dict[str, str]:
-    """Returns what trainer/cluster.py reads, and where programs may write."""
+    """Returns what trainer/distributed/cluster.py reads, and where programs may write."""
     return {
         "FLOWRATE_JOB": f"{run.name}-{REPLICATED_JOB}-0" if run.config.jobset else run.name,
         "FLOWRATE_SERVICE": run.name,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from flowrate import errors
 from flowrate.errors import ClusterError, ConfigError
-from trainer.cluster import DEFAULT_PORT, Cluster, find_cluster
-from trainer.preflight import check_ready
+from trainer.distributed.cluster import DEFAULT_PORT, Cluster, find_cluster
+from trainer.distributed.preflight import check_ready
 from trainer.submit import kubernetes, kubernetes_checks, main
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import BENCHMARKS, Job, Task, plan_job

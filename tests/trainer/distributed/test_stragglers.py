@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.stragglers import StragglerWatch, find_straggler
+from trainer.distributed.stragglers import StragglerWatch, find_straggler
 
 PACES = st.lists(st.floats(0.001, 10), min_size=2, max_size=9)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from trainer.config import TrainConfig
-from trainer.strategy import is_on_gpu
+from trainer.distributed.strategy import is_on_gpu
 
 _MEBIBYTE = 2**20
 # Between CPUs of several workers the first gradients travel while the last are computed. Over

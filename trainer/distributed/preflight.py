@@ -12,7 +12,7 @@ import socket
 import psutil
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster
+from trainer.distributed.cluster import Cluster
 
 _CONNECT_SECONDS = 2.0
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster, find_cluster, gpus_of, join
+from trainer.distributed.cluster import Cluster, find_cluster, gpus_of, join
 
 TWO = ["10.0.0.1:2222", "10.0.0.2:2222"]
 # As srun sets them: three nodes with 2, 2 and 1 tasks.

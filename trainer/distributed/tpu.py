@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flowrate.errors import ClusterError
-from trainer.preflight import is_listening
+from trainer.distributed.preflight import is_listening
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -27,7 +27,7 @@ import psutil
 from flowrate.errors import PeerLost, Preempted
 from trainer.run_dir.launch_id import Attempt
 
-# A worker that is left behind finds out by itself within this time (trainer/peers.py).
+# A worker that is left behind finds out by itself within this time (trainer/distributed/peers.py).
 _LEAVE_SECONDS = 30.0
 # For a worker to flush its records after SIGTERM; with another one lost, it cannot save.
 _GRACE_SECONDS = 5.0

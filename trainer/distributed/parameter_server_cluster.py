@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster, Environment, checked, read_tf_config
+from trainer.distributed.cluster import Cluster, Environment, checked, read_tf_config
 
 JOBS = ("chief", "worker", "ps")
 CHIEF = 0

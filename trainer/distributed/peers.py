@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
-from trainer.cluster import Cluster
+from trainer.distributed.cluster import Cluster
+from trainer.distributed.stragglers import StragglerWatch
 from trainer.run_dir.launch_id import Attempt, find_attempt
-from trainer.stragglers import StragglerWatch
 
 _BEAT_SECONDS = 1.0
 # Of the other's beats: more than a busy machine or a slow network file system holds up.

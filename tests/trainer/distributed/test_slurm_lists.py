@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.node_lists import expand_host_list, expand_task_counts
+from trainer.distributed.slurm_lists import expand_host_list, expand_task_counts
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowrate.errors import ClusterError
-from trainer.node_lists import expand_host_list, expand_task_counts
+from trainer.distributed.slurm_lists import expand_host_list, expand_task_counts
 
 Environment = Mapping[str, str]
 _KINDS = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}

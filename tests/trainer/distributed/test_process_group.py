@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.process_group import ProcessGroup, Task
+from trainer.distributed.process_group import ProcessGroup, Task
 
 # Its first worker to come ends at once; all others wait for what becomes of it.
 PROGRAM = """

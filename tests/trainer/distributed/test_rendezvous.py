@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster
-from trainer.rendezvous import wait_for_all
+from trainer.distributed.cluster import Cluster
+from trainer.distributed.rendezvous import wait_for_all
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_who_is_missing_is_named(addresses):
 
 def test_another_start_of_the_run_is_told(addresses, monkeypatch):
     """A worker that comes back alone meets the others' greeting of an earlier start."""
-    from trainer import rendezvous
+    from trainer.distributed import rendezvous
 
     attempts = iter(["Slurm job 7 0.0", "Slurm job 7 1.0"])
     monkeypatch.setattr(rendezvous, "find_attempt", lambda _: next(attempts))
@@ -67,7 +67,7 @@ def test_another_start_of_the_run_is_told(addresses, monkeypatch):
 
 
 def test_what_answers_without_a_greeting_is_no_worker_that_starts(addresses, monkeypatch):
-    from trainer import rendezvous
+    from trainer.distributed import rendezvous
 
     monkeypatch.setattr(rendezvous, "_ANSWER_SECONDS", 0.2)
     host, _, port = addresses[1].rpartition(":")

@@ -8,9 +8,9 @@ import pytest
 
 from flowrate.errors import PeerLost
 from flowrate.records import read_json, write_json
-from trainer import peers
-from trainer.cluster import Cluster
-from trainer.peers import PeerWatch
+from trainer.distributed import peers
+from trainer.distributed.cluster import Cluster
+from trainer.distributed.peers import PeerWatch
 
 ADDRESSES = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 

@@ -2,7 +2,7 @@
 
 TensorFlow's strategy waits for all workers when it is made, for as long as it takes, without a word
 and without letting another thread run. So the workers first find each other
-(trainer/rendezvous.py); only then is the strategy made.
+(trainer/distributed/rendezvous.py); only then is the strategy made.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import tensorflow as tf
 from tensorflow.python.distribute import collective_all_reduce_strategy
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster
-from trainer.rendezvous import wait_for_all
+from trainer.distributed.cluster import Cluster
+from trainer.distributed.rendezvous import wait_for_all
 
 # Ends a process that waits in TensorFlow for a worker that was there and is no more: its own
 # threads cannot. SIGKILL gives status 137: try again.

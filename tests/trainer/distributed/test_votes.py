@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.agreement import Agreement
+from trainer.distributed.votes import Agreement
 
 
 class Told:

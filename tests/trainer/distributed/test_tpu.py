@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from flowrate.errors import ClusterError
-from trainer.tpu import find_tpu
+from trainer.distributed.tpu import find_tpu
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_no_tpu_is_a_line_and_status_4_before_tensorflow(tmp_path):

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, PeerLost
 from flowrate.signals import StopRequest
-from trainer.cluster import Cluster, gpus_of
 from trainer.config import TrainConfig
-from trainer.follower import FollowerDir
-from trainer.peers import PeerWatch
+from trainer.distributed.cluster import Cluster, gpus_of
+from trainer.distributed.follower import FollowerDir
+from trainer.distributed.peers import PeerWatch
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.clock import PhaseClock
+    from trainer.distributed.team import Team
     from trainer.loop import TrainingRun
     from trainer.state import TrainState
     from trainer.steps import StepEngine
-    from trainer.team import Team
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
 # another worker.
@@ -69,8 +69,8 @@ class Worker:
 
     def connect(self, config: TrainConfig) -> None:
         """Connects the workers; see bringup.connect."""
-        from trainer import strategy
-        from trainer.team import Team
+        from trainer.distributed import strategy
+        from trainer.distributed.team import Team
 
         if self.cluster.is_chief:
             warn_of_open_ports()

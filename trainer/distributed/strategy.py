@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from flowrate.environment import num_cpus
 from flowrate.errors import ConfigError
-from trainer import tpu
-from trainer.bringup import connect
-from trainer.cluster import Cluster
 from trainer.config import TrainConfig
+from trainer.distributed import tpu
+from trainer.distributed.bringup import connect
+from trainer.distributed.cluster import Cluster
 
 # One computes while another sends: a single thread first computes all that is ready.
 _LEAST_THREADS = 2

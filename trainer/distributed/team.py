@@ -17,7 +17,7 @@ from flowrate.records import to_json
 from input_pipelines.blocks import Share
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import Checkpoint
-from trainer.cluster import Cluster
+from trainer.distributed.cluster import Cluster
 
 # A fixed length, so that one traced function serves all.
 _CHUNK = 2**18

@@ -12,7 +12,7 @@ import pytest
 
 from trainer.config import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NUM_REPLICAS = 4
 # 4.5 MiB, 8 bytes, nothing, 1.5 MiB: messages of 1 MiB or more end after the first and the last.
 SHAPES = [[1024, 1152], [2], [0, 3], [384, 1024]]
@@ -21,7 +21,7 @@ SHAPES = [[1024, 1152], [2], [0, 3], [384, 1024]]
 @pytest.fixture
 def exchange(tf):
     """Returns a function: sums over four replicas the tensors that each has made; of all."""
-    from trainer.exchange import Exchange
+    from trainer.distributed.exchange import Exchange
 
     strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(NUM_REPLICAS)])
 
@@ -86,7 +86,7 @@ def test_how_many_messages_leave_a_replica(tf, flags, messages):
     """Counted in the graph: those of float32 in one, the figures by themselves where others are
     rounded, and a message begun anew where it holds more than was asked for.
     """
-    from trainer.exchange import Exchange
+    from trainer.distributed.exchange import Exchange
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     chosen = Exchange(TrainConfig(strategy="mirrored", **flags), strategy, 1)

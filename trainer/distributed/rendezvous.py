@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterator
 
 from flowrate.errors import ClusterError
-from trainer.cluster import Cluster
-from trainer.preflight import split_address
+from trainer.distributed.cluster import Cluster
+from trainer.distributed.preflight import split_address
 from trainer.run_dir.launch_id import find_attempt
 
 _LOOK_SECONDS = 0.25
