@@ -33,18 +33,18 @@ from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_g
 from trainer.distributed.team import Team
 from trainer.distributed.votes import Agreement
 from trainer.evaluator import Evaluator
-from trainer.frozen import features_of, freeze
-from trainer.initial_weights import head_of, take_over
 from trainer.jit import choose_jit
 from trainer.loop import Choices, TrainingRun
-from trainer.model_check import check_model
+from trainer.model.check import check_model
+from trainer.model.frozen import features_of, freeze
+from trainer.model.initial_weights import head_of, take_over
+from trainer.model.precision import choose_precision
+from trainer.model.weights import describe
 from trainer.plan import make_plan
-from trainer.precision import choose_precision
 from trainer.profiling import StepProfiler
 from trainer.run_dir.folder import RunDir
 from trainer.state import TrainState
 from trainer.steps import StepEngine
-from trainer.weights import describe
 from trainer.writers import RunWriter
 
 

@@ -14,8 +14,8 @@ from input_pipelines.loading import load_sources
 from input_pipelines.source import Source
 from trainer.class_weights import class_weights
 from trainer.config import TrainConfig
+from trainer.model.weights import Start, resolve
 from trainer.run_dir.dataset import DatasetRecord
-from trainer.weights import Start, resolve
 
 
 @dataclasses.dataclass(frozen=True)

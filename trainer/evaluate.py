@@ -81,7 +81,7 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
 
     session.quiet_tensorflow()
     from trainer.data import load_data
-    from trainer.weights import of_trained
+    from trainer.model.weights import of_trained
 
     data = load_data(asked, start=of_trained(trained))
     if config.split not in data.sources:

@@ -23,9 +23,9 @@ from trainer.console import Console
 from trainer.data import TrainingData, may_differ
 from trainer.evaluator import Evaluator
 from trainer.loop import Choices, TrainingRun
+from trainer.model.precision import choose_precision
 from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan
-from trainer.precision import choose_precision
 from trainer.run_dir.folder import RunDir
 from trainer.writers import RunWriter
 

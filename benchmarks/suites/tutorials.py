@@ -6,7 +6,7 @@ from benchmarks.case import OURS, BenchmarkCase
 from benchmarks.suites._choice import Choice
 from benchmarks.suites._workloads import WORKLOADS, Workload
 from flowrate.environment import describe_cpu, num_gpus
-from trainer.precision import choose_precision
+from trainer.model.precision import choose_precision
 
 TITLE = "the tutorials' workloads as whole commands, beside Keras fit, PyTorch and JAX"
 

@@ -38,7 +38,7 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     check_output(output)
     from trainer import session
     from trainer.data import load_data
-    from trainer.weights import of_trained
+    from trainer.model.weights import of_trained
 
     session.quiet_tensorflow()
     asked = dataclasses.replace(trained.config, class_weights="none")  # Of training alone.

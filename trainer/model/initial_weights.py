@@ -25,7 +25,7 @@ from flowrate.errors import ConfigError
 from input_pipelines.fetch.download import OFFLINE, is_offline, unreachable
 from models import MODELS
 from trainer.checkpoints.npz import read_arrays
-from trainer.weights import IMAGENET, Start
+from trainer.model.weights import IMAGENET, Start
 
 # What Keras names the weights in its archive.
 _MEMBER = "model.weights.h5"

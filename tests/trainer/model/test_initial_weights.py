@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, RunDirError
-from trainer.weights import Start, describe
+from trainer.model.weights import Start, describe
 
 CLASSES = tuple("abcde")
 
@@ -18,7 +18,8 @@ CLASSES = tuple("abcde")
 @pytest.fixture(scope="module")
 def parts(tf):
     """Imported after TensorFlow's devices are split."""
-    from trainer import build, initial_weights
+    from trainer import build
+    from trainer.model import initial_weights
 
     return build, initial_weights
 
@@ -160,7 +161,7 @@ def test_the_weights_of_a_run(train, parts, tmp_path):
 def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypatch):
     from input_pipelines.datasets import digits
     from trainer.config import TrainConfig
-    from trainer.weights import resolve
+    from trainer.model.weights import resolve
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
@@ -178,7 +179,7 @@ def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypat
 def test_imagenet_chooses_the_model_and_its_size(flags, model, side):
     from input_pipelines.datasets import image_folder
     from trainer.config import TrainConfig
-    from trainer.weights import resolve
+    from trainer.model.weights import resolve
 
     start = resolve(TrainConfig(weights="imagenet", **flags), image_folder.INFO)
     assert (start.model, start.image_side) == (model, side)

@@ -11,7 +11,7 @@ import pytest
 
 from flowrate.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HEAD = """import keras
 def build_model(num_classes, image_shape):
     images = keras.Input(image_shape, dtype="uint8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowrate.errors import RunDirError
-from trainer.precision import choose_precision
+from trainer.model.precision import choose_precision
 
 
 @pytest.mark.parametrize(

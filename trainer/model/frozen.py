@@ -14,7 +14,7 @@ from flowrate.errors import ConfigError
 from input_pipelines.blocks import evaluation_blocks
 from input_pipelines.cache import apply_tier
 from input_pipelines.source import FeatureSource, Source
-from trainer.initial_weights import head_of
+from trainer.model.initial_weights import head_of
 
 NONE, BACKBONE = "none", "backbone"
 # Of one pass over the data: images at a time, and such batches read ahead of their use.
