@@ -8,7 +8,7 @@ from benchmarks import measured_run
 from flowrate.environment import process_seconds
 from trainer import loop
 from trainer.config import TrainConfig
-from trainer.evaluator import Evaluator
+from trainer.engine.evaluator import Evaluator
 
 
 class _Reached(Exception):  # noqa: N818 (an outcome, not an error)

@@ -72,8 +72,8 @@ def _ours(config: TrainConfig, data) -> Iterator[int]:
 
     from input_pipelines.augmentation.augment import Augmentation
     from input_pipelines.cache import apply_tier
-    from trainer.batches import Batches
     from trainer.distributed import strategy
+    from trainer.engine.batches import Batches
 
     strategy.configure_devices(config)
     source = apply_tier(data.sources["train"], config.cache, data.image_shape)

@@ -16,10 +16,10 @@ import numpy as np
 from trainer import main as trainer_main
 
 if TYPE_CHECKING:
+    from trainer.engine.engine import StepEngine
+    from trainer.engine.results import StepResults
     from trainer.loop import TrainingRun
     from trainer.plan import Segment
-    from trainer.step_results import StepResults
-    from trainer.steps import StepEngine
 
 FOLDER = "examples"
 

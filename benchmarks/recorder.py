@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.statistics import warmup_is_over
 from flowrate.environment import process_seconds
+from trainer.engine.engine import StepEngine
+from trainer.engine.results import StepResults
 from trainer.plan import Segment
-from trainer.step_results import StepResults
-from trainer.steps import StepEngine
 
 
 class Recorder:

@@ -19,8 +19,6 @@ from input_pipelines.cache import TierChoice, apply_tier, choose_tier
 from input_pipelines.device_memory import free_device_bytes
 from input_pipelines.source import ArraySource, Source
 from models import MODELS
-from trainer import optimizers
-from trainer.batches import Batches
 from trainer.checkpoints.background import BackgroundSaver
 from trainer.checkpoints.progress import Progress
 from trainer.clock import PhaseClock
@@ -32,8 +30,13 @@ from trainer.distributed.follower import NoSaver, SilentWriter
 from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_gpu
 from trainer.distributed.team import Team
 from trainer.distributed.votes import Agreement
-from trainer.evaluator import Evaluator
-from trainer.jit import choose_jit
+from trainer.engine import optimizers
+from trainer.engine.batches import Batches
+from trainer.engine.engine import StepEngine
+from trainer.engine.evaluator import Evaluator
+from trainer.engine.jit import choose_jit
+from trainer.engine.profiling import StepProfiler
+from trainer.engine.state import TrainState
 from trainer.loop import Choices, TrainingRun
 from trainer.model.check import check_model
 from trainer.model.frozen import features_of, freeze
@@ -41,10 +44,7 @@ from trainer.model.initial_weights import head_of, take_over
 from trainer.model.precision import choose_precision
 from trainer.model.weights import describe
 from trainer.plan import make_plan
-from trainer.profiling import StepProfiler
 from trainer.run_dir.folder import RunDir
-from trainer.state import TrainState
-from trainer.steps import StepEngine
 from trainer.writers import RunWriter
 
 

@@ -16,8 +16,8 @@ from input_pipelines.balanced_order import Classes
 from input_pipelines.order import example_indices
 from input_pipelines.source import FileSource, Source
 from trainer.config import TrainConfig
-from trainer.number_checks import bad_operation
-from trainer.step_results import StepResults
+from trainer.engine.number_checks import bad_operation
+from trainer.engine.results import StepResults
 
 if TYPE_CHECKING:
     from trainer.loop import TrainingRun

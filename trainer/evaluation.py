@@ -10,9 +10,9 @@ from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data import TrainingData
 from trainer.distributed.strategy import build_strategy, configure_devices, is_on_gpu
-from trainer.evaluator import Evaluator
+from trainer.engine.evaluator import Evaluator
+from trainer.engine.jit import choose_jit
 from trainer.inference import plain_model, predict_split
-from trainer.jit import choose_jit
 from trainer.predictions import Predictions
 from trainer.trained import TrainedRun
 from trainer.trained_state import restored_state

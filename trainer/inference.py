@@ -11,10 +11,10 @@ import tensorflow as tf
 from input_pipelines.blocks import evaluation_blocks
 from input_pipelines.cache import apply_tier
 from input_pipelines.source import Source
-from trainer import blocks
 from trainer.build import build_model
+from trainer.engine import blocks
+from trainer.engine.state import TrainState
 from trainer.predictions import Predictions
-from trainer.state import TrainState
 
 
 def plain_model(name: str, num_classes: int, state: TrainState) -> keras.Model:

@@ -25,14 +25,14 @@ from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.distributed.team import Team
 from trainer.distributed.votes import Agreement
-from trainer.evaluator import Evaluator
-from trainer.optimizers import Halved
+from trainer.engine.engine import StepEngine
+from trainer.engine.evaluator import Evaluator
+from trainer.engine.optimizers import Halved
+from trainer.engine.results import StepResults
+from trainer.engine.state import TrainState
 from trainer.plan import Segment, TrainPlan
 from trainer.rollback import roll_back
 from trainer.run_dir.folder import RunDir
-from trainer.state import TrainState
-from trainer.step_results import StepResults
-from trainer.steps import StepEngine
 from trainer.writers import RunWriter
 
 

@@ -143,7 +143,7 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
         return
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
-    from trainer.watchdog import Watchdog
+    from trainer.engine.watchdog import Watchdog
 
     def give_up(error: FlowrateError) -> None:
         exit_code = _report(error, run_dir)

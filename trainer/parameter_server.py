@@ -1,6 +1,6 @@
 """Asynchronous training: the chief hands out steps, workers train them, parameter servers apply.
 
-A step is as in trainer/steps.py, but one worker takes all of its batch, and its gradient is applied
+A step is as in trainer/engine/engine.py, but one worker takes all of its batch, and its gradient is applied
 to whatever the weights have become meanwhile. Which examples a step sees the chief says, in the
 order of any other run; their images lie in each worker's memory. TensorFlow's ClusterCoordinator
 gives the steps of a lost worker to another one; those that it had done, but not told of, we do.
@@ -24,13 +24,14 @@ from tensorflow.python.distribute.coordinator import cluster_coordinator
 from input_pipelines.augmentation.augment import Augmentation
 from input_pipelines.blocks import training_blocks
 from input_pipelines.source import ArraySource
-from trainer import batch_statistics, blocks, randomness
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
-from trainer.optimizers import Schedule
+from trainer.engine import batch_statistics, blocks
+from trainer.engine import dropout_seeds as randomness
+from trainer.engine.optimizers import Schedule
+from trainer.engine.results import StepResults
+from trainer.engine.state import TrainState
 from trainer.plan import Segment
-from trainer.state import TrainState
-from trainer.step_results import StepResults
 
 if TYPE_CHECKING:
     from trainer.parameter_server_tasks import TaskAgreement

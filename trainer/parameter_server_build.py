@@ -21,7 +21,7 @@ from trainer.config import TrainConfig
 from trainer.config_checks import check_mixes_pairs
 from trainer.console import Console
 from trainer.data import TrainingData, may_differ
-from trainer.evaluator import Evaluator
+from trainer.engine.evaluator import Evaluator
 from trainer.loop import Choices, TrainingRun
 from trainer.model.precision import choose_precision
 from trainer.parameter_server import ParameterServerEngine

@@ -80,7 +80,7 @@ def start(
 
     strategy.configure_devices(config)
     if config.debug_nan:
-        from trainer import number_checks
+        from trainer.engine import number_checks
 
         number_checks.enable()
     if worker:

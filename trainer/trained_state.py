@@ -9,8 +9,8 @@ from flowrate.errors import RunDirError
 from trainer.build import build_model, build_state
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
+from trainer.engine.state import TrainState
 from trainer.plan import is_frozen_after
-from trainer.state import TrainState
 from trainer.trained import TrainedRun
 
 _PREFIX = "model/"

@@ -18,9 +18,9 @@ from flowrate.errors import DiskError
 from trainer.checkpoints.background import Saved
 from trainer.config import TrainConfig
 from trainer.console import Console, describe_evaluation, describe_logged_steps
+from trainer.engine.results import StepResults
 from trainer.plan import TrainPlan
 from trainer.run_dir.folder import RunDir
-from trainer.step_results import StepResults
 from trainer.tensorboard import TensorBoardWriter
 
 

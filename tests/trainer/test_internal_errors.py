@@ -40,7 +40,8 @@ def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
 
 @pytest.mark.parametrize("place", ["in a step", "in its record", "before what is due"])
 def test_what_was_broken_off_is_not_saved(train, tmp_path, monkeypatch, place):
-    from trainer import loop, steps
+    from trainer import loop
+    from trainer.engine import engine as steps
 
     # The seventh call ends with step 100, where an evaluation is due.
     owner, name, nth = {

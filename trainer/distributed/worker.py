@@ -19,9 +19,9 @@ from trainer.run_dir.folder import RunDir
 if TYPE_CHECKING:
     from trainer.clock import PhaseClock
     from trainer.distributed.team import Team
+    from trainer.engine.engine import StepEngine
+    from trainer.engine.state import TrainState
     from trainer.loop import TrainingRun
-    from trainer.state import TrainState
-    from trainer.steps import StepEngine
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
 # another worker.

@@ -10,7 +10,7 @@ import keras
 from flowrate.errors import ConfigError
 from trainer.config import TrainConfig
 from trainer.config_checks import check_jit
-from trainer.matrix_convolutions import (
+from trainer.engine.cpu_convolutions import (
     is_plain_convolution,
     is_plain_pooling,
     largest_patches_bytes,

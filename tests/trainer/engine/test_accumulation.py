@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.faults._peak import run_measured
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -22,7 +22,7 @@ def test_it_learns_in_mixed_precision(train, precision):
 
 def test_each_part_has_a_number_of_its_own_in_the_run(tf):
     """Dropout depends on it: parts of a step, and of any two steps, draw other masks."""
-    from trainer.accumulation import accumulated
+    from trainer.engine.accumulation import accumulated
 
     def numbers(step: int) -> list[int]:
         def gradients_of(rows, number):

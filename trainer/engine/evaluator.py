@@ -10,9 +10,9 @@ import tensorflow as tf
 from flowrate.errors import DataError, DivergedError
 from input_pipelines.blocks import WHOLE, Share, evaluation_blocks
 from input_pipelines.source import Source
-from trainer import blocks
 from trainer.distributed.votes import Agreement
-from trainer.state import TrainState
+from trainer.engine import blocks
+from trainer.engine.state import TrainState
 
 # Loss, number correct, number of examples.
 _NUM_SUMS = 3

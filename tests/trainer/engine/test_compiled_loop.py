@@ -11,7 +11,7 @@ STEPS = 120
 @pytest.fixture(params=[True, False], ids=["xla", "no xla"])
 def run_loop(tf, request):
     """Returns a function that runs a loop whose steps write 1; some go wrong."""
-    from trainer.step_loop import StepLoop
+    from trainer.engine.compiled_loop import StepLoop
 
     weight = tf.Variable(0.0)
 

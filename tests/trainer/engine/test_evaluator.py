@@ -7,7 +7,7 @@ import pytest
 
 from flowrate.signals import StopRequest
 from trainer.distributed.votes import Agreement
-from trainer.evaluator import Evaluator
+from trainer.engine.evaluator import Evaluator
 
 
 @pytest.fixture(params=[1, 2, 4])

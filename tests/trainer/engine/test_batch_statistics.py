@@ -37,7 +37,7 @@ def normalized(tmp_path):
 
 
 def momentum(tf, own: float, num_before: int) -> float:
-    from trainer.batch_statistics import bounded_momentum
+    from trainer.engine.batch_statistics import bounded_momentum
 
     return float(bounded_momentum(own, tf.constant(num_before, tf.int64)))
 
@@ -73,7 +73,7 @@ def test_pretrained_statistics_count_at_first_and_not_at_the_end(tf):
     """After the block the layer has its own momentum again; frozen, it keeps what it has."""
     import keras
 
-    from trainer.batch_statistics import momentum_of_step
+    from trainer.engine.batch_statistics import momentum_of_step
 
     layer = keras.layers.BatchNormalization(momentum=0.999)
     model = keras.Sequential([keras.Input((1,)), layer])

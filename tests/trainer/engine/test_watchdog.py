@@ -9,8 +9,8 @@ import types
 import pytest
 
 from flowrate.records import read_json
-from trainer import watchdog
-from trainer.watchdog import Doing, Watchdog
+from trainer.engine import watchdog
+from trainer.engine.watchdog import Doing, Watchdog
 
 
 @pytest.fixture

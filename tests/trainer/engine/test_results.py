@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.step_results import StepResults
+from trainer.engine.results import StepResults
 
 
 def make_results(first: int, count: int, **fields) -> StepResults:

@@ -39,7 +39,7 @@ def models(tf):
 
 
 def choose(model, num_replicas=1, on_gpu=False, cpu_flags=("avx2",), total_steps=2000, **flags):
-    from trainer.jit import choose_jit
+    from trainer.engine.jit import choose_jit
 
     return choose_jit(TrainConfig(**flags), model, num_replicas, on_gpu, cpu_flags, total_steps)
 
@@ -60,7 +60,7 @@ def choose(model, num_replicas=1, on_gpu=False, cpu_flags=("avx2",), total_steps
     ],
 )
 def test_the_choice_and_its_reason(models, jit, model, num_replicas, on_gpu, compile, reason):
-    from trainer.jit import JitChoice
+    from trainer.engine.jit import JitChoice
 
     choice = choose(models[model], num_replicas, on_gpu, jit=jit)
     assert choice == JitChoice(compile, reason)
@@ -143,7 +143,7 @@ def test_it_cannot_be_demanded_where_it_cannot_be(models):
 def test_what_counts_as_dense(models):
     import keras
 
-    from trainer.jit import is_dense
+    from trainer.engine.jit import is_dense
 
     assert is_dense(models["dense"])
     assert not is_dense(models["convolution"])

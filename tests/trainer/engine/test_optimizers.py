@@ -17,7 +17,7 @@ RATE = 0.25  # a number that float32 holds exactly
 @pytest.fixture
 def rates(tf):
     """Returns a function: the learning rate of each step of a run with these flags."""
-    from trainer.optimizers import build_schedule
+    from trainer.engine.optimizers import build_schedule
 
     def of(total_steps: int, **flags) -> np.ndarray:
         schedule = build_schedule(TrainConfig(learning_rate=RATE, **flags), total_steps)
@@ -31,7 +31,7 @@ def problem(tf):
     """Returns a function that makes a small model, its loss and an optimizer with these flags."""
     import keras
 
-    from trainer.optimizers import build_optimizer, build_schedule
+    from trainer.engine.optimizers import build_optimizer, build_schedule
 
     generator = np.random.default_rng(0)
     images = tf.constant(generator.standard_normal((40, 8, 8, 2)), tf.float32)
@@ -161,7 +161,7 @@ def test_every_optimizer_lowers_a_simple_loss(problem, name, precision):
 def test_a_float16_optimizer_scales_the_loss_and_shows_the_one_inside(problem):
     import keras
 
-    from trainer.optimizers import without_loss_scale
+    from trainer.engine.optimizers import without_loss_scale
 
     _, scaled = problem(precision="mixed_float16")
     assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)

@@ -19,8 +19,8 @@ def make_state(tf):
 
     from trainer.config import TrainConfig
     from trainer.distributed.strategy import build_strategy
-    from trainer.optimizers import build_optimizer, build_schedule
-    from trainer.state import TrainState
+    from trainer.engine.optimizers import build_optimizer, build_schedule
+    from trainer.engine.state import TrainState
 
     def make(num_replicas: int, width: int = 3, **flags):
         replicas = {"strategy": "mirrored", "virtual_devices": num_replicas}

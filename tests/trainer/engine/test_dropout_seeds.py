@@ -13,9 +13,9 @@ def draw_masks(tf):
     """Returns a function (seed, step) -> float [replicas, 2 layers, 1000]: what dropout keeps."""
     import keras
 
-    from trainer import randomness
     from trainer.config import TrainConfig
     from trainer.distributed.strategy import build_strategy
+    from trainer.engine import dropout_seeds as randomness
 
     strategy = build_strategy(TrainConfig(strategy="mirrored", virtual_devices=NUM_REPLICAS))
     with strategy.scope():

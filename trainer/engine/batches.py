@@ -19,8 +19,8 @@ import tensorflow as tf
 from input_pipelines.augmentation.augment import Augmentation
 from input_pipelines.blocks import WHOLE, Share, training_blocks
 from input_pipelines.source import ArraySource, Source
-from trainer import blocks
 from trainer.config import TrainConfig
+from trainer.engine import blocks
 
 # What a compiled call is given: tensors, or PerReplica values, by name.
 Inputs = dict[str, Any]

@@ -16,8 +16,8 @@ from flowrate.errors import RunDirError
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import Checkpoint
 from trainer.distributed.team import Team
+from trainer.engine.optimizers import without_loss_scale
 from trainer.model.frozen import TrainedPart
-from trainer.optimizers import without_loss_scale
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
 _COUNTER = re.compile(r"(_\d+)+(?=_)")

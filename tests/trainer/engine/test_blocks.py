@@ -20,7 +20,7 @@ MAX_BYTES = 32 * 2**20
 
 @pytest.fixture(scope="module")
 def blocks(tf):
-    from trainer import blocks
+    from trainer.engine import blocks
 
     return blocks
 

@@ -13,21 +13,22 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.failpoint import reach
-from trainer import batch_statistics, randomness
-from trainer.accumulation import accumulated
-from trainer.batches import Batches, Inputs
 from trainer.config import TrainConfig
 from trainer.distributed.exchange import Exchange
 from trainer.distributed.votes import Agreement
-from trainer.jit import JitChoice
-from trainer.matrix_convolutions import matrix_convolutions
-from trainer.optimizers import Schedule
+from trainer.engine import batch_statistics
+from trainer.engine import dropout_seeds as randomness
+from trainer.engine.accumulation import accumulated
+from trainer.engine.batches import Batches, Inputs
+from trainer.engine.compiled_loop import StepLoop, Trained
+from trainer.engine.cpu_convolutions import matrix_convolutions
+from trainer.engine.jit import JitChoice
+from trainer.engine.optimizers import Schedule
+from trainer.engine.profiling import StepProfiler
+from trainer.engine.results import StepResults
+from trainer.engine.state import TrainState
+from trainer.engine.watchdog import Doing
 from trainer.plan import Segment
-from trainer.profiling import StepProfiler
-from trainer.state import TrainState
-from trainer.step_loop import StepLoop, Trained
-from trainer.step_results import StepResults
-from trainer.watchdog import Doing
 
 # `--steps_per_call=0` aims at calls of this length: long enough that the host's share is nothing,
 # short enough that the progress bar moves and a signal is answered soon.

@@ -29,7 +29,7 @@ def outputs_and_gradients(model, images, compile_with_xla):
 
 
 def assert_both_agree(model, images):
-    from trainer.matrix_convolutions import matrix_convolutions
+    from trainer.engine.cpu_convolutions import matrix_convolutions
 
     expected = outputs_and_gradients(model, images, compile_with_xla=False)
     with matrix_convolutions(model):
@@ -74,7 +74,7 @@ def test_of_equal_pixels_the_first_gets_the_gradient(padding, size):
 def test_other_layers_are_left_alone_and_all_are_put_back():
     import keras
 
-    from trainer.matrix_convolutions import is_plain_convolution, matrix_convolutions
+    from trainer.engine.cpu_convolutions import is_plain_convolution, matrix_convolutions
 
     images = keras.Input((12, 12, 4))
     features = images
@@ -101,7 +101,7 @@ def test_other_layers_are_left_alone_and_all_are_put_back():
 
 def test_the_patches_of_the_largest_convolution():
     from models import MODELS
-    from trainer.matrix_convolutions import largest_patches_bytes
+    from trainer.engine.cpu_convolutions import largest_patches_bytes
 
     def size(name: str, image_shape, rows: int) -> int:
         return largest_patches_bytes(MODELS.load(name)[0].build_model(10, image_shape), rows)

@@ -17,7 +17,7 @@ profiles = st.none() | st.tuples(st.integers(1, 60), st.integers(0, 30)).map(
 
 @pytest.fixture(scope="module")
 def make_profiler(tf):
-    from trainer.profiling import StepProfiler
+    from trainer.engine.profiling import StepProfiler
 
     return lambda steps: StepProfiler(steps, Path("unused"))
 
