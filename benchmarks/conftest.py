@@ -18,8 +18,8 @@ def build(tmp_path):
     from trainer import build as building
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
-    from trainer.console import Console
     from trainer.data import load_data
+    from trainer.output.console import Console
     from trainer.run_dir.folder import RunDir
 
     def make(**flags):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flowrate.signals import StopRequest
 from trainer import session
 from trainer.config import TrainConfig
-from trainer.console import Console
+from trainer.output.console import Console
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:

@@ -125,8 +125,8 @@ def train(tf, tmp_path):
     from trainer import build, loop
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
-    from trainer.console import Console
     from trainer.data import load_data
+    from trainer.output.console import Console
     from trainer.run_dir.folder import RunDir
 
     count = 0

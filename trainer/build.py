@@ -24,7 +24,6 @@ from trainer.checkpoints.progress import Progress
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
-from trainer.console import Console
 from trainer.data import TrainingData, may_differ
 from trainer.distributed.follower import NoSaver, SilentWriter
 from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_gpu
@@ -43,9 +42,10 @@ from trainer.model.frozen import features_of, freeze
 from trainer.model.initial_weights import head_of, take_over
 from trainer.model.precision import choose_precision
 from trainer.model.weights import describe
+from trainer.output.console import Console
+from trainer.output.writers import RunWriter
 from trainer.plan import make_plan
 from trainer.run_dir.folder import RunDir
-from trainer.writers import RunWriter
 
 
 def build_run(

@@ -30,10 +30,10 @@ from trainer.engine.evaluator import Evaluator
 from trainer.engine.optimizers import Halved
 from trainer.engine.results import StepResults
 from trainer.engine.state import TrainState
+from trainer.output.writers import RunWriter
 from trainer.plan import Segment, TrainPlan
 from trainer.rollback import roll_back
 from trainer.run_dir.folder import RunDir
-from trainer.writers import RunWriter
 
 
 @dataclasses.dataclass(frozen=True)

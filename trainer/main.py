@@ -59,9 +59,9 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             print(options.render_help(TrainConfig, USAGE))
             return 0
         cluster = _join(config)
-        from trainer.console import Console
         from trainer.distributed.follower import SilentConsole
         from trainer.distributed.worker import open_run_dir
+        from trainer.output.console import Console
 
         console = Console() if cluster is None or cluster.is_chief else SilentConsole()
         run_dir = open_run_dir(config, cluster, console.say)

@@ -19,15 +19,15 @@ from trainer.build import build_state, make_saver
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.config_checks import check_mixes_pairs
-from trainer.console import Console
 from trainer.data import TrainingData, may_differ
 from trainer.engine.evaluator import Evaluator
 from trainer.loop import Choices, TrainingRun
 from trainer.model.precision import choose_precision
+from trainer.output.console import Console
+from trainer.output.writers import RunWriter
 from trainer.parameter_server import ParameterServerEngine
 from trainer.plan import make_plan
 from trainer.run_dir.folder import RunDir
-from trainer.writers import RunWriter
 
 if TYPE_CHECKING:
     from trainer.distributed.parameter_server_cluster import TaskCluster

@@ -31,8 +31,8 @@ from trainer.run_dir.folder import RunDir
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from trainer.console import Console
     from trainer.loop import TrainingRun
+    from trainer.output.console import Console
 
 _LOOK_SECONDS = 0.25
 # How TensorFlow names a parameter server in an error.

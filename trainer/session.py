@@ -22,7 +22,7 @@ from input_pipelines.start_tensorflow import (
 )
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
-from trainer.console import Console
+from trainer.output.console import Console
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ def engine(tf, tmp_path):
     from trainer import build
     from trainer.clock import PhaseClock
     from trainer.config import TrainConfig
-    from trainer.console import Console
     from trainer.data import load_data
+    from trainer.output.console import Console
     from trainer.run_dir.folder import RunDir
 
     def make(**flags):

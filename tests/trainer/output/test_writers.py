@@ -14,10 +14,10 @@ from flowrate.records import read_json_lines
 def run_on_small_disk(tf, make_disk):
     """A run directory on a small disk, its writer, and the lines that the user sees."""
     from trainer.config import TrainConfig
-    from trainer.console import Console
+    from trainer.output.console import Console
+    from trainer.output.writers import RunWriter
     from trainer.plan import make_plan
     from trainer.run_dir.folder import RunDir
-    from trainer.writers import RunWriter
 
     class Remembering(Console):
         lines: list[str]

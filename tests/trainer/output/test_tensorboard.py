@@ -14,7 +14,7 @@ import pytest
 
 from flowrate.records import read_json, read_json_lines
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCALARS = {
     "train": {"loss", "accuracy", "learning_rate", "gradient_norm", "steps_per_second",
               "examples_per_second"},
@@ -155,7 +155,7 @@ def test_after_a_resume_no_step_appears_twice(tf, board_run, tmp_path):
 
 
 def test_images_that_cannot_be_shown_are_left_out(tf, tmp_path):
-    from trainer.tensorboard import TensorBoardWriter
+    from trainer.output.tensorboard import TensorBoardWriter
 
     writer = TensorBoardWriter(tmp_path, step=0)
     writer.images(np.zeros((2, 4, 4, 7), np.uint8), 0)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.console import Console, describe_evaluation, describe_logged_steps
+from trainer.output.console import Console, describe_evaluation, describe_logged_steps
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROW = {
     "step": 1200, "epoch": 2.345, "loss": 0.12345, "accuracy": 0.98765,
     "steps_per_second": 1234.56, "examples_per_second": 39505.9,
@@ -104,7 +104,7 @@ def test_the_summary_shows_paths_whole(capsys, monkeypatch, name):
 
 
 PROGRAM = """
-from trainer.console import Console
+from trainer.output.console import Console
 console = Console()
 console.start_bar(5, 1000)
 console.move_bar(250, 0.54321, 0.875, 12345.6)

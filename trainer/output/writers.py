@@ -17,11 +17,11 @@ import tensorflow as tf
 from flowrate.errors import DiskError
 from trainer.checkpoints.background import Saved
 from trainer.config import TrainConfig
-from trainer.console import Console, describe_evaluation, describe_logged_steps
 from trainer.engine.results import StepResults
+from trainer.output.console import Console, describe_evaluation, describe_logged_steps
+from trainer.output.tensorboard import TensorBoardWriter
 from trainer.plan import TrainPlan
 from trainer.run_dir.folder import RunDir
-from trainer.tensorboard import TensorBoardWriter
 
 
 class RunWriter:

@@ -1,0 +1,1 @@
+"""All that a run says: the console, metrics.jsonl, TensorBoard."""
