@@ -18,7 +18,7 @@ from flowrate.errors import ConfigError
 from flowrate.options import option
 from flowrate.records import to_json
 from trainer.config import TrainConfig
-from trainer.trained import FINAL, TrainedRun, only_folder
+from trainer.trained.run import FINAL, TrainedRun, only_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -88,8 +88,8 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
         raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
     trained.check_fits(data)
     session.import_tensorflow()
-    from trainer.evaluation import evaluate_split
-    from trainer.scores import score
+    from trainer.trained.evaluation import evaluate_split
+    from trainer.trained.scores import score
 
     figures, predictions = evaluate_split(asked, trained, checkpoint, data, config.split)
     return {

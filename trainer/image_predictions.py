@@ -18,9 +18,9 @@ from input_pipelines.images.image_file import ImageReader
 from input_pipelines.images.inversion import has_bright_border, inverted
 from trainer.answer import Answer
 from trainer.engine import blocks
-from trainer.inference import logits_function
-from trainer.predictions import softmax
-from trainer.trained import TrainedRun
+from trainer.trained.inference import logits_function
+from trainer.trained.predictions import softmax
+from trainer.trained.run import TrainedRun
 
 # Files read while the ones before them are predicted.
 _FILES_PER_CHUNK = 64

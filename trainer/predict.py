@@ -18,7 +18,7 @@ from input_pipelines.datasets import DATASETS
 from input_pipelines.images.paths import FoundImages, find_images
 from trainer.answer import Answer
 from trainer.prediction_output import PLOT_SUFFIXES, Output
-from trainer.trained import FINAL, TrainedRun
+from trainer.trained.run import FINAL, TrainedRun
 
 USAGE = """Says what images show, by a trained run.
 
@@ -109,7 +109,7 @@ def _answers(
     session.quiet_tensorflow()
     session.import_tensorflow()
     from trainer.image_predictions import ModelInput, predict_images
-    from trainer.trained_model import load_model
+    from trainer.trained.model import load_model
 
     dataset, _ = DATASETS.load(trained.config.dataset)
     model = load_model(trained, checkpoint)

@@ -17,7 +17,7 @@ from flowrate.records import disk_errors, to_json, written_whole
 from input_pipelines.images.paths import FoundImages
 from trainer.answer import Answer
 from trainer.prediction_table import greatest_width, percent, prediction_table, table_fits
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 if TYPE_CHECKING:
     from trainer.predict import PredictConfig

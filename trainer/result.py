@@ -9,10 +9,10 @@ import numpy as np
 
 from flowrate.records import written_whole
 from trainer.data import TrainingData
-from trainer.inference import plain_model, predict_split
-from trainer.learned import find_warnings, is_well_above
 from trainer.loop import TrainingRun
 from trainer.model.frozen import TrainedPart, freeze
+from trainer.trained.inference import plain_model, predict_split
+from trainer.trained.learned import find_warnings, is_well_above
 
 # Of the training split, to be evaluated at the end.
 _MAX_TRAIN_EXAMPLES = 2000

@@ -22,10 +22,10 @@ from benchmarks.faults._mistaken_places import make_places
 from flowrate.errors import ConfigError
 from flowrate.printable import one_line, printable
 from trainer.evaluate import _class_table
-from trainer.predictions import Predictions
 from trainer.submit import kubernetes, local, slurm
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import Job, plan_job
+from trainer.trained.predictions import Predictions
 
 NAMES = (
     "a;touch pwned", "$(touch pwned)", "`touch pwned`", '"; touch pwned; "', "'; touch pwned; '",

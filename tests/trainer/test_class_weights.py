@@ -156,7 +156,7 @@ def test_balanced_weights_follow_accepted_changes(train, image_folder, tmp_path)
 
 def test_a_trained_run_needs_the_file_no_more(tf, train, file, tmp_path):
     from trainer.evaluate import EvaluateConfig, evaluate
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     name = file(DIGITS)
     run = train(model="mlp16", steps=40, class_weights=name)

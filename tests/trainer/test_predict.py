@@ -107,7 +107,7 @@ def test_digits_are_read_and_white_paper_is_inverted(found, digits):
 def test_invert_by_hand(tf, trained, photos, invert, inverted):
     from input_pipelines.datasets.digits import INFO
     from trainer.image_predictions import ModelInput
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     model_input = ModelInput.of(TrainedRun.open(trained), INFO, invert)
     answers = [model_input.read(photos / name) for name in ("0_black.png", "0_white.webp")]
@@ -120,7 +120,7 @@ def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
 
     from input_pipelines.datasets.flowers import INFO
     from trainer.image_predictions import ModelInput
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     run = dataclasses.replace(TrainedRun.open(trained), image_shape=(8, 8, 3))
     for info in (INFO, dataclasses.replace(INFO, dark_background=True)):
@@ -202,7 +202,7 @@ def test_nothing_that_can_be_used(trained, tmp_path):
 def photo_run(train, shared_data):
     """A few steps on real photos of several sizes, as files, and their test split."""
     from trainer.data import load_data
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     folder = shared_data("flower_photos_original")
     run = train(
@@ -217,8 +217,8 @@ def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
     from input_pipelines.datasets.image_folder import INFO
     from trainer.build import keep_decoded
     from trainer.image_predictions import ModelInput, predict_images
-    from trainer.inference import predict_logits
-    from trainer.trained_model import load_model
+    from trainer.trained.inference import predict_logits
+    from trainer.trained.model import load_model
 
     trained, data = photo_run
     model = load_model(trained, trained.checkpoint())
@@ -243,7 +243,7 @@ def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
 def test_a_file_that_cannot_be_read_moves_no_other(photo_run, tmp_path):
     from input_pipelines.datasets.image_folder import INFO
     from trainer.image_predictions import ModelInput, predict_images
-    from trainer.trained_model import load_model
+    from trainer.trained.model import load_model
 
     trained, data = photo_run
     model = load_model(trained, trained.checkpoint())
@@ -261,9 +261,9 @@ def test_a_file_that_cannot_be_read_moves_no_other(photo_run, tmp_path):
 
 def test_averaged_weights_and_replicas_give_what_training_evaluated(train):
     """load_model has the weights that a run is judged by, however many replicas trained it."""
-    from trainer.inference import predict_logits
-    from trainer.trained import TrainedRun
-    from trainer.trained_model import load_model
+    from trainer.trained.inference import predict_logits
+    from trainer.trained.model import load_model
+    from trainer.trained.run import TrainedRun
 
     run = train(
         model="cnn", steps=3, strategy="mirrored", virtual_devices=2, ema_decay=0.9,

@@ -14,7 +14,7 @@ from input_pipelines.images.paths import FoundImages
 from trainer.answer import Answer
 from trainer.predict import PredictConfig
 from trainer.prediction_output import Output
-from trainer.predictions import softmax
+from trainer.trained.predictions import softmax
 
 NAMES = ("daisy", "a class with a long name that goes on", "[bold]roses")
 

@@ -14,7 +14,7 @@ from typing import Any
 from flowrate.command import run_command
 from trainer.export.config import ExportConfig
 from trainer.export.folder import check_output
-from trainer.trained import TrainedRun, only_folder
+from trainer.trained.run import TrainedRun, only_folder
 
 USAGE = """Exports a trained run, and checks the file in the program it is meant for.
 

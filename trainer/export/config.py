@@ -10,7 +10,7 @@ from flowrate import options
 from flowrate.errors import ConfigError
 from flowrate.options import option
 from trainer.export.formats import FORMATS
-from trainer.trained import FINAL
+from trainer.trained.run import FINAL
 
 _GROUP = "Export"
 QUANTIZATIONS = ("none", "float16", "int8")

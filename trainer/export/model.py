@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from trainer.build import build_model
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 
 def in_float32(model: keras.Model, trained: TrainedRun) -> keras.Model:

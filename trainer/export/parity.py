@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from flowrate.errors import ExportError
-from trainer.predictions import softmax
+from trainer.trained.predictions import softmax
 
 
 @dataclasses.dataclass

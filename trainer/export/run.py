@@ -36,9 +36,9 @@ from trainer.export.folder import (
 from trainer.export.labels import Labels
 from trainer.export.model import in_float32, with_probabilities
 from trainer.export.parity import Parity
-from trainer.inference import batches_of, logits_function, read_images
-from trainer.trained import TrainedRun
-from trainer.trained_model import load_model
+from trainer.trained.inference import batches_of, logits_function, read_images
+from trainer.trained.model import load_model
+from trainer.trained.run import TrainedRun
 
 SCHEMA_VERSION = 1
 _NUM_LATENCY_IMAGES = 64

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.errors import ConfigError
 from models import MODELS
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 if TYPE_CHECKING:
     from input_pipelines.dataset import DatasetInfo

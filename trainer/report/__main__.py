@@ -11,7 +11,7 @@ from flowrate import options
 from flowrate.command import run_command
 from flowrate.errors import ConfigError
 from flowrate.options import option
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 USAGE = """Writes a page about a run, or one that sets several side by side.
 

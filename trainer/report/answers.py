@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from flowrate.pages.drawing import FAINT, INK, RIGHT, WRONG, Picture, new_figure
-from trainer.scores import Calibration
+from trainer.trained.scores import Calibration
 
 RIGHT_SIGN, WRONG_SIGN = "\N{CHECK MARK}", "\N{BALLOT X}"
 # A larger matrix has no room for numbers.

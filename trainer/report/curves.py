@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from flowrate.pages.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
-from trainer.learned import is_unconfirmed
 from trainer.report.run_record import RunRecord
+from trainer.trained.learned import is_unconfirmed
 
 _TRAIN_COLOR, _EVALUATION_COLOR = SERIES_COLORS[0], SERIES_COLORS[2]
 # More points than this are averaged: no eye tells them apart.

@@ -12,12 +12,12 @@ from flowrate.pages.drawing import Picture, phase_color
 from flowrate.pages.page import page_environment
 from trainer.config import TrainConfig
 from trainer.model.weights import describe
-from trainer.predictions import Predictions
 from trainer.report.answers import calibration_picture, confusion_picture, examples_picture
 from trainer.report.curves import describe_fit
 from trainer.report.run_record import RunRecord
 from trainer.run_dir.launches import describe_starts
-from trainer.scores import Scores
+from trainer.trained.predictions import Predictions
+from trainer.trained.scores import Scores
 
 _TEMPLATE = "report.html.jinja"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from flowrate.errors import RunDirError
 from flowrate.records import read_json_lines
-from trainer.predictions import Predictions
-from trainer.scores import Scores, score
-from trainer.trained import TrainedRun, read_object
+from trainer.trained.predictions import Predictions
+from trainer.trained.run import TrainedRun, read_object
+from trainer.trained.scores import Scores, score
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,7 +44,7 @@ def assert_equal(run, reference, tolerance=0.0):
 
 
 def test_frozen_layers_keep_their_weights_and_have_no_optimizer_state(train, flags, source_run):
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     run = train(**flags, freeze="backbone")
     before = TrainedRun.open(source_run).checkpoint().arrays
@@ -130,7 +130,7 @@ def test_unfreezing_trains_every_layer(train, flags):
 def test_the_whole_network_predicts_what_the_head_was_evaluated_with(flags, source_run, tmp_path):
     from trainer.evaluate import EvaluateConfig, evaluate
     from trainer.main import main
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     folder = tmp_path / "run"
     command = [f"--run_dir={folder}", f"--weights={source_run}", "--freeze=backbone", "--epochs=2"]
@@ -145,7 +145,7 @@ def test_the_whole_network_predicts_what_the_head_was_evaluated_with(flags, sour
 @pytest.mark.parametrize("share", [0.0, 0.25])
 def test_backbone_rate(train, flags, source_run, share):
     """With plain gradient descent the first update is proportional to the rate."""
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     flags = {"model": "cnn", "weights": str(source_run), "optimizer": "sgd", "momentum": 0.0,
              "weight_decay": 0.1, "steps": 1, "seed": 1}  # fmt: skip

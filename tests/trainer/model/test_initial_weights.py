@@ -137,7 +137,7 @@ def test_a_keras_file_gives_its_weights_and_nothing_else(make, take_over, tmp_pa
 
 def test_the_weights_of_a_run(train, parts, tmp_path):
     """The head is taken over for the same classes, and new for others."""
-    from trainer.trained import TrainedRun
+    from trainer.trained.run import TrainedRun
 
     run = train(model="mlp16", steps=3)
     trained = TrainedRun.open(run.run_dir.path)

@@ -9,7 +9,7 @@ import pytest
 from trainer.config import TrainConfig
 from trainer.report.curves import describe_fit, learning_curves
 from trainer.report.run_record import RunRecord
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 
 def record(

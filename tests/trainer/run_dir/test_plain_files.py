@@ -10,7 +10,7 @@ from flowrate.errors import ConfigError, RunDirError
 from trainer.config import TrainConfig
 from trainer.run_dir.folder import RunDir
 from trainer.run_dir.plain_files import check_contents
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 CHECKPOINT = "checkpoints/ckpt-00000005"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.predictions import Predictions
-from trainer.scores import calibrate, score
+from trainer.trained.predictions import Predictions
+from trainer.trained.scores import calibrate, score
 
 
 def predictions(labels, predicted, num_classes: int = 3) -> Predictions:

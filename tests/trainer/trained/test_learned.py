@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from trainer.learned import confidence_interval, find_warnings, is_well_above
+from trainer.trained.learned import confidence_interval, find_warnings, is_well_above
 
 NOTHING = "The test split shows nothing learned: its accuracy of "
 NO_LOSS = "The loss shows nothing learned: neither that of training (2.4) nor that of the test "

@@ -11,7 +11,7 @@ from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.engine.state import TrainState
 from trainer.plan import is_frozen_after
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 _PREFIX = "model/"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.predictions import Predictions
+from trainer.trained.predictions import Predictions
 
 _TOP = 5
 # As in C. Guo et al., "On calibration of modern neural networks" (2017).

@@ -11,7 +11,7 @@ from flowrate.errors import ConfigError, RunDirError
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import CheckpointStore
 from trainer.config import TrainConfig
-from trainer.trained import TrainedRun
+from trainer.trained.run import TrainedRun
 
 FACTS = {
     "class_names": ["cat", "dog"], "image_shape": [8, 8, 1], "model": "mlp",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from flowrate.errors import RunDirError
-from trainer.predictions import FILE, Predictions, softmax
+from trainer.trained.predictions import FILE, Predictions, softmax
 
 
 def images_of(indices: np.ndarray) -> np.ndarray:

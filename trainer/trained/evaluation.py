@@ -12,10 +12,10 @@ from trainer.data import TrainingData
 from trainer.distributed.strategy import build_strategy, configure_devices, is_on_gpu
 from trainer.engine.evaluator import Evaluator
 from trainer.engine.jit import choose_jit
-from trainer.inference import plain_model, predict_split
-from trainer.predictions import Predictions
-from trainer.trained import TrainedRun
-from trainer.trained_state import restored_state
+from trainer.trained.inference import plain_model, predict_split
+from trainer.trained.predictions import Predictions
+from trainer.trained.run import TrainedRun
+from trainer.trained.state import restored_state
 
 
 def evaluate_split(

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from trainer.checkpoints.store import Checkpoint
 from trainer.distributed.strategy import configure_devices
-from trainer.inference import plain_model
-from trainer.trained import TrainedRun
-from trainer.trained_state import restored_state
+from trainer.trained.inference import plain_model
+from trainer.trained.run import TrainedRun
+from trainer.trained.state import restored_state
 
 
 def load_model(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:

@@ -14,7 +14,7 @@ from input_pipelines.source import Source
 from trainer.build import build_model
 from trainer.engine import blocks
 from trainer.engine.state import TrainState
-from trainer.predictions import Predictions
+from trainer.trained.predictions import Predictions
 
 
 def plain_model(name: str, num_classes: int, state: TrainState) -> keras.Model:

@@ -1,0 +1,1 @@
+"""A finished run read back: its config, model, predictions and scores."""
