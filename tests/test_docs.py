@@ -18,12 +18,13 @@ from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.datasets import DATASETS
 from input_pipelines.inspect.config import InspectConfig
 from models import MODELS
-from trainer import launch, predict
+from trainer import launch
 from trainer.config import TrainConfig
 from trainer.doctor.command import DoctorConfig
 from trainer.evaluate import EvaluateConfig
 from trainer.export.config import ExportConfig
 from trainer.launch import LaunchConfig
+from trainer.predict import __main__ as predict
 from trainer.report.__main__ import ReportConfig
 from trainer.submit import kubernetes
 from trainer.submit import main as submit

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
 from input_pipelines.images.paths import FoundImages
-from trainer.answer import Answer
-from trainer.prediction_table import greatest_width, percent, prediction_table, table_fits
+from trainer.predict.answer import Answer
+from trainer.predict.table import greatest_width, percent, prediction_table, table_fits
 from trainer.trained.run import TrainedRun
 
 if TYPE_CHECKING:
-    from trainer.predict import PredictConfig
+    from trainer.predict.__main__ import PredictConfig
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _MAX_PLOTTED = 30

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from flowrate.errors import ConfigError
-from trainer import predict
-from trainer.predict import PredictConfig
+from trainer.predict import __main__ as predict
+from trainer.predict.__main__ import PredictConfig
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(module: str, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -106,7 +106,7 @@ def test_digits_are_read_and_white_paper_is_inverted(found, digits):
 )
 def test_invert_by_hand(tf, trained, photos, invert, inverted):
     from input_pipelines.datasets.digits import INFO
-    from trainer.image_predictions import ModelInput
+    from trainer.predict.images import ModelInput
     from trainer.trained.run import TrainedRun
 
     model_input = ModelInput.of(TrainedRun.open(trained), INFO, invert)
@@ -119,7 +119,7 @@ def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
     import dataclasses
 
     from input_pipelines.datasets.flowers import INFO
-    from trainer.image_predictions import ModelInput
+    from trainer.predict.images import ModelInput
     from trainer.trained.run import TrainedRun
 
     run = dataclasses.replace(TrainedRun.open(trained), image_shape=(8, 8, 3))
@@ -216,7 +216,7 @@ def photo_run(train, shared_data):
 def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
     from input_pipelines.datasets.image_folder import INFO
     from trainer.build import keep_decoded
-    from trainer.image_predictions import ModelInput, predict_images
+    from trainer.predict.images import ModelInput, predict_images
     from trainer.trained.inference import predict_logits
     from trainer.trained.model import load_model
 
@@ -242,7 +242,7 @@ def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
 @pytest.mark.slow
 def test_a_file_that_cannot_be_read_moves_no_other(photo_run, tmp_path):
     from input_pipelines.datasets.image_folder import INFO
-    from trainer.image_predictions import ModelInput, predict_images
+    from trainer.predict.images import ModelInput, predict_images
     from trainer.trained.model import load_model
 
     trained, data = photo_run

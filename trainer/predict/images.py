@@ -16,8 +16,8 @@ from flowrate.errors import DataError, DivergedError
 from input_pipelines.dataset import DatasetInfo
 from input_pipelines.images.image_file import ImageReader
 from input_pipelines.images.inversion import has_bright_border, inverted
-from trainer.answer import Answer
 from trainer.engine import blocks
+from trainer.predict.answer import Answer
 from trainer.trained.inference import logits_function
 from trainer.trained.predictions import softmax
 from trainer.trained.run import TrainedRun

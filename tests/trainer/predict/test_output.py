@@ -11,9 +11,9 @@ from PIL import Image
 
 from flowrate.errors import DiskError
 from input_pipelines.images.paths import FoundImages
-from trainer.answer import Answer
-from trainer.predict import PredictConfig
-from trainer.prediction_output import Output
+from trainer.predict.__main__ import PredictConfig
+from trainer.predict.answer import Answer
+from trainer.predict.output import Output
 from trainer.trained.predictions import softmax
 
 NAMES = ("daisy", "a class with a long name that goes on", "[bold]roses")

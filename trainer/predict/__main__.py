@@ -16,8 +16,8 @@ from flowrate.errors import ConfigError, DataError
 from flowrate.options import option
 from input_pipelines.datasets import DATASETS
 from input_pipelines.images.paths import FoundImages, find_images
-from trainer.answer import Answer
-from trainer.prediction_output import PLOT_SUFFIXES, Output
+from trainer.predict.answer import Answer
+from trainer.predict.output import PLOT_SUFFIXES, Output
 from trainer.trained.run import FINAL, TrainedRun
 
 USAGE = """Says what images show, by a trained run.
@@ -108,7 +108,7 @@ def _answers(
 
     session.quiet_tensorflow()
     session.import_tensorflow()
-    from trainer.image_predictions import ModelInput, predict_images
+    from trainer.predict.images import ModelInput, predict_images
     from trainer.trained.model import load_model
 
     dataset, _ = DATASETS.load(trained.config.dataset)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.prediction_table import _common_folder, percent, table_fits
+from trainer.predict.table import _common_folder, percent, table_fits
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`python -m trainer.predict`: asks a run's model about images."""
