@@ -114,7 +114,7 @@ def _join(config: TrainConfig) -> Cluster | None:
 def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
     from trainer.distributed.parameter_server_cluster import TaskCluster
     from trainer.distributed.worker import Worker
-    from trainer.parameter_server_tasks import make_task
+    from trainer.parameter_server.tasks import make_task
 
     make = make_task if isinstance(cluster, TaskCluster) else Worker
     return make(cluster, run_dir, give_up)

@@ -25,13 +25,13 @@ from trainer.loop import Choices, TrainingRun
 from trainer.model.precision import choose_precision
 from trainer.output.console import Console
 from trainer.output.writers import RunWriter
-from trainer.parameter_server import ParameterServerEngine
+from trainer.parameter_server.engine import ParameterServerEngine
 from trainer.plan import make_plan
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.distributed.parameter_server_cluster import TaskCluster
-    from trainer.parameter_server_tasks import TaskAgreement
+    from trainer.parameter_server.tasks import TaskAgreement
 
 # A message of TensorFlow's holds less than 2 GiB; the set goes to a worker in one.
 _MAX_BYTES = 2**31 - 2**20

@@ -34,7 +34,7 @@ from trainer.engine.state import TrainState
 from trainer.plan import Segment
 
 if TYPE_CHECKING:
-    from trainer.parameter_server_tasks import TaskAgreement
+    from trainer.parameter_server.tasks import TaskAgreement
 
 # Enough that no worker waits for the chief, few enough that a signal is answered soon.
 _STEPS_UNDER_WAY_PER_WORKER = 4

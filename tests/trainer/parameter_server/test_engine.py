@@ -20,7 +20,7 @@ from flowrate.records import read_json, read_json_lines
 from trainer.config import TrainConfig
 from trainer.distributed.parameter_server_cluster import join
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FLAGS = (
     "--strategy=parameter_server", "--dataset=digits", "--model=mlp64", "--global_batch_size=32",
     "--seed=3", "--log_every_steps=50", "--bringup_timeout=120",
@@ -144,7 +144,7 @@ def test_the_steps_see_the_examples_in_the_order_of_any_run(tf, num_draws, balan
     from input_pipelines.balanced_order import Classes
     from input_pipelines.order import example_indices
     from trainer.data import load_data
-    from trainer.parameter_server import batches
+    from trainer.parameter_server.engine import batches
 
     config = TrainConfig(global_batch_size=100, seed=3, balance=balance)
     source = load_data(config).sources["train"]

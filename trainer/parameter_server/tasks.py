@@ -1,6 +1,6 @@
 """The tasks of `--strategy=parameter_server`: a chief who schedules, workers, parameter servers.
 
-    chief     trainer/parameter_server.py; reads data, hands out steps, evaluates, writes
+    chief     trainer/parameter_server/engine.py; reads data, hands out steps, evaluates, writes
     worker    computes the gradients of the steps that the chief hands it
     ps        holds the weights and the optimizer's state, and applies the gradients
 
@@ -128,7 +128,7 @@ class ChiefTask(Worker):
         Raises:
             ClusterError: somebody is missing; names who.
         """
-        from trainer import parameter_server_build
+        from trainer.parameter_server import build as parameter_server_build
 
         warn_of_open_ports()
         self._wait_for_servers(config.bringup_timeout)
@@ -136,7 +136,7 @@ class ChiefTask(Worker):
 
     def build_run(self, config, data, run_dir, console, clock, stop) -> TrainingRun:
         """Builds the run; see parameter_server_build.build_run."""
-        from trainer import parameter_server_build
+        from trainer.parameter_server import build as parameter_server_build
 
         self._console = console
         return parameter_server_build.build_run(

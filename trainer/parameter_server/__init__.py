@@ -1,0 +1,1 @@
+"""Parameter servers: weights on servers, workers that do not wait for each other."""
