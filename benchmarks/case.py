@@ -20,7 +20,7 @@ class BenchmarkCase:
         suite: the suite it belongs to.
         name: what is the same for all contenders, as in fashion_mnist-mlp.
         contender: flowrate, or the name of a peer.
-        kind: how it is measured, a key of benchmarks/worker.py; or peer.
+        kind: how it is measured, a key of benchmarks/measure/worker.py; or peer.
         flags: fields of TrainConfig that differ from the default.
         seconds: how long to measure, where the work is not bounded by itself.
         arguments: more for this kind.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import equality
-from benchmarks.worker_group import run_alone, run_group
+from benchmarks.measure.worker_group import run_alone, run_group
 from trainer import session
 from trainer.config import TrainConfig
 

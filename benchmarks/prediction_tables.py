@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import predict, scaling_model
-from benchmarks.measure_workers import size_name
+from benchmarks.measure.workers import size_name
 from benchmarks.predict import Collective, Step
 from benchmarks.scaling_model import Link
 from benchmarks.stated import NICS, Workload

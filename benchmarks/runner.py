@@ -19,9 +19,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import batch_search, health, peer_runs, startup_runs, worker_runs
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
-from benchmarks.processes import Failure, run_to_end
+from benchmarks.contenders import peer as peer_runs
+from benchmarks.contenders import startup as startup_runs
+from benchmarks.contenders import worker as worker_runs
+from benchmarks.machine import health
+from benchmarks.machine.processes import Failure, run_to_end
+from benchmarks.measure import batch_search
 from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
 from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import namespaces
 from benchmarks.faults import _runs, _workers
 from benchmarks.faults._attempt import Attempt, NotHere, check
+from benchmarks.machine import namespaces
 from flowrate.errors import PeerLost
 from flowrate.failpoint import VARIABLE
 from flowrate.records import read_json

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.case import BenchmarkCase
+from benchmarks.measure.worker_group import LINKS
 from benchmarks.suites._choice import Choice
-from benchmarks.worker_group import LINKS
 
 TITLE = (
     "seconds of an all-reduce over 2 and 4 processes, by message size; what `predict` is fitted to"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.case import BenchmarkCase
+from benchmarks.measure.worker_group import LINKS
 from benchmarks.suites._choice import Choice
-from benchmarks.worker_group import LINKS
 
 TITLE = "gradients as float32 and bfloat16, in one message and in buckets, over fast and slow links"
 

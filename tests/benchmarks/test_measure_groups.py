@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import namespaces
+from benchmarks.machine import namespaces
 from benchmarks.records import read_results
 from benchmarks.runner import Runner
 from benchmarks.suites import collectives, equality, scaling
@@ -127,7 +127,7 @@ def test_virtual_hosts_that_cannot_be_are_a_reason_to_skip(tmp_path, monkeypatch
 
 
 def test_workers_without_a_gpu_each_are_a_reason_to_skip(tmp_path, monkeypatch):
-    from benchmarks import worker_runs
+    from benchmarks.contenders import worker as worker_runs
 
     monkeypatch.setattr(worker_runs, "num_gpus", lambda: 1)
     cases = {case.name: case for case in collectives.cases(Choice())}

@@ -15,8 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import processes, runner, worker_runs
+from benchmarks import runner
 from benchmarks.case import BenchmarkCase
+from benchmarks.contenders import worker as worker_runs
+from benchmarks.machine import processes
 from benchmarks.records import check_row, read_environments, read_results
 from benchmarks.runner import Runner
 from flowrate.errors import BusyMachineError

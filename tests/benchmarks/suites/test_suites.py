@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import peer_runs
+from benchmarks.contenders import peer as peer_runs
 from benchmarks.records import PRIMARY_METRIC
 from benchmarks.suites import SUITES, tutorials
 from benchmarks.suites._choice import Choice

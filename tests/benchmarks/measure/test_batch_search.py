@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.batch_search import largest_that_fits, with_batch
 from benchmarks.case import BenchmarkCase
+from benchmarks.measure.batch_search import largest_that_fits, with_batch
 
 
 @given(room=st.integers(0, 5000), more=st.integers(1, 100_000))

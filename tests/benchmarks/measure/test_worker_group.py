@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import namespaces, processes
-from benchmarks.worker_group import last_words, run_alone, run_group
+from benchmarks.machine import namespaces, processes
+from benchmarks.measure.worker_group import last_words, run_alone, run_group
 from flowrate.errors import ClusterError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # A worker's program: each writes where it is told to be, to a file of its own.
 PROGRAM = """
 import json, os, pathlib, socket, sys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import worker
+from benchmarks.measure import worker
 from flowrate.records import read_json, read_json_lines, write_json
 
 
@@ -33,7 +33,7 @@ def _keep_the_process_as_it_is(tf, monkeypatch):
 
 def test_measuring_the_limit_changes_no_weight_and_no_example(tf, train, tmp_path):
     """Loss for loss what the same run without a benchmark gives."""
-    from benchmarks.limit import measure_limit
+    from benchmarks.measure.limit import measure_limit
     from trainer import loop
 
     flags = {
@@ -117,7 +117,7 @@ def test_a_failure_is_an_answer(ask):
 
 
 def test_out_of_memory_is_told_apart(ask, monkeypatch):
-    from benchmarks import measure_training
+    from benchmarks.measure import training as measure_training
 
     def fail(*_):
         raise MemoryError("no room for 10 GiB")

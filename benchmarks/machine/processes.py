@@ -20,7 +20,7 @@ from flowrate.environment import (
     total_memory_bytes,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # When less than this share of the memory is left, the process is stopped: sooner or later the
 # system would kill one, and not always the one that asked for too much.
 _MEMORY_RESERVE = 0.02

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.workers_rate SECONDS CORES FLAGS`: trainer.main, which measures its rate.
+"""`python -m benchmarks.measure.workers_rate SECONDS CORES FLAGS`: trainer.main, which measures its rate.
 
 Each of several workers runs this, or one alone. All agree on when the rate is stable and when it
 has been measured for long enough; then the bare all-reduce of the step's own tensors is measured.
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.pinning import own_index, pin
+from benchmarks.machine.pinning import own_index, pin
 from flowrate.records import write_json
 from trainer import main as trainer_main
 
 if TYPE_CHECKING:
-    from benchmarks.recorder import Recorder
+    from benchmarks.measure.recorder import Recorder
     from trainer.loop import TrainingRun
 
 ANSWER = "rate.json"
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(seconds: float, run: TrainingRun) -> None:
-    from benchmarks.recorder import Recorder
+    from benchmarks.measure.recorder import Recorder
     from trainer import loop
     from trainer.plan import Segment
 
@@ -78,7 +78,7 @@ def _collective(run: TrainingRun) -> dict[str, Any]:
     """Returns the bytes that a step sums over the workers, and the seconds of that sum alone."""
     import tensorflow as tf
 
-    from benchmarks.collectives import all_reduce_seconds
+    from benchmarks.measure.collectives import all_reduce_seconds
 
     shapes = [list(weight.shape) for weight in run.state.model.trainable_variables]
     dtype = run.config.gradient_dtype

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.namespaces import virtual_hosts
+from benchmarks.machine.namespaces import virtual_hosts
 from flowrate.errors import ClusterError
 from trainer.distributed.process_group import Host, ProcessGroup, Task
 

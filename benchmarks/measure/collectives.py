@@ -1,4 +1,4 @@
-"""`python -m benchmarks.collectives FOLDER CORES BYTES...`: all-reduces of messages of these sizes.
+"""`python -m benchmarks.measure.collectives FOLDER CORES BYTES...`: all-reduces of messages of these sizes.
 
 Each of several workers runs this; they come together as trainers do, and sum as their steps do: in
 a loop inside one compiled call, by the strategy's own all-reduce.
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.pinning import own_index, pin
+from benchmarks.machine.pinning import own_index, pin
 from flowrate.records import write_json
 from trainer import session
 from trainer.distributed.cluster import find_cluster

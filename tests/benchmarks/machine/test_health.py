@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from benchmarks import health
+from benchmarks.machine import health
 
 QUIET = health.Snapshot(
     seconds=100.0, busy_seconds=50.0, stolen_seconds=1.0, own_seconds=10.0,

@@ -1,4 +1,4 @@
-"""Starts benchmarks/worker.py, which measures ours and what runs in its process."""
+"""Starts benchmarks/measure/worker.py, which measures ours and what runs in its process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import namespaces
 from benchmarks.case import BenchmarkCase
+from benchmarks.machine import namespaces
 from flowrate.environment import num_gpus
 from flowrate.records import write_json
 
@@ -18,7 +18,7 @@ def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | st
         return reason
     request_path = answer_path.with_name("request.json")
     write_json(request_path, {"case": case.to_json(), "seed": seed})
-    return [sys.executable, "-m", "benchmarks.worker", str(request_path), str(answer_path)]
+    return [sys.executable, "-m", "benchmarks.measure.worker", str(request_path), str(answer_path)]
 
 
 def as_row(

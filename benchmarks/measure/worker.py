@@ -1,4 +1,4 @@
-"""One measurement in a fresh process: `python -m benchmarks.worker REQUEST.json ANSWER.json`.
+"""One measurement in a fresh process: `python -m benchmarks.measure.worker REQUEST.json ANSWER.json`.
 
 The request is a case and a seed, the answer what goes into its row. The runner starts this; peers
 are started directly.
@@ -45,25 +45,25 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_training import measure_run
+    from benchmarks.measure.training import measure_run
 
     return measure_run(TrainConfig(**flags))
 
 
 def _rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_training import measure_rate
+    from benchmarks.measure.training import measure_rate
 
     return measure_rate(TrainConfig(**flags), case["seconds"])
 
 
 def _input(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_input import measure_input
+    from benchmarks.measure.input import measure_input
 
     return measure_input(TrainConfig(**flags), case["seconds"], **case["arguments"])
 
 
 def _time_to_target(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_accuracy import measure_time_to_target
+    from benchmarks.measure.accuracy import measure_time_to_target
 
     return measure_time_to_target(TrainConfig(**flags), **case["arguments"])
 
@@ -75,13 +75,13 @@ def _equality(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _workers_rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_workers import measure_workers_rate
+    from benchmarks.measure.workers import measure_workers_rate
 
     return measure_workers_rate(flags, case["seconds"], **_arguments(case))
 
 
 def _collectives(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_workers import measure_collectives
+    from benchmarks.measure.workers import measure_collectives
 
     return measure_collectives(flags, **_arguments(case))
 

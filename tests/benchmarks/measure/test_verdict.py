@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.verdict import judge
+from benchmarks.measure.verdict import judge
 
 LABELS = {
     "global_batch_size": 32, "cache": "memory", "num_replicas": 1, "precision": "float32",

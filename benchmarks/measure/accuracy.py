@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks import measured_run
+from benchmarks.measure import run as measured_run
 from flowrate.environment import process_seconds
 from trainer import loop
 from trainer.config import TrainConfig

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import collectives, workers_rate
 from benchmarks.case import DEFAULT_BATCH_SIZE
-from benchmarks.pinning import cores_per_worker
+from benchmarks.machine.pinning import cores_per_worker
+from benchmarks.measure import collectives, workers_rate
+from benchmarks.measure.worker_group import run_group
 from benchmarks.statistics import step_percentiles
-from benchmarks.worker_group import run_group
 from flowrate.environment import num_cpus, num_gpus
 from flowrate.records import read_json
 
@@ -41,7 +41,7 @@ def measure_workers_rate(
     run_dir, num_cores = Path(flags["run_dir"]), cores_per_worker()
     words = [f"--{name}={value}" for name, value in flags.items()]
     strategy = "--strategy=multi_worker_mirrored"
-    program = ["benchmarks.workers_rate", str(seconds), str(num_cores), strategy, *words]
+    program = ["benchmarks.measure.workers_rate", str(seconds), str(num_cores), strategy, *words]
     run_group(program, run_dir, num_workers, link)
     answer = read_json(run_dir / workers_rate.ANSWER)
     metrics = _metrics(answer, flags.get("global_batch_size", DEFAULT_BATCH_SIZE))
@@ -73,7 +73,7 @@ def measure_collectives(
     """
     folder, num_cores = Path(flags["run_dir"]), cores_per_worker()
     folder.mkdir(parents=True)
-    program = ["benchmarks.collectives", str(folder), str(num_cores), *map(str, sizes)]
+    program = ["benchmarks.measure.collectives", str(folder), str(num_cores), *map(str, sizes)]
     run_group(program, folder, num_workers, link)
     answer = read_json(folder / collectives.ANSWER)
     return {

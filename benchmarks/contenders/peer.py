@@ -104,8 +104,8 @@ def _export_data(case: BenchmarkCase, seed: int) -> dict[str, str]:
     if not place.exists():
         words = [f"--{name}={value}" for name, value in flags.items()]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.peer_data", str(place), *words],
-            cwd=Path(__file__).resolve().parent.parent,
+            [sys.executable, "-m", "benchmarks.contenders.peer_data", str(place), *words],
+            cwd=Path(__file__).resolve().parents[2],
             capture_output=True, text=True, timeout=_EXPORT_TIMEOUT_SECONDS,
         )  # fmt: skip
         if done.returncode:

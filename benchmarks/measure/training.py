@@ -8,12 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from benchmarks import measured_run, verdict
 from benchmarks.case import image_size_label
-from benchmarks.flops import flops_per_step, matmul_peak_flops_per_second
-from benchmarks.input_rate import images_per_second
-from benchmarks.limit import Limit, measure_limit
-from benchmarks.recorder import Recorder
+from benchmarks.measure import run as measured_run
+from benchmarks.measure import verdict
+from benchmarks.measure.flops import flops_per_step, matmul_peak_flops_per_second
+from benchmarks.measure.input_rate import images_per_second
+from benchmarks.measure.limit import Limit, measure_limit
+from benchmarks.measure.recorder import Recorder
 from benchmarks.statistics import step_percentiles
 from flowrate.environment import describe_cpu, process_seconds
 from trainer import loop, session

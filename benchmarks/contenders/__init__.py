@@ -1,0 +1,1 @@
+"""How each kind of contender is run, and what its answer says."""

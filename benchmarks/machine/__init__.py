@@ -1,0 +1,1 @@
+"""The machine: its health, pinned cores, virtual hosts, and processes beside."""

@@ -1,0 +1,1 @@
+"""What is measured of a case, in the process that trains it."""
