@@ -1,6 +1,6 @@
 """Cache tiers: decode once, keep uint8. Which tier a data set gets, and why.
 
-    device   decoded into RAM and copied to every device (trainer/engine/batches.py, trainer/engine/evaluator.py)
+    device   decoded into RAM and copied to every device (trainer/engine/batches.py)
     memory   decoded into RAM before the first step
     disk     decoded into one file in the user's cache, then read through a memory map
     none     decoded anew every time it is read

@@ -1,7 +1,7 @@
 """Trains with several processes on this machine: `scripts/launch --workers=4 -- --dataset=mnist`.
 
-Each is `python -m trainer.main`; trainer/distributed/process_group.py looks after them. A mistake in the flags
-or in the data is told before any of them is started.
+Each is `python -m trainer.main`; trainer/distributed/process_group.py looks after them. A mistake
+in the flags or in the data is reported before any of them is started.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
 
 
 def _join(config: TrainConfig) -> Cluster | None:
-    """Returns the workers of the run where there are several, checked; see trainer/distributed/cluster.py."""
+    """Returns the checked workers of a run of several (trainer/distributed/cluster.py)."""
     if config.strategy == "tpu":
         from trainer.distributed.tpu import find_tpu
 

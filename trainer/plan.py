@@ -46,7 +46,7 @@ class TrainPlan:
         log_every_steps: at least 1.
         evaluate_every_steps: 0 for once an epoch.
         unfreeze_step: after which the frozen layers are trained too, the end of an epoch; 0: never.
-        checkpoint_every_steps: 0 for by the clock (trainer/checkpoints/interval.py), and at the end.
+        checkpoint_every_steps: 0 for by the clock (trainer/checkpoints/interval.py).
     """
 
     num_train_examples: int

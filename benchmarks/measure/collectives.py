@@ -1,4 +1,4 @@
-"""`python -m benchmarks.measure.collectives FOLDER CORES BYTES...`: all-reduces of messages of these sizes.
+"""`python -m benchmarks.measure.collectives FOLDER CORES BYTES...`: times sums of these sizes.
 
 Each of several workers runs this; they come together as trainers do, and sum as their steps do: in
 a loop inside one compiled call, by the strategy's own all-reduce.

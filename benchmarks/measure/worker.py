@@ -1,4 +1,4 @@
-"""One measurement in a fresh process: `python -m benchmarks.measure.worker REQUEST.json ANSWER.json`.
+"""One measurement in a fresh process: `python -m benchmarks.measure.worker REQUEST ANSWER`.
 
 The request is a case and a seed, the answer what goes into its row. The runner starts this; peers
 are started directly.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.measure.workers_rate SECONDS CORES FLAGS`: trainer.main, which measures its rate.
+"""`python -m benchmarks.measure.workers_rate SECONDS CORES FLAGS`: trainer.main with its rate.
 
 Each of several workers runs this, or one alone. All agree on when the rate is stable and when it
 has been measured for long enough; then the bare all-reduce of the step's own tensors is measured.

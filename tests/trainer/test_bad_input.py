@@ -84,7 +84,8 @@ def test_a_run_directory_asked_for_by_name_is_not_left_either(without_tensorflow
 
 def test_a_run_directory_in_use(without_tensorflow, tmp_path):
     program = (
-        "import sys; from trainer.config import TrainConfig; from trainer.run_dir.folder import RunDir; "
+        "import sys; from trainer.config import TrainConfig; "
+        "from trainer.run_dir.folder import RunDir; "
         "run = RunDir.open(TrainConfig(run_dir='run'), print); print(flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

@@ -1,7 +1,7 @@
 """What a worker that is not the chief has in place of what the chief writes with.
 
 It takes part in every step and every sum, and leaves the records to the chief: all it writes into
-the run directory is its own status (trainer/distributed/peers.py) and what TensorFlow's C++ code says.
+the run directory is its own status (trainer/distributed/peers.py) and the log of TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Asynchronous training: the chief hands out steps, workers train them, parameter servers apply.
 
-A step is as in trainer/engine/engine.py, but one worker takes all of its batch, and its gradient is applied
-to whatever the weights have become meanwhile. Which examples a step sees the chief says, in the
+A step is as in trainer/engine/engine.py, but one worker takes all of its batch and applies its
+gradient to whatever the weights have become. Which examples a step sees the chief says, in the
 order of any other run; their images lie in each worker's memory. TensorFlow's ClusterCoordinator
 gives the steps of a lost worker to another one; those that it had done, but not told of, we do.
 
