@@ -39,7 +39,7 @@ WITHOUT_TENSORFLOW = (
             "agreement", "answer", "arrays", "attempt", "batch_that_fits", "checkpoints",
             "class_weights", "cluster", "config", "config_checks", "contents", "data", "data_check",
             "dataset_record", "evaluate", "follower", "launch", "main", "node_lists",
-            "parameter_server_cluster", "parameter_server_tasks", "peers", "plan", "predict",
+            "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",
             "rendezvous", "run_dir", "run_lock", "save_interval", "saving", "scores", "session",
             "starts", "step_results", "stop", "stragglers", "tpu", "trained", "watchdog", "worker",

@@ -90,12 +90,11 @@ class TrainConfig(DataFlags):
         "one_device", group=_DEVICES,
         help="How replicas are made: one_device; mirrored, one for each GPU; "
         "multi_worker_mirrored, the same in each of several processes (scripts/launch, TF_CONFIG); "
-        "parameter_server, asynchronous workers (experimental); tpu (never tried).",
+        "tpu (never tried).",
     )  # fmt: skip
     bringup_timeout: int = option(
         300, group=_DEVICES, lower_bound=1, upper_bound=86_400,
-        help="Seconds to wait for the other processes of multi_worker_mirrored or "
-        "parameter_server.",
+        help="Seconds to wait for the other processes of multi_worker_mirrored.",
     )  # fmt: skip
     tpu_name: str | None = option(
         None, group=_DEVICES,

@@ -12,9 +12,8 @@ from input_pipelines.augmentation import names as _augmentation_names
 if TYPE_CHECKING:
     from trainer.config import TrainConfig
 
-STRATEGIES = ("one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu")
-# Those of several processes.
-_CLUSTER_STRATEGIES = ("multi_worker_mirrored", "parameter_server")
+MULTI_WORKER = "multi_worker_mirrored"
+STRATEGIES = ("one_device", "mirrored", MULTI_WORKER, "tpu")
 
 
 def check_combinations(config: TrainConfig) -> None:
@@ -76,12 +75,10 @@ def _check_strategy(config: TrainConfig) -> None:
     if strategy not in STRATEGIES:
         near = options.nearest_name(strategy, STRATEGIES)
         raise ConfigError(f"--strategy={strategy}: choose from {', '.join(STRATEGIES)}.{near}")
-    if strategy in _CLUSTER_STRATEGIES and not config.run_dir:
+    if strategy == MULTI_WORKER and not config.run_dir:
         raise ConfigError(
             f"--strategy={strategy} needs --run_dir=FOLDER, the same for all workers."
         )
-    if strategy == "parameter_server":
-        _check_parameter_server(config)
     if config.tpu_name and strategy != "tpu":
         raise ConfigError(f"--tpu_name={config.tpu_name} is of use with --strategy=tpu only.")
     if config.virtual_devices > 1:
@@ -91,44 +88,6 @@ def _check_strategy(config: TrainConfig) -> None:
                 f"--strategy={strategy}; use --strategy=mirrored."
             )
         check_jit(config, config.virtual_devices)
-
-
-def _check_parameter_server(config: TrainConfig) -> None:
-    """Raises ConfigError for a flag that asynchronous training cannot follow."""
-    reasons = {
-        "virtual_devices": "each worker is one replica",
-        "jit": "XLA cannot compile a step that spans several processes",
-        "cache": "each worker keeps the decoded training set in its memory",
-        "precision": "workers cannot lower the scale of the loss together; use mixed_bfloat16",
-        "deterministic": "gradients are applied in the order in which they come",
-        "weights": "the parameter servers start from random weights",
-        "freeze": "each worker trains all weights",
-        "backbone_rate": "each worker trains all weights alike",
-        "steps_per_call": "the chief hands out single steps",
-        "gradient_dtype": "nothing is summed over replicas",
-        "gradient_bucket_mib": "nothing is summed over replicas",
-        "on_divergence": "steps are under way at any time",
-        "class_weights": "its own step does not weigh the loss; use --balance",
-        "gradient_accumulation": "nothing waits for the end of a large batch; lower "
-        "--global_batch_size",
-        "profile_steps": "the chief, who would be profiled, trains no step",
-    }
-    taken = {
-        "jit": ("auto", "off"),
-        "cache": ("auto", "memory"),
-        "precision": ("float32", "mixed_bfloat16", "auto"),
-        "gradient_dtype": ("float32",),
-        "weights": ("none",),
-        "freeze": ("none",),
-        "backbone_rate": (1.0,),
-        "on_divergence": ("stop",),
-        "class_weights": ("none",),
-        "gradient_accumulation": (1,),
-    }
-    for name, reason in reasons.items():
-        value = getattr(config, name)
-        if value and value not in taken.get(name, ()):
-            raise ConfigError(f"--{name}={value}: not with --strategy=parameter_server: {reason}.")
 
 
 def check_jit(config: TrainConfig, num_replicas: int) -> None:
@@ -174,7 +133,7 @@ def _check_freezing(config: TrainConfig) -> None:
 
 def _check_debug_nan(config: TrainConfig) -> None:
     reasons = {
-        "strategy": (_CLUSTER_STRATEGIES, "only one process can stop with the operation"),
+        "strategy": ((MULTI_WORKER,), "only one process can stop with the operation"),
         "jit": (("on",), "XLA leaves no operation to check"),
         "precision": (("mixed_float16",), "an overflow is no fault there; use float32"),
     }

@@ -28,12 +28,12 @@ from flowrate.printable import one_line
 from flowrate.secrets import masked
 from flowrate.signals import StopRequest
 from trainer.config import TrainConfig
+from trainer.config_checks import MULTI_WORKER
 
 if TYPE_CHECKING:
     from trainer.distributed.cluster import Cluster
     from trainer.distributed.worker import Worker
     from trainer.loop import TrainingRun
-    from trainer.run_dir.folder import RunDir
 
 USAGE = """Trains an image classifier and measures how fast and how well.
 
@@ -60,7 +60,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             return 0
         cluster = _join(config)
         from trainer.distributed.follower import SilentConsole
-        from trainer.distributed.worker import open_run_dir
+        from trainer.distributed.worker import Worker, open_run_dir
         from trainer.output.console import Console
 
         console = Console() if cluster is None or cluster.is_chief else SilentConsole()
@@ -72,7 +72,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             return 0
         stop.before_leaving = run_dir.end
         if cluster:
-            worker = _make_worker(
+            worker = Worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
@@ -97,12 +97,9 @@ def _join(config: TrainConfig) -> Cluster | None:
 
         find_tpu(config.tpu_name, os.environ)
         return None
-    if config.strategy == "multi_worker_mirrored":
-        from trainer.distributed.cluster import join
-    elif config.strategy == "parameter_server":
-        from trainer.distributed.parameter_server_cluster import join
-    else:
+    if config.strategy != MULTI_WORKER:
         return None
+    from trainer.distributed.cluster import join
     from trainer.distributed.preflight import check_ready
 
     cluster = join(os.environ)
@@ -111,20 +108,11 @@ def _join(config: TrainConfig) -> Cluster | None:
     return cluster
 
 
-def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
-    from trainer.distributed.parameter_server_cluster import TaskCluster
-    from trainer.distributed.worker import Worker
-    from trainer.parameter_server.tasks import make_task
-
-    make = make_task if isinstance(cluster, TaskCluster) else Worker
-    return make(cluster, run_dir, give_up)
-
-
 def _end(worker: Worker | None, exit_code: int, error: Exception | None) -> int:
     """Returns the exit status; of several workers, tells the others, and leaves at once if lost."""
     if worker:
         worker.end(exit_code, error and " ".join(str(error).split()))
-        if exit_code or worker.leaves_at_once:
+        if exit_code:
             _leave(exit_code)
     return exit_code
 
@@ -139,8 +127,6 @@ def _leave(exit_code: int) -> None:
 def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
     from trainer import session
 
-    if worker and worker.serve(config, stop):
-        return
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
     from trainer.engine.watchdog import Watchdog

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, PeerLost
-from flowrate.signals import StopRequest
 from trainer.config import TrainConfig
 from trainer.distributed.cluster import Cluster, gpus_of
 from trainer.distributed.follower import FollowerDir
@@ -45,9 +44,6 @@ class Worker:
         give_up: ends the process with an error, from any thread.
     """
 
-    # Whether TensorFlow cannot be waited for at the end, also where all went well.
-    leaves_at_once = False
-
     def __init__(self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], None]):
         self.cluster = cluster
         self.run_dir = run_dir
@@ -55,17 +51,13 @@ class Worker:
         self._state: TrainState | None = None
         self._engine: StepEngine | None = None
         self._team: Team | None = None
-        self._watch = self._make_watch(give_up)
-
-    def serve(self, config: TrainConfig, stop: StopRequest) -> bool:
-        """Returns whether this process only serves others; it then has done so, to the end."""
-        return False
+        self._watch = PeerWatch(run_dir.path / "status", cluster, self._facts, give_up)
 
     def start(self, clock: PhaseClock) -> None:
         """Begins to watch the others, and takes its share of the machine's GPUs."""
         self._clock = clock
         self._watch.start()
-        self._share_gpus()
+        share_gpus(self.cluster, os.environ)
 
     def connect(self, config: TrainConfig) -> None:
         """Connects the workers; see bringup.connect."""
@@ -73,7 +65,7 @@ class Worker:
         from trainer.distributed.team import Team
 
         if self.cluster.is_chief:
-            warn_of_open_ports()
+            _warn_of_open_ports()
         self._team = Team(self.cluster, strategy.build_strategy(config, self.cluster))
 
     def build_run(self, *parts: Any) -> TrainingRun:
@@ -97,9 +89,6 @@ class Worker:
         """Tells the others how this worker ends."""
         self._watch.end(exit_code, error)
 
-    def _make_watch(self, give_up: Callable[[FlowrateError], None]) -> PeerWatch:
-        return PeerWatch(self.run_dir.path / "status", self.cluster, self._facts, give_up)
-
     def _facts(self) -> dict[str, Any]:
         return {
             "phase": self._clock.current if self._clock else "start",
@@ -109,11 +98,8 @@ class Worker:
             "busy_seconds_per_step": self._engine and self._engine.busy_seconds_per_step,
         }
 
-    def _share_gpus(self) -> None:
-        share_gpus(self.cluster, os.environ)
 
-
-def warn_of_open_ports() -> None:
+def _warn_of_open_ports() -> None:
     """Says who may connect to the run."""
     print(
         "warning: each worker's port is open on all its interfaces, and TensorFlow trusts "
@@ -126,10 +112,10 @@ def share_gpus(cluster: Cluster, environment: MutableMapping[str, str]) -> None:
     """Leaves this worker its own GPUs in CUDA_VISIBLE_DEVICES, before TensorFlow looks there."""
     if cluster.num_local == 1:
         return
-    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(cluster, visible_gpus(environment)))
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(cluster, _visible_gpus(environment)))
 
 
-def visible_gpus(environment: MutableMapping[str, str]) -> list[str]:
+def _visible_gpus(environment: MutableMapping[str, str]) -> list[str]:
     """Returns the identifiers of the GPUs that this process may use."""
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:

@@ -71,9 +71,6 @@ def words(probe: Probe, run_dir: Path, num_gpus: int) -> list[str]:
     given = flags(probe, run_dir, num_gpus)
     if probe.strategy == "multi_worker_mirrored":
         return ["trainer.launch", f"--workers={_NUM_REPLICAS}", "--max_restarts=0", "--", *given]
-    if probe.strategy == "parameter_server":
-        # One worker: with more, the loss depends on who was first.
-        return ["trainer.launch", "--workers=1", "--ps=1", "--max_restarts=0", "--", *given]
     return ["trainer.main", *given]
 
 

@@ -165,8 +165,6 @@ def test_backbone_rate(train, flags, source_run, share):
         ({"unfreeze_at": 2}, "--unfreeze_at=2: nothing is frozen"),
         ({"weights": "imagenet", "freeze": "x", "unfreeze_at": 3, "epochs": 3}, "--epochs=3"),
         ({"weights": "imagenet", "freeze": "backbone", "backbone_rate": 0.1}, "--backbone_rate"),
-        ({"weights": "imagenet", "freeze": "backbone", "strategy": "parameter_server",
-          "run_dir": "x"}, "--weights=imagenet: not with --strategy=parameter_server"),
     ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(flags, message):
