@@ -165,9 +165,9 @@ def workloads(folder: str | Path, names: Sequence[str] = ()) -> list[Workload]:
 
 def num_gradient_values(workload: Workload) -> int:
     """Returns the number of trainable parameters, by building the model."""
-    from trainer import session
+    from input_pipelines import start_tensorflow
 
-    session.import_tensorflow()
+    start_tensorflow.import_tensorflow()
     from trainer.build import build_model
 
     model = build_model(workload.model, workload.num_classes, workload.image_shape)

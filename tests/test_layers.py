@@ -37,7 +37,7 @@ WITHOUT_TENSORFLOW = (
         ROOT / "trainer" / f"{name}.py"
         for name in (
             "agreement", "answer", "arrays", "attempt", "batch_that_fits", "checkpoints",
-            "class_weights", "cluster", "config", "config_checks", "contents", "data", "data_check",
+            "cluster", "config", "flags", "contents", "data", "data_check",
             "dataset_record", "evaluate", "follower", "launch", "main", "node_lists",
             "peers", "plan", "predict",
             "prediction_output", "prediction_table", "predictions", "preflight", "process_group",

@@ -22,8 +22,7 @@ from models import MODELS
 from trainer.checkpoints.background import BackgroundSaver
 from trainer.checkpoints.progress import Progress
 from trainer.clock import PhaseClock
-from trainer.config import TrainConfig
-from trainer.config_checks import check_divides, check_mixes_pairs, check_profiled_steps
+from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.data import TrainingData, may_differ
 from trainer.distributed.follower import NoSaver, SilentWriter
 from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_gpu

@@ -15,8 +15,7 @@ from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, Preempted
 from flowrate.options import option
 from flowrate.printable import one_line
-from trainer.config import TrainConfig
-from trainer.config_checks import MULTI_WORKER, check_divides
+from trainer.config import MULTI_WORKER, TrainConfig, check_divides
 from trainer.data_check import check_data
 from trainer.distributed.process_group import ProcessGroup, Task
 from trainer.run_dir.folder import default_name

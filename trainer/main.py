@@ -6,7 +6,6 @@ TensorFlow is imported, so that a mistake is answered at once.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
@@ -18,17 +17,16 @@ from typing import TYPE_CHECKING
 from flowrate import options
 from flowrate.errors import (
     INTERNAL_ERROR_EXIT_CODE,
-    DiskError,
     FlowrateError,
     OutOfMemoryError,
     Preempted,
+    as_out_of_resources,
 )
 from flowrate.output import survive_full_disk
 from flowrate.printable import one_line
 from flowrate.secrets import masked
 from flowrate.signals import StopRequest
-from trainer.config import TrainConfig
-from trainer.config_checks import MULTI_WORKER
+from trainer.config import MULTI_WORKER, TrainConfig
 
 if TYPE_CHECKING:
     from trainer.distributed.cluster import Cluster
@@ -179,19 +177,6 @@ def _report_internal_error(error: Exception, run_dir) -> int:
     if run_dir:
         run_dir.end(INTERNAL_ERROR_EXIT_CODE)
     return INTERNAL_ERROR_EXIT_CODE
-
-
-def as_out_of_resources(error: Exception) -> FlowrateError | None:
-    """Returns the error that running out of memory or disk stands for; None where it is neither."""
-    # By name: TensorFlow may not be imported yet.
-    if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
-        return None
-    reason = (str(error).strip().splitlines() or ["out of memory"])[0][:160]
-    if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one error for disk and memory.
-        return DiskError(f"cannot write: {reason}.")
-    return OutOfMemoryError(
-        f"out of memory ({reason}); lower --global_batch_size or --image_size, or use --cache=none."
-    )
 
 
 def _look_for_batch(argv: Sequence[str]) -> None:

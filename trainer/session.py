@@ -15,11 +15,7 @@ from flowrate.environment import describe_environment
 from flowrate.errors import DiskError
 from flowrate.failpoint import reach
 from flowrate.signals import StopRequest
-from input_pipelines.start_tensorflow import (
-    import_tensorflow,
-    quiet_tensorflow,  # noqa: F401 (of the commands that look at runs)
-    set_tensorflow_defaults,
-)
+from input_pipelines.start_tensorflow import import_tensorflow, set_tensorflow_defaults
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.output.console import Console

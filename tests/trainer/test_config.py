@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError
 from flowrate.options import described_fields
-from trainer.config import CHANGEABLE_ON_RESUME, OPTIMIZERS, TrainConfig
-from trainer.config_checks import (
+from trainer.config import (
+    CHANGEABLE_ON_RESUME,
     STRATEGIES,
+    TrainConfig,
     check_divides,
     check_jit,
     check_mixes_pairs,
     check_profiled_steps,
 )
+from trainer.flags import OPTIMIZERS
 
 FIELDS = described_fields(TrainConfig)
 law = settings(deadline=None)

@@ -37,14 +37,14 @@ class Probe:
 
 def quick_probes() -> list[Probe]:
     """Returns one training for each strategy."""
-    from trainer.config_checks import STRATEGIES
+    from trainer.config import STRATEGIES
 
     return [Probe(strategy) for strategy in STRATEGIES]
 
 
 def all_probes() -> list[Probe]:
     """Returns each strategy with each precision, with and without XLA."""
-    from trainer.config_checks import STRATEGIES
+    from trainer.config import STRATEGIES
 
     return [Probe(*each) for each in itertools.product(STRATEGIES, _PRECISIONS, ("off", "on"))]
 
@@ -100,8 +100,7 @@ def environment(probe: Probe, num_gpus: int, visible: str | None) -> dict[str, s
 def refusal(probe: Probe, num_gpus: int) -> str | None:
     """Returns why the trainer refuses these flags here, by its own checks; None: it does not."""
     from flowrate import options
-    from trainer.config import TrainConfig
-    from trainer.config_checks import check_jit
+    from trainer.config import TrainConfig, check_jit
     from trainer.distributed.tpu import find_tpu
 
     try:

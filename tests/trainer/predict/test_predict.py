@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowrate.errors import ConfigError
 from trainer.predict import __main__ as predict
-from trainer.predict.__main__ import PredictConfig
+from trainer.predict.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
