@@ -136,6 +136,15 @@ class TrainState:
     def _local_results(self, variable: keras.Variable) -> tuple[tf.Tensor, ...]:
         return self.strategy.experimental_local_results(variable.value)
 
+    def is_finite(self) -> tf.Tensor:
+        """Returns whether all that is the same on every replica holds finite numbers, a scalar."""
+        checked = [
+            tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable.value)))
+            for variable in (*self.model.trainable_variables, *self.optimizer.variables)
+            if tf.as_dtype(variable.dtype).is_floating
+        ]
+        return tf.reduce_all(tf.stack(checked))
+
     @contextlib.contextmanager
     def weights_to_evaluate(self) -> Iterator[None]:
         """Within the block the model has the weights to judge it by: the averages, if kept."""
