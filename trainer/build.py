@@ -35,7 +35,6 @@ from trainer.engine.evaluator import Evaluator
 from trainer.engine.jit import choose_jit
 from trainer.engine.profiling import StepProfiler
 from trainer.engine.state import TrainState
-from trainer.loop import Choices, TrainingRun
 from trainer.model.check import check_model
 from trainer.model.frozen import features_of, freeze
 from trainer.model.initial_weights import head_of, take_over
@@ -44,6 +43,7 @@ from trainer.model.weights import describe
 from trainer.output.console import Console
 from trainer.output.writers import RunWriter
 from trainer.plan import make_plan
+from trainer.run import Choices, TrainingRun
 from trainer.run_dir.folder import RunDir
 
 

@@ -31,7 +31,7 @@ from trainer.config import MULTI_WORKER, TrainConfig
 if TYPE_CHECKING:
     from trainer.distributed.cluster import Cluster
     from trainer.distributed.worker import Worker
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 USAGE = """Trains an image classifier and measures how fast and how well.
 

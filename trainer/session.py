@@ -24,7 +24,7 @@ from trainer.run_dir.folder import RunDir
 if TYPE_CHECKING:
     from trainer.data import TrainingData
     from trainer.distributed.worker import Worker
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 
 def start(
@@ -76,9 +76,9 @@ def start(
 
     strategy.configure_devices(config)
     if config.debug_nan:
-        from trainer.engine import number_checks
+        import tensorflow as tf
 
-        number_checks.enable()
+        tf.debugging.enable_check_numerics()
     if worker:
         clock.current = "bring-up"
         worker.connect(config)
@@ -96,9 +96,7 @@ def start(
 
 def follow(run: TrainingRun, worker: Worker | None) -> TrainingRun | None:
     """Returns the part of the run after the one that is trained; None where the run is over."""
-    from trainer import loop
-
-    if (following := loop.follow(run)) is not None:
+    if (following := run.follow()) is not None:
         _attend(following, worker)
     return following
 
@@ -129,8 +127,7 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
             result.save_predictions(run, data)
     record = result.describe(run, data, test, train)
     run.run_dir.write_result(record)
-    if run.team:
-        run.team.wait_for_all()
+    run.wait_for_all()
     if run.config.report and run.is_chief:
         with _worth_a_warning(run):
             _write_report(run)

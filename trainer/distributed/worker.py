@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainer.distributed.team import Team
     from trainer.engine.engine import StepEngine
     from trainer.engine.state import TrainState
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
 # another worker.

@@ -95,12 +95,12 @@ def test_both_phases_resume_to_the_same_bits(train, flags, tmp_path, killed_afte
     """Epochs have 45 steps: killed before, at, and after the end of the first."""
     flags = {**flags, "freeze": "conv2d", "unfreeze_at": 1, "steps": 54, "schedule": "cosine",
              "backbone_rate": 0.5, "checkpoint_every_steps": 5, "steps_per_call": 5}  # fmt: skip
-    from trainer import loop
+    from trainer import saving
 
     undisturbed = train(**flags)
     assert undisturbed.state.was_frozen
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_save", killing(loop._save, killed_after))
+        patch.setattr(saving, "save", killing(saving.save, killed_after))
         with pytest.raises(KeyboardInterrupt):
             train(**flags, run_dir=str(tmp_path / "killed"))
     assert_equal(train(**flags, run_dir=str(tmp_path / "killed")), undisturbed)
