@@ -168,7 +168,7 @@ def num_gradient_values(workload: Workload) -> int:
     from input_pipelines import start_tensorflow
 
     start_tensorflow.import_tensorflow()
-    from trainer.build import build_model
+    from trainer.model.model import build_model
 
     model = build_model(workload.model, workload.num_classes, workload.image_shape)
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)

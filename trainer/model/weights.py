@@ -15,8 +15,11 @@ FILE_SUFFIXES = (".weights.h5", ".keras", ".npz")
 class WeightsOfRun(Protocol):
     """A trained run (trainer/trained/run.py), as far as its weights go."""
 
-    path: Path
-    class_names: tuple[str, ...]
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
 
     def checkpoint(self) -> Checkpoint: ...
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from flowrate.environment import describe_cpu
-from trainer.build import keep_decoded
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
 from trainer.data import TrainingData
 from trainer.distributed.strategy import build_strategy, configure_devices, is_on_gpu
 from trainer.engine.evaluator import Evaluator
+from trainer.engine.inputs import keep_decoded
 from trainer.engine.jit import choose_jit
 from trainer.trained.inference import plain_model, predict_split
 from trainer.trained.predictions import Predictions
@@ -45,8 +43,9 @@ def evaluate_split(
         trained.total_steps,
     )  # fmt: skip
     # The other splits need not be decoded.
-    asked = dataclasses.replace(data, sources={split: data.sources[split]})
-    _, sources = keep_decoded(config, asked, strategy.num_replicas_in_sync)
+    _, sources = keep_decoded(
+        config.cache, {split: data.sources[split]}, data.image_shape, strategy.num_replicas_in_sync
+    )
     figures = Evaluator(state, config.micro_batch_size, jit.compile_evaluation)(sources[split])
     model = plain_model(trained.model, len(trained.class_names), state)
     return figures, predict_split(model, sources[split])

@@ -69,8 +69,8 @@ def test_arrays_of_another_size_are_resized_some_at_a_time(tf, monkeypatch):
     from input_pipelines.dataset import LoadOptions
     from input_pipelines.datasets import digits
     from input_pipelines.images import decode as _decode
-    from trainer.build import build_model
     from trainer.model import frozen
+    from trainer.model.model import build_model
 
     source = digits.load(LoadOptions())["test"]
     model = build_model("cnn", 10, (12, 12, 1))

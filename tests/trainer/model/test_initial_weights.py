@@ -18,10 +18,9 @@ CLASSES = tuple("abcde")
 @pytest.fixture(scope="module")
 def parts(tf):
     """Imported after TensorFlow's devices are split."""
-    from trainer import build
-    from trainer.model import initial_weights
+    from trainer.model import initial_weights, model
 
-    return build, initial_weights
+    return model, initial_weights
 
 
 @pytest.fixture
