@@ -76,13 +76,11 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
         run_dir.end(0)
         return _end(worker, 0, None)
-    except FlowrateError as error:
-        return _end(worker, _report(error, run_dir), error)
     except Exception as error:
-        known = as_out_of_resources(error) or (worker and worker.explain(error))
-        if known:
-            return _end(worker, _report(known, run_dir), known)
-        return _end(worker, _report_internal_error(error, run_dir), error)
+        known = error if isinstance(error, FlowrateError) else as_out_of_resources(error)
+        known = known or (worker and worker.explain(error))
+        exit_code = _report(known, run_dir) if known else _report_internal_error(error, run_dir)
+        return _end(worker, exit_code, known or error)
     finally:
         if run_dir:
             run_dir.remove_if_unused()

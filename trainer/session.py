@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from flowrate.environment import describe_environment
 from flowrate.errors import DiskError
 from flowrate.failpoint import reach
+from flowrate.native_log import divert_native_stderr
 from flowrate.signals import StopRequest
 from input_pipelines.start_tensorflow import import_tensorflow, set_tensorflow_defaults
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
+from trainer.data import TrainingData, load_data
+from trainer.distributed.worker import Worker
 from trainer.output.console import Console
 from trainer.run_dir.folder import RunDir
 
-if TYPE_CHECKING:
-    from trainer.data import TrainingData
-    from trainer.distributed.worker import Worker
+if TYPE_CHECKING:  # It imports TensorFlow.
     from trainer.run import TrainingRun
 
 
@@ -50,9 +51,6 @@ def start(
     Raises:
         ConfigError, DataError, RunDirError, ClusterError: as load_data and build_run do.
     """
-    from flowrate.native_log import divert_native_stderr
-    from trainer.data import load_data
-
     # Some data sets import TensorFlow, so this comes before them.
     set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
@@ -86,8 +84,8 @@ def start(
     run_dir.write_environment({**describe_environment(list(argv)), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
     reach("build")
-    build_run = worker.build_run if worker else build.build_run
-    run = build_run(config, data, run_dir, console, clock, stop)
+    team = worker.team if worker else None
+    run = build.build_run(config, data, run_dir, console, clock, stop, team)
     _attend(run, worker)
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
@@ -106,7 +104,12 @@ def _attend(run: TrainingRun, worker: Worker | None) -> None:
     if worker:
         # TensorFlow takes SIGTERM for itself when it connects workers.
         run.stop.install()
-        worker.watch_progress(run.state, run.engine)
+        worker.report(
+            lambda: {
+                "step": run.state.progress.step,
+                "busy_seconds_per_step": run.engine.busy_seconds_per_step,
+            }
+        )
     run.run_dir.starts.measure = lambda: {
         "step": run.state.progress.step,
         "counted_seconds": round(run.clock.counted_seconds, 3),

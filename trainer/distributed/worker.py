@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, PeerLost
+from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.distributed.cluster import Cluster, gpus_of
 from trainer.distributed.follower import FollowerDir
@@ -16,11 +17,7 @@ from trainer.distributed.peers import PeerWatch
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
-    from trainer.clock import PhaseClock
     from trainer.distributed.team import Team
-    from trainer.engine.engine import StepEngine
-    from trainer.engine.state import TrainState
-    from trainer.run import TrainingRun
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
 # another worker.
@@ -42,15 +39,18 @@ class Worker:
         cluster: the workers.
         run_dir: of the run.
         give_up: ends the process with an error, from any thread.
+
+    Attributes:
+        team: the workers, once they are connected.
     """
+
+    team: Team | None = None
 
     def __init__(self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], None]):
         self.cluster = cluster
         self.run_dir = run_dir
         self._clock: PhaseClock | None = None
-        self._state: TrainState | None = None
-        self._engine: StepEngine | None = None
-        self._team: Team | None = None
+        self._progress = lambda: {"step": 0, "busy_seconds_per_step": None}
         self._watch = PeerWatch(run_dir.path / "status", cluster, self._facts, give_up)
 
     def start(self, clock: PhaseClock) -> None:
@@ -66,17 +66,11 @@ class Worker:
 
         if self.cluster.is_chief:
             _warn_of_open_ports()
-        self._team = Team(self.cluster, strategy.build_strategy(config, self.cluster))
+        self.team = Team(self.cluster, strategy.build_strategy(config, self.cluster))
 
-    def build_run(self, *parts: Any) -> TrainingRun:
-        """Builds the run of connected workers; see build.build_run."""
-        from trainer import build
-
-        return build.build_run(*parts, self._team)
-
-    def watch_progress(self, state: TrainState, engine: StepEngine) -> None:
-        """From now on the others are told of the step, and of this worker's pace."""
-        self._state, self._engine = state, engine
+    def report(self, progress: Callable[[], dict[str, Any]]) -> None:
+        """Tells the others from now on what `progress` gives: this worker's step and its pace."""
+        self._progress = progress
 
     def explain(self, error: Exception) -> PeerLost | None:
         """Returns which worker's end an error of TensorFlow's comes from; None for other errors."""
@@ -92,10 +86,9 @@ class Worker:
     def _facts(self) -> dict[str, Any]:
         return {
             "phase": self._clock.current if self._clock else "start",
-            "step": self._state.progress.step if self._state else 0,
             # All workers have come: who begins from now on is too late.
-            "is_connected": self._team is not None,
-            "busy_seconds_per_step": self._engine and self._engine.busy_seconds_per_step,
+            "is_connected": self.team is not None,
+            **self._progress(),
         }
 
 
