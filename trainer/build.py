@@ -16,7 +16,7 @@ from trainer.checkpoints.store import Checkpoint
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig, check_divides, check_mixes_pairs, check_profiled_steps
 from trainer.data import TrainingData, may_differ
-from trainer.distributed.follower import NoSaver, SilentWriter
+from trainer.distributed.follower import NoSaver, Silent
 from trainer.distributed.strategy import build_strategy, gpu_capability, is_on_gpu
 from trainer.distributed.team import Team
 from trainer.distributed.votes import Agreement
@@ -99,7 +99,7 @@ def build_run(
             config, state.part.runs, num_replicas, is_on_gpu(), cpu_flags, plan.total_steps
         )
         saver = _build_saver(config, run_dir, console, clock) if is_chief else NoSaver()
-        writer = RunWriter(run_dir, plan, console, step) if is_chief else SilentWriter()
+        writer = RunWriter(run_dir, plan, console, step) if is_chief else Silent()
         agreement = Agreement(stop, num_workers, saver.is_due)
         batches = Batches(
             config,

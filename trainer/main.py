@@ -57,11 +57,11 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             print(options.render_help(TrainConfig, USAGE))
             return 0
         cluster = _join(config)
-        from trainer.distributed.follower import SilentConsole
+        from trainer.distributed.follower import Silent
         from trainer.distributed.worker import Worker, open_run_dir
         from trainer.output.console import Console
 
-        console = Console() if cluster is None or cluster.is_chief else SilentConsole()
+        console = Console() if cluster is None or cluster.is_chief else Silent()
         run_dir = open_run_dir(config, cluster, console.say)
         if result := run_dir.result(config):
             console.say("this run is complete already; its result:")

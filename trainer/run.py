@@ -12,6 +12,7 @@ from trainer.checkpoints.background import BackgroundSaver
 from trainer.checkpoints.store import Checkpoint
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
+from trainer.distributed.follower import NoSaver, Silent
 from trainer.distributed.team import Team
 from trainer.distributed.votes import Agreement
 from trainer.engine.engine import StepEngine
@@ -61,8 +62,8 @@ class TrainingRun:
     examples: Source
     schedule: Halved
     run_dir: RunDir
-    saver: BackgroundSaver
-    writer: RunWriter
+    saver: BackgroundSaver | NoSaver
+    writer: RunWriter | Silent
     clock: PhaseClock
     stop: StopRequest
     agreement: Agreement

@@ -13,7 +13,7 @@ from trainer.config import TrainConfig
 from trainer.distributed.exchange import Exchange
 from trainer.distributed.votes import Agreement
 from trainer.engine.batches import Batches, Inputs
-from trainer.engine.compiled_loop import StepLoop, Trained
+from trainer.engine.compiled_loop import Trained, train_steps
 from trainer.engine.jit import JitChoice
 from trainer.engine.optimizers import Schedule
 from trainer.engine.profiling import StepProfiler
@@ -205,11 +205,12 @@ class StepEngine:
             return self._step(inputs, position, step, ballot)
 
         num_columns = NUM_METRICS + ballot.shape[0] + self._exchange.is_timed
-        loop = StepLoop(
+        return train_steps(
             one_step,
             self._state.is_finite,
+            start,
+            num_steps,
             shape=(self.batches.steps_per_block, num_columns),
             num_checked=NUM_METRICS,
             is_compiled=self._is_compiled,
         )
-        return loop.run(start, num_steps)
