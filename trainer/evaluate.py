@@ -88,7 +88,7 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     from trainer.trained.evaluation import evaluate_split
     from trainer.trained.scores import score
 
-    figures, predictions = evaluate_split(asked, trained, checkpoint, data, config.split)
+    figures, predictions = evaluate_split(asked, trained, checkpoint, data.sources[config.split])
     return {
         "schema_version": 1,
         "run_dir": str(trained.path),
