@@ -133,8 +133,7 @@ def _read_tf_config(environment: Environment) -> tuple[dict[str, list[str]], str
     for job in jobs:
         if job not in ("chief", "worker"):
             raise ClusterError(
-                f'TF_CONFIG: cluster has a job "{job}"; multi_worker_mirrored knows chief and '
-                "worker."
+                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows chief and worker.'
             )
         _field(jobs, "TF_CONFIG: cluster", job, list)
     kind = _field(task, "TF_CONFIG: task", "type", str)
