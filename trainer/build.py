@@ -56,7 +56,7 @@ def build_run(
         run_dir: opened for this config.
         console: for the user.
         clock: counts the time it takes.
-        stop: tells of signals.
+        stop: knows whether a signal came.
         team: the workers of the run, where there are several.
         previous: the run up to --unfreeze_at, which this one follows in the same process.
 

@@ -59,7 +59,7 @@ class TrainingData:
         return self.sources["train"].class_names
 
     def facts(self) -> dict[str, Any]:
-        """Returns, JSON-able, what must be the same when a run goes on."""
+        """Returns, JSON-able, what must be the same when a run is resumed."""
         return {
             "class_names": list(self.class_names),
             "examples": {split: len(source) for split, source in self.sources.items()},
@@ -76,7 +76,7 @@ class TrainingData:
 
 
 def may_differ(config: TrainConfig) -> tuple[str, ...]:
-    """Returns the facts that may differ when a run goes on."""
+    """Returns the facts that may differ when a run is resumed."""
     if not config.accept_data_change:
         return ()
     counted = ("class_weights",) if config.class_weights == "balanced" else ()

@@ -44,7 +44,7 @@ def start(
         argv: the command line, for the record.
         run_dir: opened for this config.
         console: for the user.
-        stop: tells of signals.
+        stop: knows whether a signal came.
         started: time.perf_counter() when the program began.
         worker: this process as one of several, where there are.
 

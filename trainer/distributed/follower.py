@@ -82,7 +82,7 @@ class NoSaver:
 
 
 class Silent:
-    """A RunWriter, or a Console, whose every method does nothing: the chief tells of the run."""
+    """A RunWriter, or a Console, whose every method does nothing: the chief reports the run."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None

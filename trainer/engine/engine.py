@@ -41,7 +41,7 @@ class StepEngine:
         total_steps: where the run ends.
         class_weights: TrainingData.class_weights.
         agreement: what the workers act on together.
-        profiler: is told of every call.
+        profiler: profiles the calls that it is asked to.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
             channels], as the model gets them.
 

@@ -61,7 +61,7 @@ def keep_decoded(
         sources: the splits as they were loaded.
         image_shape: (height, width, channels) that the model gets.
         num_replicas: of this process.
-        tell: is told why a cache is made anew.
+        tell: takes a line that says why a cache is made anew.
 
     Raises:
         ConfigError: `--cache=device` and the training set does not fit there.
