@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks import equality
 from benchmarks.measure.worker_group import run_alone, run_group
-from trainer import session
+from input_pipelines import start_tensorflow
 from trainer.config import TrainConfig
 
 _PROGRAM = "benchmarks.recorded_training"
@@ -77,7 +77,7 @@ def _train(run_dir: Path, flags: dict[str, Any], num_workers: int) -> None:
 
 def _read(run_dir: Path, flags: dict[str, Any]) -> equality.Evidence:
     """Returns what a run has left, with what its saved model makes of the test split."""
-    session.import_tensorflow()
+    start_tensorflow.import_tensorflow()
     import keras
 
     from trainer.data import load_data

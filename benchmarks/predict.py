@@ -165,10 +165,10 @@ def workloads(folder: str | Path, names: Sequence[str] = ()) -> list[Workload]:
 
 def num_gradient_values(workload: Workload) -> int:
     """Returns the number of trainable parameters, by building the model."""
-    from trainer import session
+    from input_pipelines import start_tensorflow
 
-    session.import_tensorflow()
-    from trainer.build import build_model
+    start_tensorflow.import_tensorflow()
+    from trainer.model.model import build_model
 
     model = build_model(workload.model, workload.num_classes, workload.image_shape)
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)

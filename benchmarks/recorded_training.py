@@ -18,8 +18,8 @@ from trainer import main as trainer_main
 if TYPE_CHECKING:
     from trainer.engine.engine import StepEngine
     from trainer.engine.results import StepResults
-    from trainer.loop import TrainingRun
     from trainer.plan import Segment
+    from trainer.run import TrainingRun
 
 FOLDER = "examples"
 

@@ -23,6 +23,8 @@ what is allowed and what to do.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 INTERNAL_ERROR_EXIT_CODE = 7
@@ -120,3 +122,16 @@ def nearest_name(name: str, allowed: Iterable[str]) -> str:
     names = {allowed_name.lower(): allowed_name for allowed_name in allowed}
     matches = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     return f" Did you mean {names[matches[0]]!r}?" if matches else ""
+
+
+def as_out_of_resources(error: Exception) -> FlowrateError | None:
+    """Returns the error that running out of memory or disk stands for; None where it is neither."""
+    # By name: TensorFlow may not be imported yet.
+    if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
+        return None
+    reason = (str(error).strip().splitlines() or ["out of memory"])[0][:160]
+    if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one error for disk and memory.
+        return DiskError(f"cannot write: {reason}.")
+    return OutOfMemoryError(
+        f"out of memory ({reason}); lower --global_batch_size or --image_size, or use --cache=none."
+    )

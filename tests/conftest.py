@@ -148,7 +148,7 @@ def train(tf, tmp_path):
                     loop.train(training)
                 finally:
                     training.writer.close()
-                following = loop.follow(training)
+                following = training.follow()
         finally:
             run_dir.close()
         return training

@@ -24,7 +24,7 @@ from flowrate.errors import OutOfMemoryError
 from trainer.config import TrainConfig
 
 if TYPE_CHECKING:
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 _TRY = "--try"
 # The one that compiles, and one of several steps.

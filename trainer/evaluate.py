@@ -17,6 +17,7 @@ from flowrate.command import run_command
 from flowrate.errors import ConfigError
 from flowrate.options import option
 from flowrate.records import to_json
+from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 from trainer.config import TrainConfig
 from trainer.trained.run import FINAL, TrainedRun, only_folder
 
@@ -77,21 +78,17 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     """
     checkpoint = trained.checkpoint(config.checkpoint)
     asked = _training_config(trained, config)
-    from trainer import session
+    quiet_tensorflow()
+    from trainer.data import load_data_of
 
-    session.quiet_tensorflow()
-    from trainer.data import load_data
-    from trainer.model.weights import of_trained
-
-    data = load_data(asked, start=of_trained(trained))
+    data = load_data_of(trained, asked)
     if config.split not in data.sources:
         raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
-    trained.check_fits(data)
-    session.import_tensorflow()
+    import_tensorflow()
     from trainer.trained.evaluation import evaluate_split
     from trainer.trained.scores import score
 
-    figures, predictions = evaluate_split(asked, trained, checkpoint, data, config.split)
+    figures, predictions = evaluate_split(asked, trained, checkpoint, data.sources[config.split])
     return {
         "schema_version": 1,
         "run_dir": str(trained.path),

@@ -15,17 +15,14 @@ from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, Preempted
 from flowrate.options import option
 from flowrate.printable import one_line
-from trainer.config import TrainConfig
-from trainer.config_checks import check_divides
+from trainer.config import MULTI_WORKER, TrainConfig, check_divides
 from trainer.data_check import check_data
 from trainer.distributed.process_group import ProcessGroup, Task
 from trainer.run_dir.folder import default_name
 
 USAGE = """Trains with several processes on this machine.
 
-    scripts/launch --workers=N [--ps=N] [--max_restarts=N] -- FLAGS OF trainer.main"""
-
-_STRATEGY, _ASYNCHRONOUS = "multi_worker_mirrored", "parameter_server"
+    scripts/launch --workers=N [--max_restarts=N] -- FLAGS OF trainer.main"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +32,6 @@ class LaunchConfig:
     workers: int = option(
         2, group="Launch", lower_bound=1, upper_bound=64, help="Processes to train with."
     )
-    ps: int = option(
-        0, group="Launch", lower_bound=0, upper_bound=64,
-        help="Parameter servers, of --strategy=parameter_server.",
-    )  # fmt: skip
     max_restarts: int = option(
         3, group="Launch", lower_bound=0, upper_bound=1000,
         help="How often all begin again after one was lost.",
@@ -49,10 +42,7 @@ class LaunchConfig:
 
     def tasks(self) -> list[Task]:
         """Returns the processes to start."""
-        workers = [Task("worker", index) for index in range(self.workers)]
-        if not self.ps:
-            return workers
-        return [Task("chief", 0), *workers, *(Task("ps", index) for index in range(self.ps))]
+        return [Task("worker", index) for index in range(self.workers)]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         if config is None:
             print(options.render_help(LaunchConfig, USAGE))
             return 0
-        flags, run_dir = complete(trainers, config.ps, config.workers)
+        flags, run_dir = complete(trainers, config.workers)
         asked = options.parse(TrainConfig, ["trainer.main", *flags])
         if exit_code := check_data(asked, run_dir, _tell):
             return exit_code
@@ -82,49 +72,32 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns the launcher's words, program name first, and the trainer's."""
     if "--" not in argv:
         stray = [word for word in argv[1:] if word.lstrip("-") not in ("help", "h")]
-        if stray and not any(
-            word.startswith(("--workers", "--ps", "--max_restarts")) for word in stray
-        ):
+        if stray and not any(word.startswith(("--workers", "--max_restarts")) for word in stray):
             raise ConfigError(f"{stray[0]}: give the flags of trainer.main after `--`.")
         return list(argv), []
     place = list(argv).index("--")
     return list(argv[:place]), list(argv[place + 1 :])
 
 
-def complete(
-    flags: list[str], num_parameter_servers: int = 0, num_workers: int = 1
-) -> tuple[list[str], Path]:
+def complete(flags: list[str], num_workers: int = 1) -> tuple[list[str], Path]:
     """Checks the trainer's flags; returns them with what several workers need, and the run_dir.
 
     Raises:
         ConfigError: the trainer would not take them, or they do not fit the launcher's.
     """
-    name = "--strategy="
-    asked = [flag for flag in flags if flag.startswith(name)]
-    strategy = asked[-1].removeprefix(name) if asked else _STRATEGY
-    if strategy not in (_STRATEGY, _ASYNCHRONOUS) or len(set(asked)) > 1:
-        raise ConfigError(
-            f"{asked[-1]}: several processes train with {name}{_STRATEGY} or {_ASYNCHRONOUS}."
-        )
-    if strategy == _ASYNCHRONOUS and not num_parameter_servers:
-        raise ConfigError(
-            f"{name}{_ASYNCHRONOUS} needs parameter servers; give --ps=1 before `--`."
-        )
-    if strategy == _STRATEGY and num_parameter_servers:
-        raise ConfigError(
-            f"--ps={num_parameter_servers}: parameter servers are of use with "
-            f"{name}{_ASYNCHRONOUS} only."
-        )
+    strategy = f"--strategy={MULTI_WORKER}"
+    asked = [flag for flag in flags if flag.startswith("--strategy=")]
+    if others := [flag for flag in asked if flag != strategy]:
+        raise ConfigError(f"{others[-1]}: several processes train with {strategy}.")
     flags = [flag for flag in flags if flag not in asked]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
     if config is None:
         raise ConfigError("--help: see python -m trainer.main --help.")
     if not config.run_dir:
         flags = [*flags, f"--run_dir={default_name(config)}"]
-    flags = [*flags, name + strategy]
+    flags = [*flags, strategy]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
-    if strategy == _STRATEGY:
-        check_divides(config, num_workers * max(1, config.virtual_devices))
+    check_divides(config, num_workers * max(1, config.virtual_devices))
     return flags, Path(config.run_dir).expanduser().absolute()
 
 

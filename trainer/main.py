@@ -6,7 +6,6 @@ TensorFlow is imported, so that a mistake is answered at once.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import time
@@ -18,22 +17,21 @@ from typing import TYPE_CHECKING
 from flowrate import options
 from flowrate.errors import (
     INTERNAL_ERROR_EXIT_CODE,
-    DiskError,
     FlowrateError,
     OutOfMemoryError,
     Preempted,
+    as_out_of_resources,
 )
 from flowrate.output import survive_full_disk
 from flowrate.printable import one_line
 from flowrate.secrets import masked
 from flowrate.signals import StopRequest
-from trainer.config import TrainConfig
+from trainer.config import MULTI_WORKER, TrainConfig
 
 if TYPE_CHECKING:
     from trainer.distributed.cluster import Cluster
     from trainer.distributed.worker import Worker
-    from trainer.loop import TrainingRun
-    from trainer.run_dir.folder import RunDir
+    from trainer.run import TrainingRun
 
 USAGE = """Trains an image classifier and measures how fast and how well.
 
@@ -59,11 +57,11 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             print(options.render_help(TrainConfig, USAGE))
             return 0
         cluster = _join(config)
-        from trainer.distributed.follower import SilentConsole
-        from trainer.distributed.worker import open_run_dir
+        from trainer.distributed.follower import Silent
+        from trainer.distributed.worker import Worker, open_run_dir
         from trainer.output.console import Console
 
-        console = Console() if cluster is None or cluster.is_chief else SilentConsole()
+        console = Console() if cluster is None or cluster.is_chief else Silent()
         run_dir = open_run_dir(config, cluster, console.say)
         if result := run_dir.result(config):
             console.say("this run is complete already; its result:")
@@ -72,19 +70,17 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
             return 0
         stop.before_leaving = run_dir.end
         if cluster:
-            worker = _make_worker(
+            worker = Worker(
                 cluster, run_dir, lambda error: _end(worker, _report(error, run_dir), error)
             )
         _run(config, list(argv), run_dir, console, stop, started, worker, train)
         run_dir.end(0)
         return _end(worker, 0, None)
-    except FlowrateError as error:
-        return _end(worker, _report(error, run_dir), error)
     except Exception as error:
-        known = as_out_of_resources(error) or (worker and worker.explain(error))
-        if known:
-            return _end(worker, _report(known, run_dir), known)
-        return _end(worker, _report_internal_error(error, run_dir), error)
+        known = error if isinstance(error, FlowrateError) else as_out_of_resources(error)
+        known = known or (worker and worker.explain(error))
+        exit_code = _report(known, run_dir) if known else _report_internal_error(error, run_dir)
+        return _end(worker, exit_code, known or error)
     finally:
         if run_dir:
             run_dir.remove_if_unused()
@@ -97,12 +93,9 @@ def _join(config: TrainConfig) -> Cluster | None:
 
         find_tpu(config.tpu_name, os.environ)
         return None
-    if config.strategy == "multi_worker_mirrored":
-        from trainer.distributed.cluster import join
-    elif config.strategy == "parameter_server":
-        from trainer.distributed.parameter_server_cluster import join
-    else:
+    if config.strategy != MULTI_WORKER:
         return None
+    from trainer.distributed.cluster import join
     from trainer.distributed.preflight import check_ready
 
     cluster = join(os.environ)
@@ -111,20 +104,11 @@ def _join(config: TrainConfig) -> Cluster | None:
     return cluster
 
 
-def _make_worker(cluster: Cluster, run_dir: RunDir, give_up) -> Worker:
-    from trainer.distributed.parameter_server_cluster import TaskCluster
-    from trainer.distributed.worker import Worker
-    from trainer.parameter_server.tasks import make_task
-
-    make = make_task if isinstance(cluster, TaskCluster) else Worker
-    return make(cluster, run_dir, give_up)
-
-
 def _end(worker: Worker | None, exit_code: int, error: Exception | None) -> int:
     """Returns the exit status; of several workers, tells the others, and leaves at once if lost."""
     if worker:
         worker.end(exit_code, error and " ".join(str(error).split()))
-        if exit_code or worker.leaves_at_once:
+        if exit_code:
             _leave(exit_code)
     return exit_code
 
@@ -139,8 +123,6 @@ def _leave(exit_code: int) -> None:
 def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
     from trainer import session
 
-    if worker and worker.serve(config, stop):
-        return
     run, data = session.start(config, argv, run_dir, console, stop, started, worker)
     from trainer import loop
     from trainer.engine.watchdog import Watchdog
@@ -193,19 +175,6 @@ def _report_internal_error(error: Exception, run_dir) -> int:
     if run_dir:
         run_dir.end(INTERNAL_ERROR_EXIT_CODE)
     return INTERNAL_ERROR_EXIT_CODE
-
-
-def as_out_of_resources(error: Exception) -> FlowrateError | None:
-    """Returns the error that running out of memory or disk stands for; None where it is neither."""
-    # By name: TensorFlow may not be imported yet.
-    if type(error).__name__ not in ("ResourceExhaustedError", "MemoryError"):
-        return None
-    reason = (str(error).strip().splitlines() or ["out of memory"])[0][:160]
-    if os.strerror(errno.ENOSPC) in str(error):  # TensorFlow has one error for disk and memory.
-        return DiskError(f"cannot write: {reason}.")
-    return OutOfMemoryError(
-        f"out of memory ({reason}); lower --global_batch_size or --image_size, or use --cache=none."
-    )
 
 
 def _look_for_batch(argv: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from flowrate.errors import ConfigError
-from trainer.config import DEFAULT_EPOCHS, TrainConfig
+from trainer.config import TrainConfig
+from trainer.flags import DEFAULT_EPOCHS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from flowrate.records import written_whole
 from trainer.data import TrainingData
-from trainer.loop import TrainingRun
 from trainer.model.frozen import TrainedPart, freeze
+from trainer.run import TrainingRun
 from trainer.trained.inference import plain_model, predict_split
 from trainer.trained.learned import find_warnings, is_well_above
 

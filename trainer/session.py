@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 from flowrate.environment import describe_environment
 from flowrate.errors import DiskError
 from flowrate.failpoint import reach
+from flowrate.native_log import divert_native_stderr
 from flowrate.signals import StopRequest
-from input_pipelines.start_tensorflow import (
-    import_tensorflow,
-    quiet_tensorflow,  # noqa: F401 (of the commands that look at runs)
-    set_tensorflow_defaults,
-)
+from input_pipelines.start_tensorflow import import_tensorflow, set_tensorflow_defaults
 from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
+from trainer.data import TrainingData, load_data
+from trainer.distributed.worker import Worker
 from trainer.output.console import Console
 from trainer.run_dir.folder import RunDir
 
-if TYPE_CHECKING:
-    from trainer.data import TrainingData
-    from trainer.distributed.worker import Worker
-    from trainer.loop import TrainingRun
+if TYPE_CHECKING:  # It imports TensorFlow.
+    from trainer.run import TrainingRun
 
 
 def start(
@@ -47,16 +44,13 @@ def start(
         argv: the command line, for the record.
         run_dir: opened for this config.
         console: for the user.
-        stop: tells of signals.
+        stop: knows whether a signal came.
         started: time.perf_counter() when the program began.
         worker: this process as one of several, where there are.
 
     Raises:
         ConfigError, DataError, RunDirError, ClusterError: as load_data and build_run do.
     """
-    from flowrate.native_log import divert_native_stderr
-    from trainer.data import load_data
-
     # Some data sets import TensorFlow, so this comes before them.
     set_tensorflow_defaults()
     divert_native_stderr(run_dir.native_log_path)
@@ -80,9 +74,9 @@ def start(
 
     strategy.configure_devices(config)
     if config.debug_nan:
-        from trainer.engine import number_checks
+        import tensorflow as tf
 
-        number_checks.enable()
+        tf.debugging.enable_check_numerics()
     if worker:
         clock.current = "bring-up"
         worker.connect(config)
@@ -90,8 +84,8 @@ def start(
     run_dir.write_environment({**describe_environment(list(argv)), "devices": devices})
     clock.add("import", time.perf_counter() - started - clock.seconds["data"])
     reach("build")
-    build_run = worker.build_run if worker else build.build_run
-    run = build_run(config, data, run_dir, console, clock, stop)
+    team = worker.team if worker else None
+    run = build.build_run(config, data, run_dir, console, clock, stop, team)
     _attend(run, worker)
     with clock.phase("build"):
         run.writer.describe(config, run.state.model, data.image_shape)
@@ -100,9 +94,7 @@ def start(
 
 def follow(run: TrainingRun, worker: Worker | None) -> TrainingRun | None:
     """Returns the part of the run after the one that is trained; None where the run is over."""
-    from trainer import loop
-
-    if (following := loop.follow(run)) is not None:
+    if (following := run.follow()) is not None:
         _attend(following, worker)
     return following
 
@@ -112,7 +104,12 @@ def _attend(run: TrainingRun, worker: Worker | None) -> None:
     if worker:
         # TensorFlow takes SIGTERM for itself when it connects workers.
         run.stop.install()
-        worker.watch_progress(run.state, run.engine)
+        worker.report(
+            lambda: {
+                "step": run.state.progress.step,
+                "busy_seconds_per_step": run.engine.busy_seconds_per_step,
+            }
+        )
     run.run_dir.starts.measure = lambda: {
         "step": run.state.progress.step,
         "counted_seconds": round(run.clock.counted_seconds, 3),
@@ -133,8 +130,7 @@ def finish(run: TrainingRun, data: TrainingData) -> dict[str, Any]:
             result.save_predictions(run, data)
     record = result.describe(run, data, test, train)
     run.run_dir.write_result(record)
-    if run.team:
-        run.team.wait_for_all()
+    run.wait_for_all()
     if run.config.report and run.is_chief:
         with _worth_a_warning(run):
             _write_report(run)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine.pinning import own_index, pin
 from flowrate.records import write_json
-from trainer import session
+from input_pipelines import start_tensorflow
 from trainer.distributed.cluster import find_cluster
 from trainer.distributed.worker import share_gpus
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     pin(own_index(), num_cores)
     cluster = find_cluster(os.environ)
     share_gpus(cluster, os.environ)
-    session.import_tensorflow()
+    start_tensorflow.import_tensorflow()
     from trainer.distributed.bringup import connect
 
     strategy = connect(cluster, _BRINGUP_SECONDS, 0)

@@ -6,7 +6,7 @@ import time
 
 import tensorflow as tf
 
-from trainer.loop import TrainingRun
+from trainer.run import TrainingRun
 
 # Large enough to be bound by arithmetic, small enough for a CPU; on GPUs the larger one.
 _CPU_SIDE, _GPU_SIDE = 1024, 8192

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from trainer.checkpoints.store import Checkpoint
-from trainer.loop import TrainingRun
+from trainer.run import TrainingRun
 
 _SECONDS = 1.5
 _SECONDS_PER_CALL = 0.3

@@ -13,7 +13,7 @@ from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
     from trainer.data import TrainingData
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 
 def begin(config: TrainConfig) -> tuple[TrainingRun, TrainingData]:

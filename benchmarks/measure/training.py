@@ -20,9 +20,9 @@ from flowrate.environment import describe_cpu, process_seconds
 from trainer import loop, session
 from trainer.config import TrainConfig
 from trainer.distributed import strategy
-from trainer.loop import TrainingRun
 from trainer.model.precision import choose_precision
 from trainer.plan import Segment
+from trainer.run import TrainingRun
 
 _INPUT_SECONDS = 1.0
 # Far enough for any measurement; the engine is left long before.

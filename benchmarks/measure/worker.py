@@ -11,11 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flowrate.errors import FlowrateError, OutOfMemoryError
+from flowrate.errors import FlowrateError, OutOfMemoryError, as_out_of_resources
 from flowrate.records import read_json, write_json
-from trainer import session
+from input_pipelines import start_tensorflow
 from trainer.config import TrainConfig
-from trainer.main import as_out_of_resources
 
 
 def main(argv: list[str]) -> int:
@@ -40,7 +39,7 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
         kind = case["kind"]
         if kind in _GROUP_KINDS:
             return _GROUP_KINDS[kind](flags, case)
-        session.import_tensorflow()
+        start_tensorflow.import_tensorflow()
         return _KINDS[kind](flags, case)
 
 

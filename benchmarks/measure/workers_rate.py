@@ -20,7 +20,7 @@ from trainer import main as trainer_main
 
 if TYPE_CHECKING:
     from benchmarks.measure.recorder import Recorder
-    from trainer.loop import TrainingRun
+    from trainer.run import TrainingRun
 
 ANSWER = "rate.json"
 # Far enough for any measurement; the engine is left long before.

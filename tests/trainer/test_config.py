@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError
 from flowrate.options import described_fields
-from trainer.config import CHANGEABLE_ON_RESUME, OPTIMIZERS, TrainConfig
-from trainer.config_checks import (
+from trainer.config import (
+    CHANGEABLE_ON_RESUME,
     STRATEGIES,
+    TrainConfig,
     check_divides,
     check_jit,
     check_mixes_pairs,
     check_profiled_steps,
 )
+from trainer.flags import OPTIMIZERS
 
 FIELDS = described_fields(TrainConfig)
 law = settings(deadline=None)
@@ -47,9 +49,8 @@ REFUSED = {
     ),
     "unknown strategy": (
         {"strategy": "mirrord"},
-        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored, "
-        "parameter_server, tpu. Did you mean "
-        "'mirrored'?",
+        "--strategy=mirrord: choose from one_device, mirrored, multi_worker_mirrored, tpu. "
+        "Did you mean 'mirrored'?",
     ),
     "epochs and steps": (
         {"epochs": 3, "steps": 40},
@@ -123,23 +124,6 @@ REFUSED = {
 def test_refused(flags, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
         TrainConfig(**flags)
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        {"virtual_devices": 2}, {"jit": "on"}, {"cache": "device"}, {"cache": "none"},
-        {"precision": "mixed_float16"}, {"deterministic": True}, {"steps_per_call": 8},
-        {"class_weights": "balanced"}, {"gradient_accumulation": 2},
-        {"profile_steps": "1,2"}, {"gradient_dtype": "bfloat16"}, {"gradient_bucket_mib": 4},
-    ],
-    ids=lambda flags: next(iter(flags)),
-)  # fmt: skip
-def test_parameter_server_refuses_what_it_cannot_follow(flags):
-    ((name, value),) = flags.items()
-    message = f"--{name}={value}: not with --strategy=parameter_server: "
-    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
-        TrainConfig(strategy="parameter_server", run_dir="run", **flags)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

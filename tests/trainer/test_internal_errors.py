@@ -40,14 +40,15 @@ def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
 
 @pytest.mark.parametrize("place", ["in a step", "in its record", "before what is due"])
 def test_what_was_broken_off_is_not_saved(train, tmp_path, monkeypatch, place):
-    from trainer import loop
-    from trainer.engine import engine as steps
+    from trainer.checkpoints.background import BackgroundSaver
+    from trainer.engine.engine import StepEngine
+    from trainer.output.writers import RunWriter
 
     # The seventh call ends with step 100, where an evaluation is due.
     owner, name, nth = {
-        "in a step": (steps.StepEngine, "_call", 3),
-        "in its record": (loop.RunWriter, "log", 3),
-        "before what is due": (loop.BackgroundSaver, "finished", 7),
+        "in a step": (StepEngine, "_call", 3),
+        "in its record": (RunWriter, "log", 3),
+        "before what is due": (BackgroundSaver, "finished", 7),
     }[place]
     whole, times = getattr(owner, name), []
 

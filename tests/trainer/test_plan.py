@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.config import DEFAULT_EPOCHS, TrainConfig
+from trainer.config import TrainConfig
+from trainer.flags import DEFAULT_EPOCHS
 from trainer.plan import TrainPlan, make_plan
 
 law = settings(deadline=None, max_examples=300)

@@ -105,7 +105,7 @@ def find_cluster(environment: Environment) -> Cluster | None:
     """
     for source in (from_tf_config, from_slurm, from_kubernetes, from_vertex, from_sagemaker):
         if cluster := source(environment):
-            return checked(cluster)
+            return _checked(cluster)
     return None
 
 
@@ -113,7 +113,7 @@ def from_tf_config(environment: Environment) -> Cluster | None:
     """TF_CONFIG: tensorflow.org/api_docs/python/tf/distribute/cluster_resolver."""
     if "TF_CONFIG" not in environment:
         return None
-    jobs, kind, position = read_tf_config(environment, ("chief", "worker"))
+    jobs, kind, position = _read_tf_config(environment)
     chief = jobs.get("chief", [])
     addresses = [*chief, *jobs.get("worker", [])]
     return _with_local_places(
@@ -121,9 +121,7 @@ def from_tf_config(environment: Environment) -> Cluster | None:
     )
 
 
-def read_tf_config(
-    environment: Environment, known_jobs: Sequence[str]
-) -> tuple[dict[str, list[str]], str, int]:
+def _read_tf_config(environment: Environment) -> tuple[dict[str, list[str]], str, int]:
     """Returns what TF_CONFIG says: addresses by job, and this process's job and index in it.
 
     Raises:
@@ -133,10 +131,9 @@ def read_tf_config(
     jobs = _field(config, "TF_CONFIG", "cluster", dict)
     task = _field(config, "TF_CONFIG", "task", dict)
     for job in jobs:
-        if job not in known_jobs:
-            known = f"{', '.join(known_jobs[:-1])} and {known_jobs[-1]}"
+        if job not in ("chief", "worker"):
             raise ClusterError(
-                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows {known}.'
+                f'TF_CONFIG: cluster has a job "{job}"; this strategy knows chief and worker.'
             )
         _field(jobs, "TF_CONFIG: cluster", job, list)
     kind = _field(task, "TF_CONFIG: task", "type", str)
@@ -270,7 +267,7 @@ def _with_local_places(source: str, addresses: Sequence[str], index: int) -> Clu
     )
 
 
-def checked(cluster: Cluster) -> Cluster:
+def _checked(cluster: Cluster) -> Cluster:
     """Returns the cluster; raises ClusterError where an address cannot be one, or comes twice."""
     for address in cluster.addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")

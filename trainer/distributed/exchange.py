@@ -29,6 +29,7 @@ class Exchange:
 
     def __init__(self, config: TrainConfig, strategy: tf.distribute.Strategy, num_workers: int):
         self._strategy = strategy
+        self._num_workers = num_workers
         self.is_timed = num_workers > 1 and not config.deterministic
         self._dtype = tf.dtypes.as_dtype(config.gradient_dtype)
         bucket_mib = config.gradient_bucket_mib
@@ -60,6 +61,10 @@ class Exchange:
         with tf.control_dependencies([*gradients, figures]):
             seconds = tf.timestamp() - started
         return gradients, figures, tf.cast(seconds, tf.float32)[tf.newaxis]
+
+    def share_of(self, ballot: tf.Tensor) -> tf.Tensor:
+        """Returns what a replica adds to the figures of what its worker tells, float32 [n]."""
+        return ballot * self._num_workers / self._strategy.num_replicas_in_sync
 
     def _sum(self, gradients, figures) -> tuple[list[tf.Tensor], tf.Tensor]:
         if self._strategy.num_replicas_in_sync == 1:

@@ -6,6 +6,7 @@ the run directory is its own status (trainer/distributed/peers.py) and the log o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,32 +59,6 @@ class FollowerDir(RunDir):
     def write_result(self, result: dict[str, Any]) -> None: ...
 
 
-class SilentWriter:
-    """A RunWriter that writes nothing."""
-
-    def describe(self, *_) -> None: ...
-
-    def images(self, *_) -> None: ...
-
-    def called(self, *_) -> None: ...
-
-    def log(self, *_) -> None: ...
-
-    def write_logged(self) -> None: ...
-
-    def evaluation(self, *_) -> None: ...
-
-    def checkpoints(self, *_) -> None: ...
-
-    def rollback(self, *_, **__) -> None: ...
-
-    def pictures(self, *_) -> None: ...
-
-    def warn(self, line: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class NoSaver:
     """A BackgroundSaver that saves nothing."""
 
@@ -106,11 +81,8 @@ class NoSaver:
     def close(self) -> None: ...
 
 
-class SilentConsole:
-    """A Console that shows nothing: the chief tells of the run."""
+class Silent:
+    """A RunWriter, or a Console, whose every method does nothing: the chief reports the run."""
 
-    def say(self, line: str) -> None: ...
-
-    def start_bar(self, *_) -> None: ...
-
-    def show_summary(self, *_) -> None: ...
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None

@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,6 @@ class PeerWatch:
         facts: what to tell of this worker: its phase and step.
         give_up: called once, from the watching thread, with the error that names who is gone; it
             must end the process: the main thread may be waiting for ever.
-        needed: the workers without whom this one cannot go on; None for all.
-        tell: takes a line for the user when one of the rest falls silent, or is back.
     """
 
     def __init__(
@@ -53,8 +51,6 @@ class PeerWatch:
         cluster: Cluster,
         facts: Callable[[], dict[str, Any]],
         give_up: Callable[[FlowrateError], None],
-        needed: Collection[int] | None = None,
-        tell: Callable[[str], None] = lambda line: None,
     ):
         self._folder = folder
         self._cluster = cluster
@@ -64,21 +60,14 @@ class PeerWatch:
         self._began = time.time()
         self._beats = 0
         self._ending: dict[str, Any] = {}
-        others = [index for index in range(cluster.num_workers) if index != cluster.index]
-        self._needed = others if needed is None else list(needed)
         self._peers = {
-            index: _Peer(
-                self._path(index),
-                self._attempt,
-                self._is_connected if index in self._needed else lambda: False,
-            )
-            for index in others
+            index: _Peer(self._path(index), self._attempt, self._is_connected)
+            for index in range(cluster.num_workers)
+            if index != cluster.index
         }
         self._stragglers = StragglerWatch(
             cluster.describe, lambda line: print(f"warning: {line}", file=sys.stderr, flush=True)
         )
-        self._tell = tell
-        self._absent: set[int] = set()
         self._is_over = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
@@ -107,27 +96,16 @@ class PeerWatch:
             if lost := self._lost(ends_well=(0,)):
                 return lost
             time.sleep(_BEAT_SECONDS / 4)
-        silent = max(self._needed, key=lambda index: self._peers[index].silence_seconds)
-        return self.describe_lost(silent, "TensorFlow lost the connection") if is_certain else None
+        silent = max(self._peers, key=lambda index: self._peers[index].silence_seconds)
+        return self._describe_lost(silent, "TensorFlow lost the connection") if is_certain else None
 
-    def describe_lost(self, index: int, what: str) -> PeerLost:
+    def _describe_lost(self, index: int, what: str) -> PeerLost:
         """Returns the error that names a lost worker, what befell it, and its last words."""
         status = self._peers[index].status
         words = status.get("error")
         where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
         said = f": {words}" if words else f" (last seen in {where})"
         return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
-
-    def status_of(self, index: int) -> dict[str, Any]:
-        """Returns what a worker has last told since this one started; empty where nothing."""
-        return self._peers[index].status
-
-    def signalled(self) -> str | None:
-        """Returns the name of a worker that a signal has come to, if there is one."""
-        for index, peer in self._peers.items():
-            if peer.status.get("signal"):
-                return self._cluster.name(index)
-        return None
 
     def _run(self) -> None:
         while not self._is_over.wait(_BEAT_SECONDS):
@@ -163,8 +141,8 @@ class PeerWatch:
 
     def _find_stranger(self) -> PeerLost | None:
         """Returns the error that names a worker of another start, whom this one cannot join."""
-        for index in self._needed:
-            if status := self._peers[index].look_for_stranger():
+        for index, peer in self._peers.items():
+            if status := peer.look_for_stranger():
                 return PeerLost(
                     f"{self._cluster.describe(index)} is of another start of this run: it was in "
                     f"{status.get('phase')}, step {status.get('step')}, when this worker began; "
@@ -193,31 +171,18 @@ class PeerWatch:
     def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
         for index, peer in self._peers.items():
             status = peer.look()
-            if index not in self._needed:
-                self._tell_whether_absent(index, peer)
-                continue
             if peer.has_been_replaced:
-                return self.describe_lost(index, "it was started again, alone")
+                return self._describe_lost(index, "it was started again, alone")
             exit_code = status.get("exit_code")
             if exit_code in ends_well:
                 continue
             if exit_code == PeerLost.exit_code:
                 return PeerLost(status.get("error"))  # It has found who was lost first.
             if exit_code is not None:
-                return self.describe_lost(index, f"it ended with status {exit_code}")
+                return self._describe_lost(index, f"it ended with status {exit_code}")
             if peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS:
-                return self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+                return self._describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
         return None
-
-    def _tell_whether_absent(self, index: int, peer: _Peer) -> None:
-        is_absent = peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS
-        if is_absent and index not in self._absent:
-            lost = self.describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
-            self._tell(f"{lost}; the others go on.")
-            self._absent.add(index)
-        elif not is_absent and index in self._absent:
-            self._tell(f"{self._cluster.describe(index)} is back.")
-            self._absent.remove(index)
 
     def _path(self, index: int) -> Path:
         return self._folder / f"{self._cluster.name(index).replace(' ', '-')}.json"

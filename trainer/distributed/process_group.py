@@ -1,8 +1,7 @@
 """The processes of one run on this machine: started together, and ended together.
 
 Each gets a TF_CONFIG of its own. Where one fails, all are ended, and all begin again from the last
-checkpoint. Only a lost worker beside a chief, without whom the others go on
-(--strategy=parameter_server), is started again by itself.
+checkpoint.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        return self.job if self.job == "chief" else f"{self.job} {self.index}"
+        return f"{self.job} {self.index}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +96,6 @@ class ProcessGroup:
         self._readers: list[threading.Thread] = []
         self._addresses: dict[str, list[str]] = {}
         self._attempt = Attempt(_job_name(), (0,))
-        self._worker_restarts = 0
         self._signals = 0
 
     def run(self) -> int:
@@ -143,7 +141,7 @@ class ProcessGroup:
                 reader.join()
             self._processes, self._readers = {}, []
 
-    def _start(self, task: Task) -> subprocess.Popen:
+    def _start(self, task: Task) -> None:
         """Starts a process, and what passes on its lines."""
         config = {"cluster": self._addresses, "task": {"type": task.job, "index": task.index}}
         process = subprocess.Popen(
@@ -161,7 +159,6 @@ class ProcessGroup:
         reader.start()
         self._readers.append(reader)
         self._processes[task] = process
-        return process
 
     def _wait(self) -> Failure | None:
         """Waits until all have ended; returns the first that failed for a reason of its own."""
@@ -175,11 +172,7 @@ class ProcessGroup:
                 del running[task]
                 if not process.returncode:
                     continue
-                exit_code = _exit_code(process)
-                if not failures and self._may_start_again(task, exit_code, running):
-                    running[task] = self._start(task)
-                    continue
-                failures.append(Failure(task, exit_code))
+                failures.append(Failure(task, _exit_code(process)))
                 deadline = deadline or time.monotonic() + _LEAVE_SECONDS
             if failures:
                 _kill_stopped(running.values())
@@ -189,23 +182,6 @@ class ProcessGroup:
         # Who lost another worker is not the cause.
         causes = [failure for failure in failures if failure.exit_code != PeerLost.exit_code]
         return next(iter(causes or failures), None)
-
-    def _may_start_again(self, task: Task, exit_code: int, running) -> bool:
-        """Returns whether a lost process can be started again by itself, and counts it."""
-        if task.job != "worker" or Task("chief", 0) not in running or self._signals:
-            return False
-        # Where the chief has ended, or lost a parameter server, its status follows at once.
-        is_cause = exit_code not in (PeerLost.exit_code, Preempted.exit_code)
-        if exit_code < _FIRST_RETRYABLE or not is_cause:
-            return False
-        if self._worker_restarts == self._max_restarts:
-            return False
-        self._worker_restarts += 1
-        self._tell(
-            f"{task.name} ended with status {exit_code}; it is started again, the others go on "
-            f"(restart {self._worker_restarts} of {self._max_restarts})."
-        )
-        return True
 
     def _end(self, processes: list[subprocess.Popen]) -> None:
         for process in processes:

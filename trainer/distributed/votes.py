@@ -19,7 +19,7 @@ class Agreement:
     """What the workers of a run have agreed on; true once they have agreed to stop.
 
     Args:
-        stop: tells of the signals that come to this process.
+        stop: knows the signals that came to this process.
         num_workers: that take part.
         is_save_due: tells whether this process, which saves, finds that a save is due.
     """

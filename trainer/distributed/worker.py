@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, PeerLost
-from flowrate.signals import StopRequest
+from trainer.clock import PhaseClock
 from trainer.config import TrainConfig
 from trainer.distributed.cluster import Cluster, gpus_of
 from trainer.distributed.follower import FollowerDir
@@ -17,11 +17,7 @@ from trainer.distributed.peers import PeerWatch
 from trainer.run_dir.folder import RunDir
 
 if TYPE_CHECKING:
-    from trainer.clock import PhaseClock
     from trainer.distributed.team import Team
-    from trainer.engine.engine import StepEngine
-    from trainer.engine.state import TrainState
-    from trainer.loop import TrainingRun
 
 # How TensorFlow says that a collective did not come to its end: surely, or perhaps, because of
 # another worker.
@@ -43,29 +39,25 @@ class Worker:
         cluster: the workers.
         run_dir: of the run.
         give_up: ends the process with an error, from any thread.
+
+    Attributes:
+        team: the workers, once they are connected.
     """
 
-    # Whether TensorFlow cannot be waited for at the end, also where all went well.
-    leaves_at_once = False
+    team: Team | None = None
 
     def __init__(self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], None]):
         self.cluster = cluster
         self.run_dir = run_dir
         self._clock: PhaseClock | None = None
-        self._state: TrainState | None = None
-        self._engine: StepEngine | None = None
-        self._team: Team | None = None
-        self._watch = self._make_watch(give_up)
-
-    def serve(self, config: TrainConfig, stop: StopRequest) -> bool:
-        """Returns whether this process only serves others; it then has done so, to the end."""
-        return False
+        self._progress = lambda: {"step": 0, "busy_seconds_per_step": None}
+        self._watch = PeerWatch(run_dir.path / "status", cluster, self._facts, give_up)
 
     def start(self, clock: PhaseClock) -> None:
         """Begins to watch the others, and takes its share of the machine's GPUs."""
         self._clock = clock
         self._watch.start()
-        self._share_gpus()
+        share_gpus(self.cluster, os.environ)
 
     def connect(self, config: TrainConfig) -> None:
         """Connects the workers; see bringup.connect."""
@@ -73,18 +65,12 @@ class Worker:
         from trainer.distributed.team import Team
 
         if self.cluster.is_chief:
-            warn_of_open_ports()
-        self._team = Team(self.cluster, strategy.build_strategy(config, self.cluster))
+            _warn_of_open_ports()
+        self.team = Team(self.cluster, strategy.build_strategy(config, self.cluster))
 
-    def build_run(self, *parts: Any) -> TrainingRun:
-        """Builds the run of connected workers; see build.build_run."""
-        from trainer import build
-
-        return build.build_run(*parts, self._team)
-
-    def watch_progress(self, state: TrainState, engine: StepEngine) -> None:
-        """From now on the others are told of the step, and of this worker's pace."""
-        self._state, self._engine = state, engine
+    def report(self, progress: Callable[[], dict[str, Any]]) -> None:
+        """Tells the others from now on what `progress` gives: this worker's step and its pace."""
+        self._progress = progress
 
     def explain(self, error: Exception) -> PeerLost | None:
         """Returns which worker's end an error of TensorFlow's comes from; None for other errors."""
@@ -97,23 +83,16 @@ class Worker:
         """Tells the others how this worker ends."""
         self._watch.end(exit_code, error)
 
-    def _make_watch(self, give_up: Callable[[FlowrateError], None]) -> PeerWatch:
-        return PeerWatch(self.run_dir.path / "status", self.cluster, self._facts, give_up)
-
     def _facts(self) -> dict[str, Any]:
         return {
             "phase": self._clock.current if self._clock else "start",
-            "step": self._state.progress.step if self._state else 0,
             # All workers have come: who begins from now on is too late.
-            "is_connected": self._team is not None,
-            "busy_seconds_per_step": self._engine and self._engine.busy_seconds_per_step,
+            "is_connected": self.team is not None,
+            **self._progress(),
         }
 
-    def _share_gpus(self) -> None:
-        share_gpus(self.cluster, os.environ)
 
-
-def warn_of_open_ports() -> None:
+def _warn_of_open_ports() -> None:
     """Says who may connect to the run."""
     print(
         "warning: each worker's port is open on all its interfaces, and TensorFlow trusts "
@@ -126,10 +105,10 @@ def share_gpus(cluster: Cluster, environment: MutableMapping[str, str]) -> None:
     """Leaves this worker its own GPUs in CUDA_VISIBLE_DEVICES, before TensorFlow looks there."""
     if cluster.num_local == 1:
         return
-    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(cluster, visible_gpus(environment)))
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus_of(cluster, _visible_gpus(environment)))
 
 
-def visible_gpus(environment: MutableMapping[str, str]) -> list[str]:
+def _visible_gpus(environment: MutableMapping[str, str]) -> list[str]:
     """Returns the identifiers of the GPUs that this process may use."""
     given = environment.get("CUDA_VISIBLE_DEVICES")
     if given is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -48,10 +47,11 @@ def check_workers(environment: Mapping[str, str]) -> Check:
     Args:
         environment: the variables of the process.
     """
+    from trainer.distributed.cluster import find_cluster
     from trainer.distributed.preflight import check_ready
 
     try:
-        cluster = _find(environment)
+        cluster = find_cluster(environment)
         if cluster is None:
             return _without_workers(environment)
         check_ready(cluster)
@@ -72,22 +72,6 @@ def _describe(cluster: Cluster) -> str:
         f"{cluster.source}: task {number} of {count}, {cluster.describe(cluster.index)}{role}"
         f"{local}; all names resolve and its port is free"
     )
-
-
-def _find(environment: Mapping[str, str]) -> Cluster | None:
-    from trainer.distributed import parameter_server_cluster
-    from trainer.distributed.cluster import find_cluster
-
-    if _has_parameter_servers(environment.get("TF_CONFIG", "")):
-        return parameter_server_cluster.join(environment)
-    return find_cluster(environment)
-
-
-def _has_parameter_servers(tf_config: str) -> bool:
-    try:
-        return "ps" in json.loads(tf_config)["cluster"]
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _without_workers(environment: Mapping[str, str]) -> Check:

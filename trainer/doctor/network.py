@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from trainer.doctor.check import FAILED, OK, WARNING, Check, guarded
 
 SECTION = "machine"
-# As many as scripts/launch takes for a chief, two workers and a parameter server.
+# As many as scripts/launch takes for four workers.
 _NUM_PORTS = 4
 # A name server that does not answer is waited for no longer.
 _RESOLVE_SECONDS = 5.0

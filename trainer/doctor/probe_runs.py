@@ -89,7 +89,7 @@ def _failed(probe: Probe, ended: children.Ended, timeout_seconds: float) -> Chec
 
 
 def _by_hand(probe: Probe) -> str:
-    several = probe.strategy in ("multi_worker_mirrored", "parameter_server")
+    several = probe.strategy == "multi_worker_mirrored"
     program = "scripts/launch --" if several else "python -m trainer.main"
     return f"{program} --strategy={probe.strategy} --steps={NUM_STEPS} shows it alone."
 

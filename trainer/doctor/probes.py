@@ -37,14 +37,14 @@ class Probe:
 
 def quick_probes() -> list[Probe]:
     """Returns one training for each strategy."""
-    from trainer.config_checks import STRATEGIES
+    from trainer.config import STRATEGIES
 
     return [Probe(strategy) for strategy in STRATEGIES]
 
 
 def all_probes() -> list[Probe]:
     """Returns each strategy with each precision, with and without XLA."""
-    from trainer.config_checks import STRATEGIES
+    from trainer.config import STRATEGIES
 
     return [Probe(*each) for each in itertools.product(STRATEGIES, _PRECISIONS, ("off", "on"))]
 
@@ -71,9 +71,6 @@ def words(probe: Probe, run_dir: Path, num_gpus: int) -> list[str]:
     given = flags(probe, run_dir, num_gpus)
     if probe.strategy == "multi_worker_mirrored":
         return ["trainer.launch", f"--workers={_NUM_REPLICAS}", "--max_restarts=0", "--", *given]
-    if probe.strategy == "parameter_server":
-        # One worker: with more, the loss depends on who was first.
-        return ["trainer.launch", "--workers=1", "--ps=1", "--max_restarts=0", "--", *given]
     return ["trainer.main", *given]
 
 
@@ -103,8 +100,7 @@ def environment(probe: Probe, num_gpus: int, visible: str | None) -> dict[str, s
 def refusal(probe: Probe, num_gpus: int) -> str | None:
     """Returns why the trainer refuses these flags here, by its own checks; None: it does not."""
     from flowrate import options
-    from trainer.config import TrainConfig
-    from trainer.config_checks import check_jit
+    from trainer.config import TrainConfig, check_jit
     from trainer.distributed.tpu import find_tpu
 
     try:

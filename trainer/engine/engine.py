@@ -1,8 +1,4 @@
-"""The step engine: many training steps in one compiled call.
-
-A step of R replicas: each takes its rows of the global batch, computes the gradient of its share of
-the mean loss, all sum gradients and metrics in one collective, and all apply the same update.
-"""
+"""The step engine: many training steps (trainer/engine/step.py) in one compiled call."""
 
 from __future__ import annotations
 
@@ -16,17 +12,14 @@ from flowrate.failpoint import reach
 from trainer.config import TrainConfig
 from trainer.distributed.exchange import Exchange
 from trainer.distributed.votes import Agreement
-from trainer.engine import batch_statistics
-from trainer.engine import dropout_seeds as randomness
-from trainer.engine.accumulation import accumulated
 from trainer.engine.batches import Batches, Inputs
-from trainer.engine.compiled_loop import StepLoop, Trained
-from trainer.engine.cpu_convolutions import matrix_convolutions
+from trainer.engine.compiled_loop import Trained, train_steps
 from trainer.engine.jit import JitChoice
 from trainer.engine.optimizers import Schedule
 from trainer.engine.profiling import StepProfiler
 from trainer.engine.results import StepResults
 from trainer.engine.state import TrainState
+from trainer.engine.step import NUM_METRICS, TrainStep
 from trainer.engine.watchdog import Doing
 from trainer.plan import Segment
 
@@ -34,8 +27,6 @@ from trainer.plan import Segment
 # short enough that the progress bar moves and a signal is answered soon.
 _SECONDS_PER_CALL = 0.5
 _NUM_SHOWN_IMAGES = 16
-# See StepResults.metrics; what workers tell each other follows, then the seconds of the exchange.
-_NUM_METRICS = 4
 
 
 class StepEngine:
@@ -50,7 +41,7 @@ class StepEngine:
         total_steps: where the run ends.
         class_weights: TrainingData.class_weights.
         agreement: what the workers act on together.
-        profiler: is told of every call.
+        profiler: profiles the calls that it is asked to.
         show_images: is given some images of the first batch, once: uint8 [N, height, width,
             channels], as the model gets them.
 
@@ -78,27 +69,24 @@ class StepEngine:
     ):
         self._config = config
         self._state = state
-        self._strategy = state.strategy
-        self._schedule = schedule
         self.batches = batches
-        self._total_steps = total_steps
-        self._class_weights = class_weights
         self._agreement = agreement
         self._exchange = Exchange(config, state.strategy, agreement.num_workers)
+        self._step = TrainStep(
+            config, state, schedule, batches, self._exchange,
+            total_steps=total_steps, class_weights=class_weights,
+            uses_matrix_convolutions=jit.matrix_convolutions,
+        )  # fmt: skip
         self._profiler = profiler
-        self._weights = state.model.trainable_variables
-        self._num_classes = state.model.output_shape[-1]
         self._seconds_per_step: float | None = None  # as agreed
         self._own_seconds_per_step = 0.0
         self.busy_seconds_per_step: float | None = None
         self.doing: Doing | None = None
         self.trained_step: int | None = None
-        randomness.use_stateless_seeds(state.model)
         self._is_compiled = jit.compile
         self._train_steps = tf.function(
             self._train_steps_fn, jit_compile=jit.compile or None, autograph=False
         )
-        self._uses_matrix_convolutions = jit.matrix_convolutions
         self._show_images: Callable[[np.ndarray], None] | None = show_images
 
     def run(self, segment: Segment) -> Iterator[StepResults]:
@@ -140,7 +128,7 @@ class StepEngine:
     def graph_of_one_step(self) -> tf.Graph:
         """Returns the graph of a single step, for an analysis of its cost; one replica only."""
         step = tf.function(
-            lambda inputs: self._replica_step(
+            lambda inputs: self._step.on_replica(
                 inputs, tf.constant(0), tf.constant(0, tf.int64), self._agreement.ballot()
             ),
             autograph=False,
@@ -187,7 +175,7 @@ class StepEngine:
         self.batches.position += num_steps
         self._own_seconds_per_step = 0.0 if is_warmup else seconds / num_steps
         metrics, told, exchange = np.split(
-            figures, [_NUM_METRICS, _NUM_METRICS + len(self._agreement.ballot())], axis=1
+            figures, [NUM_METRICS, NUM_METRICS + len(self._agreement.ballot())], axis=1
         )
         agreed = self._agreement.count(told[-1])
         self._seconds_per_step = self._own_seconds_per_step if agreed is None else agreed
@@ -210,124 +198,19 @@ class StepEngine:
     def _train_steps_fn(
         self, inputs: Inputs, start, num_steps, first_step_of_block, ballot
     ) -> Trained:
-        """Trains the steps of a call, or up to the one that goes wrong.
-
-        The columns of the figures are those of StepResults.metrics and, of several workers, the sum
-        of all ballots and, where they are taken, this worker's seconds of exchange.
-        """
+        """Trains the steps of a call, or up to the one that goes wrong; see TrainStep."""
 
         def one_step(position: tf.Tensor) -> tf.Tensor:
             step = first_step_of_block + tf.cast(position, tf.int64)
-            with batch_statistics.momentum_of_step(
-                self._state.model,
-                step,
-                has_initial_statistics=self._config.weights != "none",
-            ):
-                values = self._strategy.run(
-                    self._replica_step, args=(inputs, position, step, ballot)
-                )
-            # All replicas have the same sums; the time is that of the first.
-            (values, *_) = self._strategy.experimental_local_results(values)
-            return values
+            return self._step(inputs, position, step, ballot)
 
-        loop = StepLoop(
+        num_columns = NUM_METRICS + ballot.shape[0] + self._exchange.is_timed
+        return train_steps(
             one_step,
-            self._has_finite_state,
-            shape=(
-                self.batches.steps_per_block,
-                _NUM_METRICS + ballot.shape[0] + self._exchange.is_timed,
-            ),
-            num_checked=_NUM_METRICS,
+            self._state.is_finite,
+            start,
+            num_steps,
+            shape=(self.batches.steps_per_block, num_columns),
+            num_checked=NUM_METRICS,
             is_compiled=self._is_compiled,
         )
-        return loop.run(start, num_steps)
-
-    def _has_finite_state(self) -> tf.Tensor:
-        """Returns whether all that is the same on every replica holds finite numbers."""
-        checked = [
-            tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable.value)))
-            for variable in (*self._weights, *self._state.optimizer.variables)
-            if tf.as_dtype(variable.dtype).is_floating
-        ]
-        return tf.reduce_all(tf.stack(checked))
-
-    def _gradients(
-        self, images, labels, targets, number: tf.Tensor
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Returns a replica's share of the gradient and of (loss, correct answers), float32 [2].
-
-        Args:
-            images, labels, targets: of Batches.batch; all rows or some.
-            number: for dropout; no two calls of a run have the same.
-        """
-        model, optimizer = self._state.model, self._state.optimizer
-        with tf.GradientTape() as tape, randomness.step_seed(self._config.seed, number):
-            logits = self._logits(images)
-            # A share of the global mean: summed over replicas, it is the mean over the batch.
-            loss = tf.reduce_sum(self._losses(targets, logits)) / self._config.global_batch_size
-            if model.losses:  # Regularization is per step, not per replica or part of a batch.
-                num_parts = self._config.gradient_accumulation
-                loss += tf.add_n(model.losses) / (self._strategy.num_replicas_in_sync * num_parts)
-            scaled_loss = optimizer.scale_loss(loss)
-        gradients = tape.gradient(
-            scaled_loss,
-            [weight.value for weight in self._weights],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        correct = tf.math.count_nonzero(
-            tf.argmax(logits, axis=1, output_type=tf.int32) == labels, dtype=tf.int32
-        )
-        return gradients, tf.stack([loss, tf.cast(correct, tf.float32)])
-
-    def _replica_step(self, inputs: Inputs, position, step, ballot) -> tf.Tensor:
-        optimizer = self._state.optimizer
-        gradients, sums = accumulated(
-            self._gradients, self.batches.batch(inputs, position), step,
-            self._config.gradient_accumulation, [weight.shape for weight in self._weights],
-        )  # fmt: skip
-        # Each replica brings its part of what its worker tells.
-        ballot = ballot * self._agreement.num_workers / self._strategy.num_replicas_in_sync
-        sums = tf.concat([sums, ballot], axis=0)
-        gradients, sums, exchange_seconds = self._exchange.sum(gradients, sums)
-        logged = tf.cond(
-            self._is_logged(step),
-            lambda: tf.stack([self._global_norm(gradients), self._schedule(step)]),
-            lambda: tf.zeros([2]),
-        )
-        optimizer.apply(gradients, self._weights)
-        return tf.concat([sums[:2], logged, sums[2:], exchange_seconds], axis=0)
-
-    def _logits(self, images: tf.Tensor) -> tf.Tensor:
-        part = self._state.part
-        if not self._uses_matrix_convolutions:
-            return part(images, training=True)
-        with matrix_convolutions(self._state.model):
-            return part(images, training=True)
-
-    def _is_logged(self, step: tf.Tensor) -> tf.Tensor:
-        """Returns whether a log line is due after a step (0-based); see TrainPlan.logged_steps."""
-        return ((step + 1) % self._config.log_every_steps == 0) | (step + 1 == self._total_steps)
-
-    def _global_norm(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Returns the norm of the whole gradient.
-
-        Only for the steps that are logged: XLA on CPUs may not change the order of a float sum, so
-        it adds one number at a time, 0.1 ms for the 100,000 weights of `mlp`, of a step of 0.3 ms.
-        """
-        norm = tf.linalg.global_norm(gradients)
-        norm /= self._state.optimizer.scale_loss(tf.constant(1.0))
-        if self._config.precision == "mixed_float16":
-            # A gradient that overflows is not applied: the optimizer lowers the scale instead.
-            norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
-        return norm
-
-    def _losses(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [rows]; classes weigh as an example has been mixed of them."""
-        losses = tf.nn.softmax_cross_entropy_with_logits(self._smooth(targets), logits)
-        if self._class_weights:
-            losses *= tf.linalg.matvec(targets, tf.constant(self._class_weights, tf.float32))
-        return losses
-
-    def _smooth(self, targets: tf.Tensor) -> tf.Tensor:
-        share = self._config.label_smoothing
-        return targets * (1 - share) + share / self._num_classes if share else targets

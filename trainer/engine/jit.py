@@ -8,8 +8,7 @@ from collections.abc import Collection
 import keras
 
 from flowrate.errors import ConfigError
-from trainer.config import TrainConfig
-from trainer.config_checks import check_jit
+from trainer.config import TrainConfig, check_jit
 from trainer.engine.cpu_convolutions import (
     is_plain_convolution,
     is_plain_pooling,

@@ -40,7 +40,7 @@ def build_optimizer(
 ) -> keras.Optimizer:
     """Returns the optimizer, built for these variables.
 
-    Its gradients must come summed over all replicas already (steps.py does it once, together with
+    Its gradients must come summed over all replicas already (TrainStep does it once, together with
     the metrics), so its own summing is switched off; clipping then sees the whole gradient.
 
     Args:

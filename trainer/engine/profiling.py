@@ -33,7 +33,7 @@ class StepProfiler:
     def around(self, step: int, num_steps: int) -> Iterator[None]:
         """Starts the profile before its first step and stops it after its last.
 
-        A run that goes on from a step between the two profiles what is left.
+        A run that is resumed between the two profiles what is left.
         """
         if self._first <= step <= self._last and not self._is_running:
             tf.profiler.experimental.start(str(self._folder))

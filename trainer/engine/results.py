@@ -48,7 +48,7 @@ class StepResults:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all that training gave is a number; else it must not go on from here."""
+        """Whether all that training gave is a finite number; else it must stop here."""
         return self.num_finite == self.num_steps and self.has_finite_state
 
     def finite_part(self) -> StepResults:

@@ -15,9 +15,18 @@ import tensorflow as tf
 from flowrate.errors import RunDirError
 from trainer.checkpoints.progress import Progress
 from trainer.checkpoints.store import Checkpoint
+from trainer.config import TrainConfig
 from trainer.distributed.team import Team
-from trainer.engine.optimizers import without_loss_scale
-from trainer.model.frozen import TrainedPart
+from trainer.engine.optimizers import (
+    Halved,
+    Later,
+    build_optimizer,
+    build_schedule,
+    without_loss_scale,
+)
+from trainer.model.frozen import TrainedPart, freeze
+from trainer.model.initial_weights import head_of
+from trainer.model.model import ModelOfData, build_model
 
 # Optimizers name their variables after the layer, as in dense_3_kernel_momentum.
 _COUNTER = re.compile(r"(_\d+)+(?=_)")
@@ -136,6 +145,15 @@ class TrainState:
     def _local_results(self, variable: keras.Variable) -> tuple[tf.Tensor, ...]:
         return self.strategy.experimental_local_results(variable.value)
 
+    def is_finite(self) -> tf.Tensor:
+        """Returns whether all that is the same on every replica holds finite numbers, a scalar."""
+        checked = [
+            tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable.value)))
+            for variable in (*self.model.trainable_variables, *self.optimizer.variables)
+            if tf.as_dtype(variable.dtype).is_floating
+        ]
+        return tf.reduce_all(tf.stack(checked))
+
     @contextlib.contextmanager
     def weights_to_evaluate(self) -> Iterator[None]:
         """Within the block the model has the weights to judge it by: the averages, if kept."""
@@ -161,6 +179,48 @@ class TrainState:
             for group, variables in groups.items()
             for number, variable in enumerate(variables)
         }
+
+
+def build_state(
+    config: TrainConfig,
+    data: ModelOfData,
+    strategy: tf.distribute.Strategy,
+    total_steps: int,
+    is_frozen: bool = False,
+    unfreeze_step: int = 0,
+) -> tuple[TrainState, Halved]:
+    """Builds model and optimizer, each replica with its copy of the variables.
+
+    Args:
+        config: what was asked for.
+        data: whose model, classes and image size are meant.
+        strategy: over the devices.
+        total_steps: of the run.
+        is_frozen: whether the layers of --freeze are frozen at this time of the run.
+        unfreeze_step: after which they no longer are; 0: never.
+
+    Returns:
+        The state before step 1, and the learning-rate schedule its optimizer follows.
+    """
+    # Initial weights; the order, augmentation and dropout have seeds of their own.
+    keras.utils.set_random_seed(config.seed)
+    keras.mixed_precision.set_dtype_policy(config.precision)
+    schedule = build_schedule(config, total_steps)
+    with strategy.scope():
+        schedule = Halved(schedule, config.on_divergence == "rollback")
+        model = build_model(data.model, len(data.class_names), data.image_shape)
+        was_frozen = config.freeze != "none" and not is_frozen
+        if is_frozen:
+            freeze(model, config.freeze)
+        head = {id(variable) for variable in head_of(model).weights}
+        optimizer = build_optimizer(
+            config,
+            # The optimizer counts its own steps, and begins anew with other layers.
+            Later(schedule, unfreeze_step) if was_frozen else schedule,
+            model.trainable_variables,
+            [each for each in model.trainable_variables if id(each) not in head],
+        )
+    return TrainState(model, optimizer, strategy, Progress(), was_frozen=was_frozen), schedule
 
 
 def _split(

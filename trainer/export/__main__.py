@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.command import run_command
+from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 from trainer.export.config import ExportConfig
 from trainer.export.folder import check_output
 from trainer.trained.run import TrainedRun, only_folder
@@ -36,17 +37,14 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     default = trained.path / "export" / config.name
     output = Path(config.output).expanduser().absolute() if config.output else default
     check_output(output)
-    from trainer import session
-    from trainer.data import load_data
-    from trainer.model.weights import of_trained
+    from trainer.data import load_data_of
 
-    session.quiet_tensorflow()
+    quiet_tensorflow()
     asked = dataclasses.replace(trained.config, class_weights="none")  # Of training alone.
     if config.data_dir:
         asked = dataclasses.replace(asked, data_dir=config.data_dir)
-    data = load_data(asked, start=of_trained(trained))
-    trained.check_fits(data)
-    session.import_tensorflow()
+    data = load_data_of(trained, asked)
+    import_tensorflow()
     from trainer.export.run import export
 
     _show(export(config, trained, checkpoint, data, output), output)

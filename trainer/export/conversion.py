@@ -11,11 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from flowrate.errors import DiskError, ExportError, OutOfMemoryError
+from flowrate.errors import DiskError, ExportError, OutOfMemoryError, as_out_of_resources
 from trainer.export.config import ExportConfig
 from trainer.export.failing_layer import find_failing_layer
 from trainer.export.labels import Labels
-from trainer.main import as_out_of_resources
 
 
 def convert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from trainer.build import build_model
+from trainer.model.model import build_model
 from trainer.trained.run import TrainedRun
 
 

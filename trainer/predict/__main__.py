@@ -5,66 +5,24 @@ A file that cannot be used is named, and the others go on.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from flowrate import options
 from flowrate.command import run_command
 from flowrate.errors import ConfigError, DataError
-from flowrate.options import option
 from input_pipelines.datasets import DATASETS
 from input_pipelines.images.paths import FoundImages, find_images
+from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 from trainer.predict.answer import Answer
-from trainer.predict.output import PLOT_SUFFIXES, Output
-from trainer.trained.run import FINAL, TrainedRun
+from trainer.predict.config import PredictConfig
+from trainer.predict.output import Output
+from trainer.trained.run import TrainedRun
 
 USAGE = """Says what images show, by a trained run.
 
     python -m trainer.predict RUN_DIR IMAGE_OR_FOLDER ... [--flag=value ...]
 
 Of a folder, the images in it and in its folders. After a word -- all others are names."""
-
-_GROUP = "Prediction"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictConfig:
-    """How to predict."""
-
-    top: int = option(
-        3, group=_GROUP, lower_bound=1, upper_bound=1000, help="Classes to tell, best first."
-    )
-    json: bool = option(False, group=_GROUP, help="Print JSON in place of lines.")
-    plot: str | None = option(
-        None, group=_GROUP,
-        help=f"Draw the images and their classes into this file ({', '.join(PLOT_SUFFIXES)}).",
-    )  # fmt: skip
-    invert: str = option(
-        "auto", group=_GROUP, choices=("auto", "on", "off"),
-        help="Dark on white to bright on black; auto: where the run's data set is bright on black "
-        "(mnist, fashion_mnist, digits) and the median pixel of an image's border is brighter "
-        "than 127.",
-    )  # fmt: skip
-    checkpoint: str = option(
-        FINAL, group=_GROUP,
-        help="final (what result.json tells of), best (of the evaluations), latest, or a step.",
-    )  # fmt: skip
-    batch_size: int | None = option(
-        None, group=_GROUP, lower_bound=1, upper_bound=4096,
-        help="Images per call of the model; unset: as in an evaluation, for its very answers.",
-    )  # fmt: skip
-
-    def __post_init__(self):
-        options.check(self)
-        if self.plot is None:
-            return
-        path = Path(self.plot).expanduser()
-        if path.suffix.lower() not in PLOT_SUFFIXES:
-            raise ConfigError(f"--plot={self.plot}: give a name in {', '.join(PLOT_SUFFIXES)}.")
-        if not path.parent.is_dir():
-            raise ConfigError(f"--plot={self.plot}: there is no folder {path.parent}.")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -104,10 +62,8 @@ def _answers(
     output.step = checkpoint.progress.step
     if found.problems.keys() >= set(found.paths):
         return (Answer(path, error=found.problems[path]) for path in found.paths)
-    from trainer import session
-
-    session.quiet_tensorflow()
-    session.import_tensorflow()
+    quiet_tensorflow()
+    import_tensorflow()
     from trainer.predict.images import ModelInput, predict_images
     from trainer.trained.model import load_model
 

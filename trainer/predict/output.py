@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -16,13 +16,10 @@ from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
 from input_pipelines.images.paths import FoundImages
 from trainer.predict.answer import Answer
+from trainer.predict.config import PredictConfig
 from trainer.predict.table import greatest_width, percent, prediction_table, table_fits
 from trainer.trained.run import TrainedRun
 
-if TYPE_CHECKING:
-    from trainer.predict.__main__ import PredictConfig
-
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _MAX_PLOTTED = 30
 # Longer names push the line's other columns aside.
 _MAX_NAME_WIDTH = 60

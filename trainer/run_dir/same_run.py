@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import RunDirError
-from trainer.config import CHANGEABLE_ON_RESUME, DEFAULT_EPOCHS, TrainConfig
+from trainer.config import CHANGEABLE_ON_RESUME, TrainConfig
+from trainer.flags import DEFAULT_EPOCHS
 from trainer.plan import make_plan
 
 # Compared by the steps they come to, where there is a plan.

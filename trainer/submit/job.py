@@ -22,8 +22,7 @@ from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import disk_errors, read_json, write_json, write_text
 from flowrate.secrets import masked, masked_values
-from trainer.config import TrainConfig
-from trainer.config_checks import check_divides
+from trainer.config import TrainConfig, check_divides
 from trainer.run_dir.folder import default_name
 from trainer.submit.config import SubmitConfig
 from trainer.submit.sweep import combinations, folder_name

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from flowrate.environment import describe_cpu
-from trainer.build import keep_decoded
+from input_pipelines.source import Source
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
-from trainer.data import TrainingData
 from trainer.distributed.strategy import build_strategy, configure_devices, is_on_gpu
 from trainer.engine.evaluator import Evaluator
+from trainer.engine.inputs import keep_decoded
 from trainer.engine.jit import choose_jit
 from trainer.trained.inference import plain_model, predict_split
 from trainer.trained.predictions import Predictions
@@ -22,8 +20,7 @@ def evaluate_split(
     config: TrainConfig,
     trained: TrainedRun,
     checkpoint: Checkpoint,
-    data: TrainingData,
-    split: str,
+    source: Source,
 ) -> tuple[dict[str, float], Predictions]:
     """Returns {"accuracy", "loss", "examples"} as training computes them, and the predictions.
 
@@ -31,8 +28,7 @@ def evaluate_split(
         config: of the run, for the devices here.
         trained: the run.
         checkpoint: with the weights.
-        data: that the model takes.
-        split: of the data.
+        source: the split, of images of the size that the model takes.
 
     Raises:
         ConfigError, DataError, RunDirError: as build_state and Evaluator do.
@@ -44,9 +40,9 @@ def evaluate_split(
         config, state.model, strategy.num_replicas_in_sync, is_on_gpu(), describe_cpu()["flags"],
         trained.total_steps,
     )  # fmt: skip
-    # The other splits need not be decoded.
-    asked = dataclasses.replace(data, sources={split: data.sources[split]})
-    _, sources = keep_decoded(config, asked, strategy.num_replicas_in_sync)
-    figures = Evaluator(state, config.micro_batch_size, jit.compile_evaluation)(sources[split])
+    _, kept = keep_decoded(
+        config.cache, {"asked": source}, trained.image_shape, strategy.num_replicas_in_sync
+    )
+    figures = Evaluator(state, config.micro_batch_size, jit.compile_evaluation)(kept["asked"])
     model = plain_model(trained.model, len(trained.class_names), state)
-    return figures, predict_split(model, sources[split])
+    return figures, predict_split(model, kept["asked"])

@@ -11,9 +11,9 @@ import tensorflow as tf
 from input_pipelines.blocks import evaluation_blocks
 from input_pipelines.cache import apply_tier
 from input_pipelines.source import Source
-from trainer.build import build_model
 from trainer.engine import blocks
 from trainer.engine.state import TrainState
+from trainer.model.model import build_model
 from trainer.trained.predictions import Predictions
 
 

@@ -11,17 +11,14 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flowrate.errors import ConfigError, DataError, FlowrateError, RunDirError
+from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import read_json
 from models import MODELS
 from trainer.checkpoints.store import Checkpoint, CheckpointStore
 from trainer.config import TrainConfig
 from trainer.run_dir.plain_files import check_contents
-
-if TYPE_CHECKING:
-    from trainer.data import TrainingData
 
 # Of the weights that result.json tells of.
 FINAL, BEST, LATEST = "final", "best", "latest"
@@ -120,23 +117,6 @@ class TrainedRun:
             return latest
         return store.read(latest.progress.best["step"])
 
-    def check_fits(self, data: TrainingData) -> None:
-        """Checks that a data set is one for this model.
-
-        Raises:
-            DataError: it has other classes, or images of another size.
-        """
-        if data.class_names != self.class_names:
-            raise DataError(
-                f"the data set has the classes {_some(data.class_names)}; the run was trained on "
-                f"{_some(self.class_names)}; give its own with --data_dir."
-            )
-        if data.image_shape != self.image_shape:
-            raise DataError(
-                f"the data set's images are {_size(data.image_shape)}; the model takes "
-                f"{_size(self.image_shape)}; give its own with --data_dir."
-            )
-
 
 def only_folder(words: Sequence[str]) -> str:
     """Returns the one run directory of a command line.
@@ -190,11 +170,3 @@ def _check_facts(path: Path, plan: dict[str, Any]) -> None:
 def _is_name(value: Any) -> bool:
     """Returns whether it is a text without control characters, which a terminal would obey."""
     return isinstance(value, str) and not any(unicodedata.category(c) == "Cc" for c in value)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _size(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -6,10 +6,10 @@ import keras
 import tensorflow as tf
 
 from flowrate.errors import RunDirError
-from trainer.build import build_model, build_state
 from trainer.checkpoints.store import Checkpoint
 from trainer.config import TrainConfig
-from trainer.engine.state import TrainState
+from trainer.engine.state import TrainState, build_state
+from trainer.model.model import build_model
 from trainer.plan import is_frozen_after
 from trainer.trained.run import TrainedRun
 

@@ -150,12 +150,13 @@ def test_a_whole_data_set_has_no_findings(look):
 
 
 def test_the_cache_tier_is_the_one_that_training_takes(look, tf):
-    from trainer.build import keep_decoded
     from trainer.config import TrainConfig
     from trainer.data import load_data
+    from trainer.engine.inputs import keep_decoded
 
     config = TrainConfig()
-    tier, _ = keep_decoded(config, load_data(config), 1)
+    data = load_data(config)
+    tier, _ = keep_decoded(config.cache, data.sources, data.image_shape, 1)
     assert look().memory.cache == tier.tier
 
 

@@ -34,15 +34,6 @@ def test_a_tf_config_that_works():
     assert "the chief" in check_workers(tf_config({"worker": addresses})).found
 
 
-def test_parameter_servers():
-    jobs = {name: [f"127.0.0.1:{free_port()}"] for name in ("chief", "worker", "ps")}
-    check = check_workers(tf_config(jobs, "ps"))
-    assert check.verdict == "ok", check
-    assert "task 3 of 3, ps 0" in check.found
-    del jobs["chief"]
-    assert 'no job "chief"' in check_workers(tf_config(jobs, "ps")).found
-
-
 def test_a_slurm_task():
     check = check_workers(
         {

@@ -239,6 +239,6 @@ def test_on_a_terminal_it_is_a_table(tmp_path):
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout).replace("\r\n", "\n")
     lines = [line.rpartition("\r")[2] for line in text.split("\n")]
     assert max(map(len, lines)) <= 80
-    for strategy in ("one_device", "mirrored", "multi_worker_mirrored", "parameter_server", "tpu"):
+    for strategy in ("one_device", "mirrored", "multi_worker_mirrored", "tpu"):
         assert any(strategy in line for line in lines), strategy
     assert done.returncode in (0, 4)

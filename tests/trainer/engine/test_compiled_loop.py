@@ -11,7 +11,7 @@ STEPS = 120
 @pytest.fixture(params=[True, False], ids=["xla", "no xla"])
 def run_loop(tf, request):
     """Returns a function that runs a loop whose steps write 1; some go wrong."""
-    from trainer.engine.compiled_loop import StepLoop
+    from trainer.engine.compiled_loop import train_steps
 
     weight = tf.Variable(0.0)
 
@@ -21,14 +21,15 @@ def run_loop(tf, request):
             weight.assign(tf.where(position == bad_weight_step, np.inf, weight))
             return tf.stack([tf.where(position == bad_step, np.nan, 1.0), 1.0, np.inf])
 
-        loop = StepLoop(
+        return train_steps(
             one_step,
             lambda: tf.math.is_finite(weight),
+            start,
+            num_steps,
             shape=(STEPS, 3),
             num_checked=2,
             is_compiled=request.param,
         )
-        return loop.run(start, num_steps)
 
     def call(start=0, num_steps=STEPS, bad_step=-1, bad_weight_step=-1):
         weight.assign(0.0)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from flowrate.records import read_json_lines
-from trainer.config import OPTIMIZERS, TrainConfig
+from trainer.config import TrainConfig
+from trainer.flags import OPTIMIZERS
 
 DECAYING = [name for name in OPTIMIZERS if name != "adam"]
 RATE = 0.25  # a number that float32 holds exactly

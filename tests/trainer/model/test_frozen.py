@@ -69,8 +69,8 @@ def test_arrays_of_another_size_are_resized_some_at_a_time(tf, monkeypatch):
     from input_pipelines.dataset import LoadOptions
     from input_pipelines.datasets import digits
     from input_pipelines.images import decode as _decode
-    from trainer.build import build_model
     from trainer.model import frozen
+    from trainer.model.model import build_model
 
     source = digits.load(LoadOptions())["test"]
     model = build_model("cnn", 10, (12, 12, 1))
@@ -95,12 +95,12 @@ def test_both_phases_resume_to_the_same_bits(train, flags, tmp_path, killed_afte
     """Epochs have 45 steps: killed before, at, and after the end of the first."""
     flags = {**flags, "freeze": "conv2d", "unfreeze_at": 1, "steps": 54, "schedule": "cosine",
              "backbone_rate": 0.5, "checkpoint_every_steps": 5, "steps_per_call": 5}  # fmt: skip
-    from trainer import loop
+    from trainer import saving
 
     undisturbed = train(**flags)
     assert undisturbed.state.was_frozen
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_save", killing(loop._save, killed_after))
+        patch.setattr(saving, "save", killing(saving.save, killed_after))
         with pytest.raises(KeyboardInterrupt):
             train(**flags, run_dir=str(tmp_path / "killed"))
     assert_equal(train(**flags, run_dir=str(tmp_path / "killed")), undisturbed)
@@ -165,8 +165,6 @@ def test_backbone_rate(train, flags, source_run, share):
         ({"unfreeze_at": 2}, "--unfreeze_at=2: nothing is frozen"),
         ({"weights": "imagenet", "freeze": "x", "unfreeze_at": 3, "epochs": 3}, "--epochs=3"),
         ({"weights": "imagenet", "freeze": "backbone", "backbone_rate": 0.1}, "--backbone_rate"),
-        ({"weights": "imagenet", "freeze": "backbone", "strategy": "parameter_server",
-          "run_dir": "x"}, "--weights=imagenet: not with --strategy=parameter_server"),
     ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(flags, message):

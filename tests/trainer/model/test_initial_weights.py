@@ -18,10 +18,9 @@ CLASSES = tuple("abcde")
 @pytest.fixture(scope="module")
 def parts(tf):
     """Imported after TensorFlow's devices are split."""
-    from trainer import build
-    from trainer.model import initial_weights
+    from trainer.model import initial_weights, model
 
-    return build, initial_weights
+    return model, initial_weights
 
 
 @pytest.fixture
@@ -161,7 +160,7 @@ def test_the_weights_of_a_run(train, parts, tmp_path):
 def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypatch):
     from input_pipelines.datasets import digits
     from trainer.config import TrainConfig
-    from trainer.model.weights import resolve
+    from trainer.data import resolve
 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
@@ -179,7 +178,7 @@ def test_weights_that_cannot_be_had(weights, error, message, tmp_path, monkeypat
 def test_imagenet_chooses_the_model_and_its_size(flags, model, side):
     from input_pipelines.datasets import image_folder
     from trainer.config import TrainConfig
-    from trainer.model.weights import resolve
+    from trainer.data import resolve
 
     start = resolve(TrainConfig(weights="imagenet", **flags), image_folder.INFO)
     assert (start.model, start.image_side) == (model, side)

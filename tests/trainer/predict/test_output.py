@@ -11,8 +11,8 @@ from PIL import Image
 
 from flowrate.errors import DiskError
 from input_pipelines.images.paths import FoundImages
-from trainer.predict.__main__ import PredictConfig
 from trainer.predict.answer import Answer
+from trainer.predict.config import PredictConfig
 from trainer.predict.output import Output
 from trainer.trained.predictions import softmax
 

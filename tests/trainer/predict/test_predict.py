@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowrate.errors import ConfigError
 from trainer.predict import __main__ as predict
-from trainer.predict.__main__ import PredictConfig
+from trainer.predict.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -215,14 +215,14 @@ def photo_run(train, shared_data):
 @pytest.mark.slow
 def test_photos_of_the_test_split_get_the_logits_of_an_evaluation(photo_run):
     from input_pipelines.datasets.image_folder import INFO
-    from trainer.build import keep_decoded
+    from trainer.engine.inputs import keep_decoded
     from trainer.predict.images import ModelInput, predict_images
     from trainer.trained.inference import predict_logits
     from trainer.trained.model import load_model
 
     trained, data = photo_run
     model = load_model(trained, trained.checkpoint())
-    _, sources = keep_decoded(trained.config, data, 1)
+    _, sources = keep_decoded(trained.config.cache, data.sources, data.image_shape, 1)
     wanted = predict_logits(model, sources["test"])
     model_input = ModelInput.of(trained, INFO, "auto")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 def import_for_cpu(threads: int):
     """Imports TensorFlow, bound to so many threads of the CPU, and returns it."""
-    from trainer.session import import_tensorflow
+    from input_pipelines.start_tensorflow import import_tensorflow
 
     import_tensorflow()
     import tensorflow as tf

@@ -1,19 +1,46 @@
-"""Whether what a model file returns is what training takes: uint8 images to logits."""
+"""A model of the catalog, checked: it must be what training takes, uint8 images to logits."""
 
 from __future__ import annotations
 
 import inspect
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
 from flowrate.errors import ConfigError
+from models import MODELS
 
 _PROBABILITIES = ("softmax", "sigmoid")
 
 
-def check_model(
+class ModelOfData(Protocol):
+    """What says which model is meant, and for which data: TrainingData, or a TrainedRun."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+
+
+def build_model(name: str, num_classes: int, image_shape: tuple[int, int, int]) -> keras.Model:
+    """Builds a model of the catalog by its name: uint8 [N, *image_shape] -> logits.
+
+    Raises:
+        ConfigError: no such model, it cannot take images of this shape, or its file is wrong.
+    """
+    module, argument = MODELS.load(name)
+    with MODELS.blaming(name):
+        model = module.build_model(num_classes, image_shape, *([argument] if argument else []))
+    _check_model(name, module, model, num_classes, image_shape)
+    return model
+
+
+def _check_model(
     name: str, module: ModuleType, model: Any, num_classes: int, image_shape: tuple[int, int, int]
 ) -> None:
     """Checks the model that `module.build_model` has returned.

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from flowrate.errors import ConfigError, RunDirError
 from flowrate.records import read_json
+from input_pipelines.class_weights import class_weights
 from input_pipelines.source import ArraySource
-from trainer.class_weights import class_weights
 
 DIGITS = {str(digit): 0.25 + digit for digit in range(10)}
 

@@ -10,7 +10,7 @@ import pytest
 from flowrate.errors import ConfigError
 from flowrate.records import read_json, read_json_lines
 from trainer.config import TrainConfig
-from trainer.engine.number_checks import bad_operation
+from trainer.divergence import bad_operation
 
 # Weights that grow by half with each step, until a square is beyond the largest float.
 GROWING = (

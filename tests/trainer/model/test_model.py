@@ -73,7 +73,7 @@ PROBABILITIES = {
 def build(tf, tmp_path):
     """Returns a function: builds a model from the text of a file of the catalog."""
     import models
-    from trainer.build import build_model
+    from trainer.model.model import build_model
 
     def build(content: str):
         (tmp_path / "mine.py").write_text(content)

@@ -1,1 +1,0 @@
-"""Parameter servers: weights on servers, workers that do not wait for each other."""
