@@ -257,7 +257,6 @@ class RunDir:
     def end(self, exit_code: int) -> None:
         """Notes that this process ends, so that the next start need not ask what became of it."""
         self.starts.end(exit_code)
-        self._lock.note_end()
 
     def close(self) -> None:
         """Gives the folder up, so that another may open it."""
