@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from flowrate.errors import ClusterError
-from trainer.distributed.cluster import Cluster, Environment, checked, read_tf_config
+from trainer.distributed.cluster import Cluster, Environment, check_addresses, read_tf_config
 
 JOBS = ("chief", "worker", "ps")
 CHIEF = 0
@@ -71,16 +71,16 @@ def join(environment: Environment) -> TaskCluster:
                 f'TF_CONFIG: cluster has no job "{job}"; --strategy=parameter_server needs one '
                 "chief, and at least one worker and one ps."
             )
-    hosts = [str(address).rpartition(":")[0] for address in jobs["worker"]]
+    addresses = tuple(address for job in JOBS for address in jobs[job])
+    check_addresses("TF_CONFIG", addresses)
+    hosts = [address.rpartition(":")[0] for address in jobs["worker"]]
     # The workers of a machine share out its GPUs; the others compute next to nothing.
     host = hosts[position] if kind == "worker" else None
-    return checked(
-        TaskCluster(
-            source="TF_CONFIG",
-            addresses=tuple(address for job in JOBS for address in jobs[job]),
-            index=position + sum(len(jobs[job]) for job in JOBS[: JOBS.index(kind)]),
-            local_index=hosts[:position].count(host),
-            num_local=max(1, hosts.count(host)),
-            num_parameter_servers=len(jobs["ps"]),
-        )
+    return TaskCluster(
+        source="TF_CONFIG",
+        addresses=addresses,
+        index=position + sum(len(jobs[job]) for job in JOBS[: JOBS.index(kind)]),
+        local_index=hosts[:position].count(host),
+        num_local=max(1, hosts.count(host)),
+        num_parameter_servers=len(jobs["ps"]),
     )
