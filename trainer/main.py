@@ -24,9 +24,8 @@ from flowrate.errors import (
     Preempted,
 )
 from flowrate.output import survive_full_disk
-from flowrate.printable import one_line
-from flowrate.secrets import masked
 from flowrate.signals import StopRequest
+from flowrate.text import masked, one_line
 from trainer.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flowrate.errors import RunDirError
-from flowrate.printable import printable
 from flowrate.records import disk_errors, written_whole
+from flowrate.text import printable
 from input_pipelines.loading import LoadedData
 from input_pipelines.source import FileSource
 
