@@ -46,6 +46,7 @@ def test_a_row_for_each_start(path):
     for number in (1, 2, 3):
         starts = begun(path, from_step=10 * number)
         starts.begin()  # twice is once
+        assert starts.describe_lost(0) is None
         assert starts.number == number
         starts.measure = lambda: {"step": 15, "counted_seconds": 2.5}
         starts.end(0)
@@ -78,15 +79,6 @@ def test_the_start_that_lost_the_folder_writes_nothing(path):
     starts._check_held = lost
     starts.end(4)
     assert path.read_bytes() == before
-
-
-def test_of_a_start_that_said_how_it_ended_there_is_nothing_to_say(path):
-    begun(path).end(6)
-    assert begun(path).describe_lost(0) is None
-
-
-def test_the_first_start_has_nothing_to_say(path):
-    assert begun(path).describe_lost(0) is None
 
 
 def test_a_killed_process_is_told_of_by_the_next(path):
