@@ -1,4 +1,4 @@
-"""Checkpoints written while training goes on, one at a time, on a thread of their own."""
+"""Checkpoints written beside training, one at a time, on a thread of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.checkpoints.store import CheckpointStore
 
 _MOST_FAILURES = 3
 _RETRY_SECONDS = 10.0
-# Where nothing goes on meanwhile.
+# At the end of a run, when no step is taken meanwhile.
 _LAST_RETRY_SECONDS = 2.0
 
 
@@ -59,8 +59,8 @@ _Outcome = tuple[list[Saved], DiskError | None]
 class BackgroundSaver:
     """Writes checkpoints to a store; hashing, writing and syncing happen beside training.
 
-    A save that fails for want of room is tried again, with the state of that later time; training
-    goes on meanwhile. The best state so far is written before any that tells of it.
+    A save that fails for want of room is retried with the state of that later time; training
+    continues meanwhile. The best state so far is written before any checkpoint that names it.
 
     Args:
         store: takes the checkpoints.
@@ -155,7 +155,7 @@ class BackgroundSaver:
 
     def _begin(self) -> None:
         self._interval.begin()
-        # In their order: what tells of the best comes after it.
+        # In this order: a checkpoint that names the best comes after it.
         both = (self._best, self._latest if self._latest is not self._best else None)
         self._writing = [snapshot for snapshot in both if snapshot]
         self._pending = self._thread.submit(_write, self._store, self._writing)

@@ -53,7 +53,7 @@ class Checkpoint:
     written_at: float | None = None
 
     def describe_resumed(self) -> str:
-        """Returns the line that says where a run goes on from."""
+        """Returns the line that says where a run resumes."""
         age = ""
         if self.written_at is not None:
             age = f" (checkpoint of {_describe_seconds(time.time() - self.written_at)} ago)"
@@ -65,7 +65,7 @@ class CheckpointStore:
 
     Args:
         folder: where they lie; made with the first one.
-        keep: how many of the latest to keep; the best that they tell of are kept besides.
+        keep: how many of the latest to keep; the best that these name are kept besides.
         tell: takes a line for the user.
         before_publishing: is called just before a checkpoint takes its place, and raises where
             the run is no longer this process's to write.
@@ -241,13 +241,13 @@ class CheckpointStore:
 
     def _delete_unwanted(self, progress: Progress) -> None:
         kept = self.steps()[-self._keep :]
-        # The best of older ones too: should the newest be damaged, a run goes on from them.
+        # The best of older ones too: should the newest be damaged, a run resumes from them.
         wanted = {*kept, *map(self._best_of, kept), *progress.best_steps()}
         for step in set(self.steps()) - wanted:
             self._delete(self._path(step))
 
     def _best_of(self, step: int) -> int | None:
-        """Returns the step of the best evaluation that a checkpoint tells of, if any."""
+        """Returns the step of the best evaluation that a checkpoint names, if any."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return read_json(self._path(step) / PROGRESS)["best"]["step"]
         return None

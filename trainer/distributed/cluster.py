@@ -1,4 +1,4 @@
-"""Who takes part in a run of several processes, as whoever started them says.
+"""The workers of a run and the rank of this process, read from the environment.
 
     TF_CONFIG            TensorFlow's own way; scripts/launch and Vertex AI set it
     Slurm                the environment of a task started by srun
@@ -75,7 +75,7 @@ def join(environment: Environment) -> Cluster | None:
     """Returns the cluster of a run that asks for several workers; None where it has one worker.
 
     Raises:
-        ClusterError: as find_cluster does, or where the environment tells of no cluster.
+        ClusterError: as find_cluster does, or where the environment names no cluster.
     """
     cluster = find_cluster(environment)
     if cluster is None:
@@ -92,7 +92,7 @@ def gpus_of(cluster: Cluster, visible: Sequence[str]) -> list[str]:
     Args:
         cluster: the workers.
         visible: identifiers of the GPUs, as CUDA_VISIBLE_DEVICES has them; fewer than workers mean
-            that whoever started them has shared them out already.
+            that the launcher has shared them out already.
     """
     if cluster.num_local > len(visible):
         return list(visible)
@@ -100,10 +100,10 @@ def gpus_of(cluster: Cluster, visible: Sequence[str]) -> list[str]:
 
 
 def find_cluster(environment: Environment) -> Cluster | None:
-    """Returns the cluster that the environment tells of; None where it tells of none.
+    """Returns the cluster that the environment names; None where it names none.
 
     Raises:
-        ClusterError: it is told of in a way that cannot be; names the variable and the field.
+        ClusterError: the cluster is malformed; names the variable and the field.
     """
     for source in (_from_tf_config, _from_slurm, _from_kubernetes, _from_sagemaker):
         if found := source(environment):

@@ -4,9 +4,9 @@ TensorFlow's collectives end with an error some seconds after a worker is gone, 
 where it has only stopped; neither says who it was, and why. The files lie in the run directory,
 which all workers see.
 
-A file names the launch of the run (trainer/run_dir/launch_id.py) and the process that write it:
-whoever sees a later launch of the same job leaves, and whoever sees another process where one had
-been connected, or was connected before, names it and leaves.
+A file names the launch of the run (trainer/run_dir/launch_id.py) and the process that writes it.
+A worker that sees a later launch of the same job leaves. A worker that sees another process in the
+place of a connected one, or finds one connected when it starts, names it and leaves.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _LAST_WORDS_SECONDS = 5.0
 
 
 class PeerWatch:
-    """Tells the others that this worker lives, and ends it when one of them does not.
+    """Reports to the others that this worker lives, and ends it when one of them does not.
 
     Args:
         folder: `status` in the run directory.
         cluster: the workers.
-        facts: what to tell of this worker: its phase and step.
+        facts: returns what to report of this worker: its phase and step.
         give_up: called once, from the watching thread, with the error that names who is gone; it
             must end the process: the main thread may be waiting for ever.
         needed: the workers without whom this one cannot go on; None for all.
@@ -134,7 +134,7 @@ class PeerWatch:
         return None
 
     def look(self) -> FlowrateError | None:
-        """Tells and watches once; returns the error to end with, if any."""
+        """Writes the status and checks the others once; returns the error to end with, if any."""
         own = _launch_of(_read(self._path(self._cluster.index)))
         if self._launch.is_before(own):
             return ClusterError(
@@ -224,8 +224,8 @@ class _Peer:
 
     Attributes:
         status: its newest since this worker started; empty where it has given none.
-        stranger: what it had told before this worker started, where it was connected then and
-            still runs: this worker cannot join it. Empty otherwise.
+        stranger: its status from before this worker started, where it was connected then and still
+            runs: this worker cannot join it. Empty otherwise.
         replaced: why it is lost, where another process took its place; empty otherwise.
     """
 
@@ -278,7 +278,7 @@ class _Peer:
                 self.status, self.stranger, self._changed = status, {}, now
 
     def _was_at_work(self) -> bool:
-        # Whoever this worker is connected to was connected too, whether or not it has said so.
+        # A worker that this one is connected to was connected too, even if it has not reported it.
         is_connected = self.status.get("is_connected") or (self.status and self._is_connected())
         return bool(is_connected) and "exit_code" not in self.status
 

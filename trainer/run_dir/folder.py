@@ -142,9 +142,9 @@ class RunDir:
         write_json(self.path / "plan.json", plan | {"data": facts})
 
     def restore(self, resume: str, total_steps: int = 0) -> Checkpoint | None:
-        """Finds the checkpoint to go on from, and drops the records of what came after it.
+        """Finds the checkpoint to resume from, and drops the records of what came after it.
 
-        Says what the start before had no time to say, and where training begins again.
+        Reports how the previous start ended, if it could not, and where training resumes.
 
         Args:
             resume: the flag.
@@ -237,7 +237,7 @@ class RunDir:
             return
         status = _FAILURE_STATUS.get(type(error), "failed")
         failure = {"status": status, "exit_code": error.exit_code, "error": str(error)}
-        # The disk is full, which the user is told; or the folder is no longer ours to write to.
+        # The disk is full, which is reported; or the folder is no longer ours to write to.
         with contextlib.suppress(DiskError, ClusterError):
             self.write_result(failure)
 
