@@ -226,33 +226,11 @@ def test_a_run_older_than_a_flag_has_its_default(begin, open_run):
         open_run(steps=30, balance=True)
 
 
-def test_never_refuses_a_run_that_is_there(begin, open_run, tmp_path):
-    open_run(resume="never").close()  # nothing is there yet
-    begin(resume="never")
-    with pytest.raises(RunDirError, match=f"^--resume=never: {tmp_path / 'run'} holds a run"):
-        open_run(resume="never")
-
-
-def test_must_refuses_a_folder_without_a_run(open_run, tmp_path):
-    with pytest.raises(RunDirError, match=f"^--resume=must: {tmp_path / 'run'} holds no run"):
-        open_run(resume="must")
-    assert os.listdir(tmp_path) == []  # and leaves none
-
-
 def test_must_refuses_a_run_without_a_checkpoint(begin, open_run):
     begin()
     run_dir = open_run(resume="must")
     with pytest.raises(RunDirError, match=r"^--resume=must: .*/run holds no checkpoint to go on "):
         run_dir.restore("must")
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b"\xff\xfe\x00"])
-def test_a_damaged_config_is_refused(begin, open_run, content):
-    path = begin() / "config.json"
-    path.write_bytes(content)
-    with pytest.raises(RunDirError, match=rf"^{re.escape(str(path))} is damaged \(.+\)"):
-        open_run()
-    assert path.read_bytes() == content
 
 
 # --- the data ---------------------------------------------------------------------------------
