@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError
-from flowrate.printable import one_line
+from flowrate.text import one_line
 
 USAGE = """Measures the trainer, and what people use instead.
 

@@ -30,7 +30,7 @@ from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
 from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, disk_errors, read_json, read_json_lines
-from flowrate.secrets import masked
+from flowrate.text import masked
 
 # How a case's process is started and what it writes is read, where it is not the worker.
 _KINDS = {"peer": peer_runs, "startup": startup_runs, "import_and_trace": startup_runs}

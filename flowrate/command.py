@@ -11,7 +11,7 @@ from typing import Any
 
 from flowrate import options
 from flowrate.errors import INTERNAL_ERROR_EXIT_CODE, FlowrateError
-from flowrate.printable import one_line
+from flowrate.text import one_line
 
 # As a shell gives it for Ctrl-C: 128 and the signal's number.
 _INTERRUPTED = 130

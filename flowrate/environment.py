@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flowrate.secrets import masked
+from flowrate.text import masked
 
 # Packages whose version changes what a run computes or how fast.
 _PACKAGES = (

@@ -37,80 +37,54 @@ class FlowrateError(Exception):
 
 
 class ConfigError(FlowrateError):
-    """A flag, or a combination of flags, that cannot work."""
-
     exit_code = 2
 
 
 class DataError(FlowrateError):
-    """A data set that is missing, damaged or not what it should be."""
-
     exit_code = 3
 
 
 class ClusterError(FlowrateError):
-    """The workers of a run, or the way to them, are not what they should be."""
-
     exit_code = 4
 
 
 class BusyMachineError(FlowrateError):
-    """Something else uses the machine, so that a measurement would say nothing."""
-
     exit_code = 4
 
 
 class UnfitMachineError(FlowrateError):
-    """The machine, or what is installed on it, lacks what training needs."""
-
     exit_code = 4
 
 
 class RunDirError(FlowrateError):
-    """A run directory or checkpoint that cannot be used as asked."""
-
     exit_code = 5
 
 
 class DivergedError(FlowrateError):
-    """The loss or a weight is no longer a finite number."""
-
     exit_code = 6
 
 
 class DiskError(FlowrateError):
-    """No room, or no right, to write what must be written."""
-
     exit_code = 8
 
 
 class OutOfMemoryError(FlowrateError):
-    """The batch does not fit into memory."""
-
     exit_code = 9
 
 
 class ExportError(FlowrateError):
-    """A converter cannot take the model, or what it wrote does not answer as the model does."""
-
     exit_code = 10
 
 
 class Preempted(FlowrateError):  # noqa: N818 (an outcome, not an error)
-    """Asked to stop by a signal; what could be saved is saved."""
-
     exit_code = 143
 
 
 class PeerLost(FlowrateError):  # noqa: N818 (an outcome, not an error)
-    """Another worker is gone, and without it no step can be taken."""
-
     exit_code = 144
 
 
 class Stalled(FlowrateError):  # noqa: N818 (an outcome, not an error)
-    """A step or a compilation takes longer than the user allows."""
-
     exit_code = 145
 
 

@@ -8,8 +8,8 @@ one are separated by commas. Faults are the same on every worker that is given t
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -18,25 +18,19 @@ from flowrate.errors import ConfigError
 
 VARIABLE = "FLOWRATE_FAULT"
 POINTS = ("import", "data", "build", "compile", "step", "evaluate", "save", "finish", "report")
+_FAULT = re.compile(r"(\w+)(?::(\d+))?:(\w+)(?:=([\d.]+))?")
 
 
-@dataclasses.dataclass(frozen=True)
-class Fault:
-    """What happens at the `nth` time that a point is reached, 1-based."""
-
-    point: str
-    nth: int
-    action: str
-    argument: str = ""
-
-
-def parse(text: str) -> tuple[Fault, ...]:
+def parse(text: str) -> list[tuple[str, int, Callable[[], None]]]:
     """Reads the variable: `POINT[:NTH]:ACTION`, where an action may be `sleep=SECONDS`.
+
+    Returns:
+        For each fault the point, the number of the arrival there, from 1, and what happens then.
 
     Raises:
         ConfigError: it does not read so, or there is no such point or action.
     """
-    return tuple(_parse_one(part.strip()) for part in text.split(",") if part.strip())
+    return [_parse_one(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def reach(point: str) -> None:
@@ -50,54 +44,50 @@ def reach(point: str) -> None:
     if not text:
         return
     _counts[point] = _counts.get(point, 0) + 1
-    for fault in parse(text):
-        if fault.point == point and fault.nth == _counts[point]:
-            _ACTIONS[fault.action](fault.argument)
+    for at, nth, act in parse(text):
+        if (at, nth) == (point, _counts[point]):
+            act()
 
 
-def _parse_one(text: str) -> Fault:
-    point, *middle, last = text.split(":") if ":" in text else (text, "")
-    action, _, argument = last.partition("=")
-    nth = middle[0] if len(middle) == 1 else "1"
-    is_readable = point in POINTS and action in _ACTIONS and len(middle) <= 1 and nth.isdecimal()
-    if not is_readable or (action == "sleep" and not _is_number(argument)):
-        raise ConfigError(
-            f"{VARIABLE}={text}: write POINT:ACTION or POINT:NTH:ACTION; points: "
-            f"{', '.join(POINTS)}; actions: {', '.join(_ACTIONS)}, the last as sleep=SECONDS."
-        )
-    return Fault(point, int(nth), action, argument)
+def _parse_one(text: str) -> tuple[str, int, Callable[[], None]]:
+    found = _FAULT.fullmatch(text)
+    point, nth, action, seconds = found.groups() if found else [""] * 4
+    if point in POINTS and action in _ACTIONS and not seconds:
+        return point, int(nth or 1), _ACTIONS[action]
+    if point in POINTS and action == "sleep" and seconds:
+        return point, int(nth or 1), lambda: time.sleep(float(seconds))
+    raise ConfigError(
+        f"{VARIABLE}={text}: write POINT:ACTION or POINT:NTH:ACTION; points: {', '.join(POINTS)}; "
+        f"actions: {', '.join(_ACTIONS)}, sleep, the last as sleep=SECONDS."
+    )
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) >= 0
-    except ValueError:
-        return False
+def _raise_error() -> None:
+    raise RuntimeError("by a failpoint")
 
 
-def _out_of_memory(_: str) -> None:
+def _run_out_of_memory() -> None:
     raise MemoryError("by a failpoint")
 
 
-def _resource_exhausted(_: str) -> None:
+def _exhaust_resources() -> None:
     import tensorflow as tf
 
     raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor, by a failpoint")
 
 
-def _error(_: str) -> None:
-    raise RuntimeError("by a failpoint")
+def _send(number: signal.Signals) -> Callable[[], None]:
+    return lambda: os.kill(os.getpid(), number)
 
 
 _counts: dict[str, int] = {}
-_ACTIONS: dict[str, Callable[[str], None]] = {
-    "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
-    "term": lambda _: os.kill(os.getpid(), signal.SIGTERM),
-    "interrupt": lambda _: os.kill(os.getpid(), signal.SIGINT),
-    "usr1": lambda _: os.kill(os.getpid(), signal.SIGUSR1),
-    "stop": lambda _: os.kill(os.getpid(), signal.SIGSTOP),
-    "error": _error,
-    "out_of_memory": _out_of_memory,
-    "resource_exhausted": _resource_exhausted,
-    "sleep": lambda seconds: time.sleep(float(seconds)),
+_ACTIONS: dict[str, Callable[[], None]] = {
+    "kill": _send(signal.SIGKILL),
+    "term": _send(signal.SIGTERM),
+    "interrupt": _send(signal.SIGINT),
+    "usr1": _send(signal.SIGUSR1),
+    "stop": _send(signal.SIGSTOP),
+    "error": _raise_error,
+    "out_of_memory": _run_out_of_memory,
+    "resource_exhausted": _exhaust_resources,
 }

@@ -1,7 +1,7 @@
 """TensorFlow without the packages that it imports only because they happen to be installed.
 
 Keras looks for matplotlib, scikit-learn, pandas and scipy for helpers of its own, TensorFlow Lite
-for JAX; each goes on where there is none. Together they were 2.5 of 7 s of `import tensorflow`
+for JAX; each works without them. Together they were 2.5 of 7 s of `import tensorflow`
 (TensorFlow 2.21, Keras 3.15, `python -X importtime`), and nothing here uses those helpers.
 """
 

@@ -1,11 +1,11 @@
 """Being asked to stop: a first signal means save and leave, a second one means leave at once.
 
-Schedulers ask more than once: Slurm signals a job's steps, and srun, told so too, signals them
-again. What comes on the heels of the first signal is the same request, unless it is Ctrl-C.
+Schedulers ask more than once: Slurm signals a job's steps, and srun, signalled too, passes it on to
+them. A signal right after the first one is the same request, unless it is Ctrl-C.
 
 Python handles signals on the main thread alone, and not before native code returns, which for a
-compilation may be a minute, longer than schedulers wait. So a second thread hears of them too, and
-does what the first would have done where that does not come to it.
+compilation may be a minute, longer than schedulers wait. So a second thread receives them too, and
+does what the main thread would have done where that cannot.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import numpy as np
 
 from flowrate.environment import num_cpus
 from flowrate.errors import DataError, DiskError
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_path
 from input_pipelines.images import decode as _decode

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from flowrate.errors import FlowrateError, Preempted
-from flowrate.printable import one_line
+from flowrate.text import one_line
 from trainer.config import TrainConfig
 from trainer.run_dir.folder import RunDir
 

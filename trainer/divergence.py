@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from flowrate.errors import DiskError, DivergedError
-from flowrate.printable import printable
 from flowrate.records import iterate_json_lines, write_json
+from flowrate.text import printable
 from input_pipelines.balanced_order import Classes
 from input_pipelines.order import example_indices
 from input_pipelines.source import FileSource, Source

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowrate.errors import ConfigError
 from flowrate.options import option
-from flowrate.secrets import masked_values
+from flowrate.text import masked_values
 from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.data_flags import DATA, DataFlags
 from models import MODELS

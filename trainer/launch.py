@@ -14,7 +14,7 @@ from pathlib import Path
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, Preempted
 from flowrate.options import option
-from flowrate.printable import one_line
+from flowrate.text import one_line
 from trainer.config import MULTI_WORKER, TrainConfig, check_divides
 from trainer.data_check import check_data
 from trainer.distributed.process_group import ProcessGroup, Task

@@ -23,9 +23,8 @@ from flowrate.errors import (
     as_out_of_resources,
 )
 from flowrate.output import survive_full_disk
-from flowrate.printable import one_line
-from flowrate.secrets import masked
 from flowrate.signals import StopRequest
+from flowrate.text import masked, one_line
 from trainer.config import MULTI_WORKER, TrainConfig
 
 if TYPE_CHECKING:

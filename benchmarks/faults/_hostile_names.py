@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks.faults._attempt import Attempt, NotHere, check
 from benchmarks.faults._mistaken_places import make_places
 from flowrate.errors import ConfigError
-from flowrate.printable import one_line, printable
+from flowrate.text import one_line, printable
 from trainer.evaluate import _class_table
 from trainer.submit import kubernetes, local, slurm
 from trainer.submit.config import SubmitConfig

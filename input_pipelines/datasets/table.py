@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flowrate.errors import ConfigError, DataError
-from flowrate.printable import one_line, printable
+from flowrate.text import one_line, printable
 from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.fetch import download as _download
 from input_pipelines.folders.listing import with_test_split

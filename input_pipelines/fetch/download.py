@@ -12,8 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from flowrate.errors import DataError
-from flowrate.printable import one_line
-from flowrate.secrets import masked
+from flowrate.text import masked, one_line
 from input_pipelines.fetch.https import WrongContentError, check_is_safe, download
 from input_pipelines.fetch.partial import delete_abandoned, partial_folder
 

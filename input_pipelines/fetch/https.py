@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from flowrate.secrets import masked
+from flowrate.text import masked
 
 _READ_TIMEOUT_SECONDS = 60
 # Of a file that trickles in slower than that, nothing is waited for.

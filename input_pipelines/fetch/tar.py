@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from flowrate.printable import printable
+from flowrate.text import printable
 
 # A header may ask for any amount of memory.
 _LARGEST_READ_BYTES = 2**26

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flowrate.errors import DataError
-from flowrate.printable import printable
+from flowrate.text import printable
 
 # What Keras takes for an image (keras.utils.image_dataset_from_directory), and JPEG's other
 # endings. Which format a file is of, its content decides.

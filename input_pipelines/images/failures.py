@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flowrate.printable import printable
+from flowrate.text import printable
 
 _MAX_NAMES_IN_MESSAGE = 20
 # Which operation of TensorFlow found it, on which device.

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flowrate.environment import num_cpus
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_path
 from input_pipelines.images.examine import Contents, examine

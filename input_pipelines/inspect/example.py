@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.source import FileSource, Source
 
 

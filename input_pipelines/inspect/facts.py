@@ -6,7 +6,7 @@ import collections
 
 import numpy as np
 
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.inspect.inspection import Inspection
 
 Facts = list[tuple[str, str]]

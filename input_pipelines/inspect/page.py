@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.pages.page import page_environment
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.inspect import samples
 from input_pipelines.inspect.facts import (
     describe_data,

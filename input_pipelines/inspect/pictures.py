@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, ScalarFormatter
 
 from flowrate.pages.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figure
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.inspect.counts import Counts
 from input_pipelines.inspect.headers import HeaderScan
 from input_pipelines.inspect.pixels import UNSEEN, PixelStatistics

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowrate.printable import one_line, printable
+from flowrate.text import one_line, printable
 from input_pipelines.inspect.headers import HeaderScan
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.augmentation.names import MIXING
 from input_pipelines.inspect.decoding import decode_some
 from input_pipelines.inspect.duplicates import Duplicates

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.inspect.facts import (
     describe_data,
     describe_files,

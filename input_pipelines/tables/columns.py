@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowrate.errors import ConfigError
-from flowrate.printable import one_line, printable
+from flowrate.text import one_line, printable
 
 # In any case. Where there are several, the role's own name, the first, is meant.
 _USUAL_NAMES = {

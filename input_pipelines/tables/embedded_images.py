@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import DataError
-from flowrate.printable import printable
+from flowrate.text import printable
 from input_pipelines.fetch.download import cache_folder
 from input_pipelines.fetch.partial import delete_abandoned, partial_folder
 from input_pipelines.progress import Progress

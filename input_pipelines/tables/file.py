@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate.errors import DataError
-from flowrate.printable import one_line, printable
+from flowrate.text import one_line, printable
 from input_pipelines.tables.columns import choose_columns
 from input_pipelines.tables.embedded_images import images_written_once
 

@@ -127,13 +127,10 @@ def test_what_is_no_mistake_in_the_file_is_left_as_it_is(catalog, error):
         ("appel", "--fruit=appel: no such fruit. Did you mean 'apple'? "
                   "There are: apple, bomb, juice:NAME, pear."),
         ("xyz", "--fruit=xyz: no such fruit. There are: apple, bomb, juice:NAME, pear."),
-        ("", "--fruit=: no such fruit. There are: apple, bomb, juice:NAME, pear."),
         ("_seeds", "--fruit=_seeds: no such fruit."),
         ("juices:orange", "--fruit=juices:orange: no such fruit. Did you mean 'juice'?"),
         ("juice", "--fruit=juice: write --fruit=juice:NAME."),
-        ("juice:", "--fruit=juice:: write --fruit=juice:NAME."),
         ("apple:red", "--fruit=apple:red: apple takes no :NAME; use --fruit=apple."),
-        ("apple:", "--fruit=apple:: apple takes no :NAME; use --fruit=apple."),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["check", "load"])

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from flowrate.lean_imports import without_optional_packages
-
 ROOT = Path(__file__).resolve().parents[2]
 _IMPORTS = "import sys\nfrom flowrate.lean_imports import without_optional_packages\n"
 
@@ -55,24 +53,6 @@ def test_hidden_from_tensorflow_and_from_nobody_else(stand_in):
         "print(tensorflow.pandas, pandas.__name__, sys.meta_path == before)\n",
     )
     assert printed == "None pandas True\n"
-
-
-def test_what_is_imported_already_stays(stand_in):
-    printed = stand_in(
-        "import pandas\n",
-        "import pandas\n"
-        "with without_optional_packages():\n"
-        "    import tensorflow\n"
-        "print(tensorflow.pandas is pandas)\n",
-    )
-    assert printed == "True\n"
-
-
-def test_put_back_after_an_error():
-    before = list(sys.meta_path)
-    with pytest.raises(ZeroDivisionError), without_optional_packages():
-        raise ZeroDivisionError
-    assert sys.meta_path == before
 
 
 def test_a_run_imports_none_of_them(tmp_path):

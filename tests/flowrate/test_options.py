@@ -35,19 +35,11 @@ def bake(*flags: str) -> Cake | None:
     return options.parse(Cake, ["bake", *flags])
 
 
-def test_without_flags_the_defaults_hold():
-    assert bake() == Cake()
-
-
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--eggs=5"], Cake(eggs=5)),
-        (["--sugar=0.25"], Cake(sugar=0.25)),
+        ([], Cake()),
         (["--sugar=2"], Cake(sugar=2.0)),
-        (["--salt=3"], Cake(salt=3.0)),
-        (["--fruit=plum"], Cake(fruit="plum")),
-        (["--guests=8"], Cake(guests=8)),
         (["--people=8"], Cake(guests=8)),
         (["--candles"], Cake(candles=True)),
         (["--candles=true"], Cake(candles=True)),
@@ -81,17 +73,6 @@ def test_a_file_of_flags(tmp_path):
     path = tmp_path / "birthday.flags"
     path.write_text("# for the party\n--candles\n--eggs=7\n")
     assert bake(f"--flagfile={path}", "--fruit=pear") == Cake(candles=True, eggs=7, fruit="pear")
-
-
-def test_a_file_of_flags_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.flags"):
-        bake(f"--flagfile={tmp_path / 'nowhere.flags'}")
-
-
-def test_a_file_of_bytes(tmp_path):
-    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" * 10)
-    with pytest.raises(ConfigError, match="decode"):
-        bake(f"--flagfile={tmp_path / 'photo.jpg'}")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -130,11 +111,6 @@ def test_what_is_refused(flag, message):
         bake(flag)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
-
-
-def test_a_switch_takes_its_value_after_an_equals_sign():
-    with pytest.raises(ConfigError, match="'true' stands alone; write every flag as --name=value"):
-        bake("--candles", "true", "--eggs=4")
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,6 @@ def test_json_there_and_back(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
 
 
-def test_json_is_readable_and_ends_its_last_line():
-    assert records.to_json({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}\n'
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_json_has_no_word_for(tmp_path, value):
     path = tmp_path / "value.json"
@@ -117,10 +113,6 @@ def test_rows_are_appended(tmp_path):
     assert [json.loads(line) for line in path.read_text().split("\n")[:-1]] == rows
 
 
-def test_no_file_has_no_rows(tmp_path):
-    assert records.read_json_lines(tmp_path / "rows.jsonl") == []
-
-
 def test_a_last_line_cut_short_by_a_crash_spoils_nothing(tmp_path):
     path = tmp_path / "rows.jsonl"
     records.append_json_lines(path, [{"step": 1}, {"step": 2}])
@@ -130,16 +122,13 @@ def test_a_last_line_cut_short_by_a_crash_spoils_nothing(tmp_path):
     assert records.read_json_lines(path) == [{"step": 1}, {"step": 3}]
 
 
-def test_a_line_of_odd_bytes_is_left_out(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"step": 1}\n\xff\x00\xfe\n{"step": 2}\n')
-    assert records.read_json_lines(path) == [{"step": 1}, {"step": 2}]
-
-
-@pytest.mark.parametrize("line", ["[" * 100_000, "NaN", '{"loss": Infinity}', "7", '"a"', "[1]"])
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b"NaN", b'{"loss": Infinity}', b"7", b'"a"', b"[1]", b"\xff\x00\xfe"]
+)
 def test_what_is_no_row_is_passed_over_with_one_line(tmp_path, line):
     path = tmp_path / "rows.jsonl"
-    path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n{line}\n')
+    assert records.read_json_lines(path) == []
+    path.write_bytes(b'{"step": 1}\n%b\n{"step": 2}\n%b\n' % (line, line))
     lines = []
     assert records.read_json_lines(path, lines.append) == [{"step": 1}, {"step": 2}]
     assert lines == [f"warning: 2 of 4 lines of {path} cannot be read."]

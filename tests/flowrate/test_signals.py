@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from flowrate.signals import StopRequest
-
 ROOT = Path(__file__).resolve().parents[2]
 # Reads commands, one a line, and answers each: how a test knows where the process stands.
 PROGRAM = """
@@ -107,19 +105,6 @@ def assert_left(process: subprocess.Popen, name: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_before_the_first_step_it_leaves_at_once(process, name):
-    send(process, name)
-    assert_left(process, name, NOTHING)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_leaves_in_the_middle_of_a_wait(process, name):
-    assert ask(process, "sleep") == "sleeping"
-    send(process, name)
-    assert_left(process, name, NOTHING)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_while_training_the_first_signal_is_remembered(process, name):
     assert ask(process, "arm") == "arm False None"
     send(process, name)
@@ -128,8 +113,16 @@ def test_while_training_the_first_signal_is_remembered(process, name):
     assert (process.returncode, output, errors) == (0, "", "")
 
 
-@pytest.mark.parametrize("first", NAMES)
-@pytest.mark.parametrize("second", NAMES)
+@pytest.mark.parametrize("name", NAMES)
+def test_before_the_first_step_it_leaves_at_once(process, name):
+    assert ask(process, "sleep") == "sleeping"
+    send(process, name)
+    assert_left(process, name, NOTHING)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGUSR1"), ("SIGUSR1", "SIGINT")]
+)
 def test_a_second_signal_leaves_at_once(process, first, second):
     ask(process, "arm")
     send(process, first)
@@ -152,22 +145,16 @@ def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", [None, "arm at first"])
-def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process, state):
-    if state:
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [([], NOTHING), (["arm at first"], NOTHING), (["arm", "disarm"], SAVED)],
+)
+def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process, states, message):
+    for state in states:
         ask(process, state)
     assert ask(process, "native") == "native"
     send(process, "SIGTERM")
-    assert_left(process, "SIGTERM", NOTHING)
-
-
-@pytest.mark.slow
-def test_native_code_after_the_last_step_is_left_too(process):
-    ask(process, "arm")
-    ask(process, "disarm")
-    assert ask(process, "native") == "native"
-    send(process, "SIGTERM")
-    assert_left(process, "SIGTERM", SAVED)
+    assert_left(process, "SIGTERM", message)
 
 
 @pytest.mark.slow
@@ -253,11 +240,3 @@ def test_an_error_before_leaving_does_not_keep_it(process):
     assert ask(process, "broken") == "broken False None"
     send(process, "SIGTERM")
     assert_left(process, "SIGTERM", NOTHING)
-
-
-def test_a_new_request_asks_for_nothing():
-    stop = StopRequest()
-    assert not stop
-    assert stop.signal_name is None
-    stop.arm()
-    assert not stop

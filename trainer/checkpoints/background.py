@@ -1,4 +1,4 @@
-"""Checkpoints written while training goes on, one at a time, on a thread of their own."""
+"""Checkpoints written beside training, one at a time, on a thread of their own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from trainer.checkpoints.store import CheckpointStore
 
 _MOST_FAILURES = 3
 _RETRY_SECONDS = 10.0
-# Where nothing goes on meanwhile.
+# At the end of a run, when no step is taken meanwhile.
 _LAST_RETRY_SECONDS = 2.0
-_LONG_WAIT_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +52,15 @@ class _Snapshot:
         return bool(self.progress.best) and self.progress.best["step"] == self.progress.step
 
 
+# What is on the disk, in order, and what kept the rest from it.
+_Outcome = tuple[list[Saved], DiskError | None]
+
+
 class BackgroundSaver:
     """Writes checkpoints to a store; hashing, writing and syncing happen beside training.
 
-    A save that fails for want of room is tried again, with the state of that later time; training
-    goes on meanwhile. The best state so far is written before any that tells of it.
+    A save that fails for want of room is retried with the state of that later time; training
+    continues meanwhile. The best state so far is written before any checkpoint that names it.
 
     Args:
         store: takes the checkpoints.
@@ -82,11 +85,11 @@ class BackgroundSaver:
         self._interval = SaveInterval()
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="saver")
         self._pending: concurrent.futures.Future[_Outcome] | None = None
+        self._writing: list[_Snapshot] = []
         self._latest: _Snapshot | None = None  # not on the disk yet
         self._best: _Snapshot | None = None  # not on the disk yet
         self._num_failures = 0
         self._retry_at = 0.0
-        self._has_told_of_wait = False
 
     def is_due(self) -> bool:
         """Returns whether a save is due by the clock, or one that failed is to be tried again."""
@@ -112,7 +115,7 @@ class BackgroundSaver:
             DivergedError, ClusterError: one before could not be written (CheckpointStore.save).
             DiskError: saves have failed time after time.
         """
-        saved = self._wait_for_room()
+        saved = self._wait()
         self._latest = _Snapshot.take(arrays, progress)
         if self._latest.is_best:
             self._best = self._latest
@@ -150,37 +153,26 @@ class BackgroundSaver:
         """Waits for the checkpoint being written, whatever comes of it."""
         self._thread.shutdown(wait=True)
 
-    def _wait_for_room(self) -> list[Saved]:
-        started = time.perf_counter()
-        saved = self._wait()
-        seconds = time.perf_counter() - started
-        if seconds > _LONG_WAIT_SECONDS and not self._has_told_of_wait:
-            self._has_told_of_wait = True
-            self._tell(
-                f"training waited {seconds:.1f} s for the save before; a longer "
-                "--checkpoint_every_steps, or 0, saves less often."
-            )
-        return saved
-
     def _begin(self) -> None:
         self._interval.begin()
-        # In their order: what tells of the best comes after it.
+        # In this order: a checkpoint that names the best comes after it.
         both = (self._best, self._latest if self._latest is not self._best else None)
-        snapshots = [snapshot for snapshot in both if snapshot]
-        self._pending = self._thread.submit(_write, self._store, snapshots)
+        self._writing = [snapshot for snapshot in both if snapshot]
+        self._pending = self._thread.submit(_write, self._store, self._writing)
 
     def _wait(self, *, is_last: bool = False) -> list[Saved]:
         pending, self._pending = self._pending, None
         if not pending:
             return []
-        outcome = pending.result()
-        self._best = None if self._best in outcome.written else self._best
-        self._latest = None if self._latest in outcome.written else self._latest
-        if outcome.error:
-            self._take_failure(outcome.error, is_last)
+        saved, error = pending.result()
+        written = self._writing[: len(saved)]
+        self._best = None if self._best in written else self._best
+        self._latest = None if self._latest in written else self._latest
+        if error:
+            self._take_failure(error, is_last)
         else:
-            self._take_success(outcome.saved)
-        return outcome.saved
+            self._take_success(saved)
+        return saved
 
     def _take_failure(self, error: DiskError, is_last: bool) -> None:
         self._num_failures += 1
@@ -190,10 +182,9 @@ class BackgroundSaver:
                 "with the same command."
             ) from error
         self._retry_at = time.monotonic() + _RETRY_SECONDS
-        if is_last:
-            self._tell(f"{error} Trying again in {_LAST_RETRY_SECONDS:.0f} s.")
-        else:
-            self._tell(f"{error} Training goes on; trying again in {_RETRY_SECONDS:.0f} s.")
+        how = "Trying" if is_last else "Training goes on; trying"
+        seconds = _LAST_RETRY_SECONDS if is_last else _RETRY_SECONDS
+        self._tell(f"{error} {how} again in {seconds:.0f} s.")
 
     def _take_success(self, saved: list[Saved]) -> None:
         if self._num_failures:
@@ -207,15 +198,6 @@ class BackgroundSaver:
             self._tell(line)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Outcome:
-    """What came of writing: what is on the disk, and what ended it early."""
-
-    written: list[_Snapshot]
-    saved: list[Saved]
-    error: DiskError | None
-
-
 def _write(store: CheckpointStore, snapshots: list[_Snapshot]) -> _Outcome:
     saved = []
     for snapshot in snapshots:
@@ -223,7 +205,7 @@ def _write(store: CheckpointStore, snapshots: list[_Snapshot]) -> _Outcome:
         try:
             store.save(snapshot.arrays, snapshot.progress)
         except DiskError as error:
-            return _Outcome(snapshots[: len(saved)], saved, error)
+            return saved, error
         seconds, cpu_seconds = time.perf_counter() - started, time.thread_time() - cpu_started
         saved.append(Saved(snapshot.progress.step, seconds, cpu_seconds))
-    return _Outcome(snapshots, saved, None)
+    return saved, None

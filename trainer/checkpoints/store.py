@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -52,7 +53,7 @@ class Checkpoint:
     written_at: float | None = None
 
     def describe_resumed(self) -> str:
-        """Returns the line that says where a run goes on from."""
+        """Returns the line that says where a run resumes."""
         age = ""
         if self.written_at is not None:
             age = f" (checkpoint of {_describe_seconds(time.time() - self.written_at)} ago)"
@@ -64,7 +65,7 @@ class CheckpointStore:
 
     Args:
         folder: where they lie; made with the first one.
-        keep: how many of the latest to keep; the best that they tell of are kept besides.
+        keep: how many of the latest to keep; the best that these name are kept besides.
         tell: takes a line for the user.
         before_publishing: is called just before a checkpoint takes its place, and raises where
             the run is no longer this process's to write.
@@ -129,7 +130,8 @@ class CheckpointStore:
             RunDirError: there are checkpoints, and every one is damaged; none is touched.
         """
         damaged = []
-        if not self.steps() and (set_aside := self._set_aside()):
+        set_aside = sorted(path.name for path in self._folder.glob("ckpt-*.damaged*"))
+        if set_aside and not self.steps():
             raise RunDirError(
                 f"no checkpoint is left but damaged ones ({', '.join(set_aside)}), refusing to "
                 "start over; start anew in another --run_dir."
@@ -180,15 +182,11 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Returns the steps of the checkpoints there are, damaged or not."""
-        if not self._folder.is_dir():
-            return []
-        matches = (_NAME.fullmatch(path.name) for path in self._folder.iterdir())
+        matches = (_NAME.fullmatch(path.name) for path in self._folder.glob("ckpt-*"))
         return sorted({int(match.group(1)) for match in matches if match})
 
     def sweep(self) -> None:
         """Deletes what an interrupted save or deletion left behind, and says so."""
-        if not self._folder.is_dir():
-            return
         for path in sorted(self._folder.glob(f"ckpt-*{_REPLACED}")):
             final = path.with_suffix("")
             if final.exists():
@@ -199,11 +197,6 @@ class CheckpointStore:
         for path in sorted(self._folder.glob("*.tmp")):
             self._tell(f"ignored unfinished checkpoint {path.stem}, swept.")
             shutil.rmtree(path, ignore_errors=True)
-
-    def _set_aside(self) -> list[str]:
-        if not self._folder.is_dir():
-            return []
-        return sorted(path.name for path in self._folder.glob("ckpt-*.damaged*"))
 
     def _path(self, step: int) -> Path:
         final = self._folder / f"ckpt-{step:08d}"
@@ -248,13 +241,13 @@ class CheckpointStore:
 
     def _delete_unwanted(self, progress: Progress) -> None:
         kept = self.steps()[-self._keep :]
-        # The best of older ones too: should the newest be damaged, a run goes on from them.
+        # The best of older ones too: should the newest be damaged, a run resumes from them.
         wanted = {*kept, *map(self._best_of, kept), *progress.best_steps()}
         for step in set(self.steps()) - wanted:
             self._delete(self._path(step))
 
     def _best_of(self, step: int) -> int | None:
-        """Returns the step of the best evaluation that a checkpoint tells of, if any."""
+        """Returns the step of the best evaluation that a checkpoint names, if any."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return read_json(self._path(step) / PROGRESS)["best"]["step"]
         return None
@@ -281,22 +274,16 @@ def _manifest_of(folder: Path) -> dict[str, Any]:
 
 
 def _describe(path: Path) -> dict[str, int | str]:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else None
-        if digest is None:  # Python 3.10
-            digest = hashlib.sha256()
-            while chunk := file.read(2**20):
-                digest.update(chunk)
+        while chunk := file.read(2**20):
+            digest.update(chunk)
     return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def _free_name(path: Path) -> Path:
-    number = 1
-    candidate = path
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    others = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([path], others) if not each.exists())
 
 
 def _describe_seconds(seconds: float) -> str:

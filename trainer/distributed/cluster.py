@@ -1,12 +1,12 @@
-"""Who takes part in a run of several processes, as whoever started them says.
+"""The workers of a run and the rank of this process, read from the environment.
 
-    TF_CONFIG            TensorFlow's own way; scripts/launch sets it
+    TF_CONFIG            TensorFlow's own way; scripts/launch and Vertex AI set it
     Slurm                the environment of a task started by srun
     Kubernetes           an Indexed Job with a headless Service (scripts/submit renders one)
-    Vertex AI            CLUSTER_SPEC
     SageMaker            SM_HOSTS, SM_CURRENT_HOST
 
-Each source is one function of the environment; the first that applies wins. No TensorFlow here.
+Each source is one function of the environment, which returns the addresses of all workers and the
+rank of this process; the first that applies wins. No TensorFlow here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from flowrate.errors import ClusterError
 from trainer.distributed.slurm_lists import expand_host_list, expand_task_counts
 
 Environment = Mapping[str, str]
+# Who said so, for messages; the address of each worker; the rank of this process.
+_Found = tuple[str, list[str], int]
 _KINDS = {dict: "an object", list: "a list", str: "a string", int: "a whole number"}
 _TASKS = "SLURM_STEP_TASKS_PER_NODE"
 
@@ -73,7 +75,7 @@ def join(environment: Environment) -> Cluster | None:
     """Returns the cluster of a run that asks for several workers; None where it has one worker.
 
     Raises:
-        ClusterError: as find_cluster does, or where the environment tells of no cluster.
+        ClusterError: as find_cluster does, or where the environment names no cluster.
     """
     cluster = find_cluster(environment)
     if cluster is None:
@@ -90,7 +92,7 @@ def gpus_of(cluster: Cluster, visible: Sequence[str]) -> list[str]:
     Args:
         cluster: the workers.
         visible: identifiers of the GPUs, as CUDA_VISIBLE_DEVICES has them; fewer than workers mean
-            that whoever started them has shared them out already.
+            that the launcher has shared them out already.
     """
     if cluster.num_local > len(visible):
         return list(visible)
@@ -98,27 +100,39 @@ def gpus_of(cluster: Cluster, visible: Sequence[str]) -> list[str]:
 
 
 def find_cluster(environment: Environment) -> Cluster | None:
-    """Returns the cluster that the environment tells of; None where it tells of none.
+    """Returns the cluster that the environment names; None where it names none.
 
     Raises:
-        ClusterError: it is told of in a way that cannot be; names the variable and the field.
+        ClusterError: the cluster is malformed; names the variable and the field.
     """
-    for source in (from_tf_config, from_slurm, from_kubernetes, from_vertex, from_sagemaker):
-        if cluster := source(environment):
-            return _checked(cluster)
+    for source in (_from_tf_config, _from_slurm, _from_kubernetes, _from_sagemaker):
+        if found := source(environment):
+            return _make_cluster(*found)
     return None
 
 
-def from_tf_config(environment: Environment) -> Cluster | None:
+def _make_cluster(source: str, addresses: list[str], index: int) -> Cluster:
+    if not 0 <= index < len(addresses):
+        raise ClusterError(f"{source}: this is worker {index}, but there are {len(addresses)}.")
+    check_addresses(source, addresses)
+    hosts = [address.rpartition(":")[0] for address in addresses]
+    return Cluster(
+        source=source,
+        addresses=tuple(addresses),
+        index=index,
+        local_index=hosts[:index].count(hosts[index]),
+        num_local=hosts.count(hosts[index]),
+    )
+
+
+def _from_tf_config(environment: Environment) -> _Found | None:
     """TF_CONFIG: tensorflow.org/api_docs/python/tf/distribute/cluster_resolver."""
     if "TF_CONFIG" not in environment:
         return None
     jobs, kind, position = _read_tf_config(environment)
     chief = jobs.get("chief", [])
     addresses = [*chief, *jobs.get("worker", [])]
-    return _with_local_places(
-        "TF_CONFIG", addresses, position + (len(chief) if kind == "worker" else 0)
-    )
+    return "TF_CONFIG", addresses, position + (len(chief) if kind == "worker" else 0)
 
 
 def _read_tf_config(environment: Environment) -> tuple[dict[str, list[str]], str, int]:
@@ -153,7 +167,7 @@ def _read_tf_config(environment: Environment) -> tuple[dict[str, list[str]], str
     return jobs, kind, position
 
 
-def from_slurm(environment: Environment) -> Cluster | None:
+def _from_slurm(environment: Environment) -> _Found | None:
     """A task of srun: slurm.schedmd.com/srun.html, output environment variables."""
     if "SLURM_STEP_NODELIST" not in environment or "SLURM_PROCID" not in environment:
         return None
@@ -173,21 +187,19 @@ def from_slurm(environment: Environment) -> Cluster | None:
             f"SLURM_DISTRIBUTION={kind}: which task runs where is known of block and cyclic; "
             "give srun --distribution=block."
         )
-    places = _block(tasks) if kind == "block" else _cyclic(tasks)
-    first = _slurm_port(environment)
+    # Nodes are filled one after the other, or tasks are dealt out to them in turn.
+    places = [(turn, host) for host, count in zip(hosts, tasks) for turn in range(count)]
+    if kind == "cyclic":
+        places.sort(key=lambda place: place[0])
+    job = _number(environment, "SLURM_JOB_ID")
+    first = _SLURM_FIRST_PORT + job % _SLURM_PORT_RANGES * _PORTS_PER_JOB
     index = _number(environment, "SLURM_PROCID")
     if index >= len(places):
         raise ClusterError(f"SLURM_PROCID={index}, but the step has {len(places)} tasks.")
-    return Cluster(
-        source="Slurm",
-        addresses=tuple(f"{hosts[node]}:{first + rank}" for rank, node in enumerate(places)),
-        index=index,
-        local_index=places[:index].count(places[index]),
-        num_local=tasks[places[index]],
-    )
+    return "Slurm", [f"{host}:{first + rank}" for rank, (_, host) in enumerate(places)], index
 
 
-def from_kubernetes(environment: Environment) -> Cluster | None:
+def _from_kubernetes(environment: Environment) -> _Found | None:
     """A pod of an Indexed Job, with what our job file sets: the job, its service, its workers.
 
     kubernetes.io/docs/tasks/job/job-with-pod-to-pod-communication.
@@ -195,35 +207,12 @@ def from_kubernetes(environment: Environment) -> Cluster | None:
     if "JOB_COMPLETION_INDEX" not in environment or "FLOWRATE_SERVICE" not in environment:
         return None
     job, service = environment.get("FLOWRATE_JOB", ""), environment["FLOWRATE_SERVICE"]
-    hosts = [
-        f"{job}-{index}.{service}" for index in range(_number(environment, "FLOWRATE_WORKERS"))
-    ]
-    index = _number(environment, "JOB_COMPLETION_INDEX")
-    return _with_local_places("Kubernetes", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
+    workers = range(_number(environment, "FLOWRATE_WORKERS"))
+    addresses = [f"{job}-{index}.{service}:{DEFAULT_PORT}" for index in workers]
+    return "Kubernetes", addresses, _number(environment, "JOB_COMPLETION_INDEX")
 
 
-def from_vertex(environment: Environment) -> Cluster | None:
-    """CLUSTER_SPEC: cloud.google.com/vertex-ai/docs/training/distributed-training."""
-    if "CLUSTER_SPEC" not in environment:
-        return None
-    config = _parse_object(environment, "CLUSTER_SPEC")
-    pools = _field(config, "CLUSTER_SPEC", "cluster", dict)
-    task = _field(config, "CLUSTER_SPEC", "task", dict)
-    kind = _field(task, "CLUSTER_SPEC: task", "type", str)
-    workers = ("workerpool0", "workerpool1")
-    if kind not in workers:
-        raise ClusterError(
-            f'CLUSTER_SPEC: task.type is "{kind}"; replicas train in {" and ".join(workers)}.'
-        )
-    sizes = [len(_field(pools, "CLUSTER_SPEC: cluster", pool, list)) for pool in workers
-             if pool in pools]  # fmt: skip
-    position = _field(task, "CLUSTER_SPEC: task", "index", int)
-    addresses = [address for pool in workers for address in pools.get(pool, [])]
-    index = position + (sizes[0] if kind == "workerpool1" else 0)
-    return _with_local_places("Vertex AI", addresses, index)
-
-
-def from_sagemaker(environment: Environment) -> Cluster | None:
+def _from_sagemaker(environment: Environment) -> _Found | None:
     """SM_HOSTS: github.com/aws/sagemaker-training-toolkit, ENVIRONMENT_VARIABLES.md."""
     if "SM_HOSTS" not in environment or "SM_CURRENT_HOST" not in environment:
         return None
@@ -235,52 +224,21 @@ def from_sagemaker(environment: Environment) -> Cluster | None:
             f"SM_HOSTS={environment['SM_HOSTS']} does not list "
             f"SM_CURRENT_HOST={environment['SM_CURRENT_HOST']}."
         ) from None
-    return _with_local_places("SageMaker", [f"{host}:{DEFAULT_PORT}" for host in hosts], index)
+    return "SageMaker", [f"{host}:{DEFAULT_PORT}" for host in hosts], index
 
 
-def _block(tasks: Sequence[int]) -> list[int]:
-    """Returns the node of each task where nodes are filled one after the other."""
-    return [node for node, count in enumerate(tasks) for _ in range(count)]
-
-
-def _cyclic(tasks: Sequence[int]) -> list[int]:
-    """Returns the node of each task where they are dealt out in turn."""
-    return [node for turn in range(max(tasks)) for node, count in enumerate(tasks) if turn < count]
-
-
-def _slurm_port(environment: Environment) -> int:
-    job = _number(environment, "SLURM_JOB_ID")
-    return _SLURM_FIRST_PORT + job % _SLURM_PORT_RANGES * _PORTS_PER_JOB
-
-
-def _with_local_places(source: str, addresses: Sequence[str], index: int) -> Cluster:
-    """Returns the cluster; workers of one host name share its GPUs."""
-    if not 0 <= index < len(addresses):
-        raise ClusterError(f"{source}: this is worker {index}, but there are {len(addresses)}.")
-    hosts = [str(address).rpartition(":")[0] for address in addresses]
-    return Cluster(
-        source=source,
-        addresses=tuple(addresses),
-        index=index,
-        local_index=hosts[:index].count(hosts[index]),
-        num_local=hosts.count(hosts[index]),
-    )
-
-
-def _checked(cluster: Cluster) -> Cluster:
-    """Returns the cluster; raises ClusterError where an address cannot be one, or comes twice."""
-    for address in cluster.addresses:
+def check_addresses(source: str, addresses: Sequence[str]) -> None:
+    """Raises ClusterError where an address cannot be one, or comes twice."""
+    for address in addresses:
         host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
         if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise ClusterError(
-                f"{cluster.source}: {address!r} is not an address; give host:port, as in "
-                "10.0.0.1:2222."
+                f"{source}: {address!r} is not an address; give host:port, as in 10.0.0.1:2222."
             )
-        if cluster.addresses.count(address) > 1:
+        if addresses.count(address) > 1:
             raise ClusterError(
-                f"{cluster.source}: {address} is given to more than one worker; each needs its own."
+                f"{source}: {address} is given to more than one worker; each needs its own."
             )
-    return cluster
 
 
 def _parse_object(environment: Environment, name: str) -> dict[str, Any]:

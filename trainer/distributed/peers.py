@@ -3,6 +3,10 @@
 TensorFlow's collectives end with an error some seconds after a worker is gone, or wait for ever
 where it has only stopped; neither says who it was, and why. The files lie in the run directory,
 which all workers see.
+
+A file names the launch of the run (trainer/run_dir/launch_id.py) and the process that writes it.
+A worker that sees a later launch of the same job leaves. A worker that sees another process in the
+place of a connected one, or finds one connected when it starts, names it and leaves.
 """
 
 from __future__ import annotations
@@ -29,20 +33,18 @@ _SILENCE_SECONDS = 20.0
 _BLINK_SECONDS = 5.0
 # For the others to say their last words, once TensorFlow has said that something is wrong.
 _LAST_WORDS_SECONDS = 5.0
-# For the workers of an earlier start, cut off, to be followed by those of this one.
-_FOLLOW_SECONDS = 30.0
-_TAKEN_OVER = "a later start of this run ({}) has taken over; this worker leaves without writing."
 
 
 class PeerWatch:
-    """Tells the others that this worker lives, and ends it when one of them does not.
+    """Reports to the others that this worker lives, and ends it when one of them does not.
 
     Args:
         folder: `status` in the run directory.
         cluster: the workers.
-        facts: what to tell of this worker: its phase and step.
+        facts: returns what to report of this worker: its phase and step.
         give_up: called once, from the watching thread, with the error that names who is gone; it
             must end the process: the main thread may be waiting for ever.
+        now: the time in seconds, from any start.
     """
 
     def __init__(
@@ -51,17 +53,18 @@ class PeerWatch:
         cluster: Cluster,
         facts: Callable[[], dict[str, Any]],
         give_up: Callable[[FlowrateError], None],
+        now: Callable[[], float] = time.monotonic,
     ):
         self._folder = folder
         self._cluster = cluster
         self._facts = facts
         self._give_up = give_up
-        self._attempt = find_attempt(os.environ)
+        self._launch = find_attempt(os.environ)
         self._began = time.time()
         self._beats = 0
         self._ending: dict[str, Any] = {}
         self._peers = {
-            index: _Peer(self._path(index), self._attempt, self._is_connected)
+            index: _Peer(self._path(index), self._launch, self._is_connected, now)
             for index in range(cluster.num_workers)
             if index != cluster.index
         }
@@ -103,26 +106,30 @@ class PeerWatch:
         """Returns the error that names a lost worker, what befell it, and its last words."""
         status = self._peers[index].status
         words = status.get("error")
-        where = f"{status.get('phase')}, step {status.get('step')}" if status else "its start"
+        where = _describe_place(status) if status else "its start"
         said = f": {words}" if words else f" (last seen in {where})"
         return PeerLost(f"lost {self._cluster.describe(index)}: {what}{said}")
 
+    def look(self) -> FlowrateError | None:
+        """Writes the status and checks the others once; returns the error to end with, if any."""
+        own = _launch_of(_read(self._path(self._cluster.index)))
+        if self._launch.is_before(own):
+            return ClusterError(
+                f"a later start of this run ({own}) has taken over; this worker leaves without "
+                "writing."
+            )
+        self._beat()
+        # A worker that has saved and left (143) leaves the others to save and leave.
+        lost = self._lost(ends_well=(0, Preempted.exit_code))
+        if not lost and self._cluster.is_chief:
+            self._look_for_stragglers()
+        return lost
+
     def _run(self) -> None:
         while not self._is_over.wait(_BEAT_SECONDS):
-            if later := self._later_attempt():
-                self._give_up(ClusterError(_TAKEN_OVER.format(later)))
+            if (error := self.look()) and not self._is_over.is_set():
+                self._give_up(error)
                 return
-            self._beat()
-            if stranger := self._find_stranger():
-                self._give_up(stranger)
-                return
-            # A worker that has saved and left (143) leaves the others to save and leave.
-            lost = self._lost(ends_well=(0, Preempted.exit_code))
-            if lost and not self._is_over.is_set():
-                self._give_up(lost)
-                return
-            if self._cluster.is_chief:
-                self._look_for_stragglers()
 
     def _look_for_stragglers(self) -> None:
         pace = {index: peer.status for index, peer in self._peers.items()}
@@ -133,29 +140,12 @@ class PeerWatch:
     def _is_connected(self) -> bool:
         return bool(self._facts().get("is_connected"))
 
-    def _later_attempt(self) -> Attempt | None:
-        """Returns the later start of this run that writes this worker's status now, if any."""
-        status = _read(self._path(self._cluster.index))
-        found = Attempt.parse(str(status.get("attempt", "")))
-        return found if self._attempt.is_before(found) else None
-
-    def _find_stranger(self) -> PeerLost | None:
-        """Returns the error that names a worker of another start, whom this one cannot join."""
-        for index, peer in self._peers.items():
-            if status := peer.look_for_stranger():
-                return PeerLost(
-                    f"{self._cluster.describe(index)} is of another start of this run: it was in "
-                    f"{status.get('phase')}, step {status.get('step')}, when this worker began; "
-                    "end all workers and restart all."
-                )
-        return None
-
     def _beat(self) -> None:
         with self._lock:
             self._beats += 1
             status = {
                 "worker": self._cluster.index, "address": self._cluster.address,
-                "attempt": str(self._attempt), "host": platform.node(), "pid": os.getpid(),
+                "attempt": str(self._launch), "host": platform.node(), "pid": os.getpid(),
                 "began": self._began,
                 "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
                 "beats": self._beats, "time": time.time(), **self._facts(), **self._ending,
@@ -166,22 +156,29 @@ class PeerWatch:
                 temporary.write_text(json.dumps(status))
                 temporary.replace(path)
             except OSError:
-                pass  # A full disk is met, and told of, where it matters.
+                pass  # A full disk is met, and reported, where it matters.
 
     def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
         for index, peer in self._peers.items():
-            status = peer.look()
-            if peer.has_been_replaced:
-                return self._describe_lost(index, "it was started again, alone")
-            exit_code = status.get("exit_code")
+            peer.look()
+            silent = f"no sign of life for {_SILENCE_SECONDS:.0f} s" if peer.is_silent else ""
+            if peer.stranger:
+                return PeerLost(
+                    f"{self._cluster.describe(index)} is of another start of this run: it was in "
+                    f"{_describe_place(peer.stranger)}, when this worker began; end all workers "
+                    "and restart all."
+                )
+            exit_code = peer.status.get("exit_code")
+            if peer.replaced:
+                return self._describe_lost(index, peer.replaced)
             if exit_code in ends_well:
                 continue
             if exit_code == PeerLost.exit_code:
-                return PeerLost(status.get("error"))  # It has found who was lost first.
+                return PeerLost(peer.status.get("error"))  # It has found who was lost first.
             if exit_code is not None:
                 return self._describe_lost(index, f"it ended with status {exit_code}")
-            if peer.has_been_seen and peer.silence_seconds > _SILENCE_SECONDS:
-                return self._describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
+            if silent:
+                return self._describe_lost(index, silent)
         return None
 
     def _path(self, index: int) -> Path:
@@ -189,71 +186,75 @@ class PeerWatch:
 
 
 class _Peer:
-    """What is known of another worker by its file; clocks of other machines are not trusted."""
+    """What is known of another worker by its file; clocks of other machines are not trusted.
 
-    def __init__(self, path: Path, attempt: Attempt, is_connected: Callable[[], bool]):
+    Attributes:
+        status: its newest since this worker started; empty where it has given none.
+        stranger: its status from before this worker started, where it was connected then and still
+            runs: this worker cannot join it. Empty otherwise.
+        replaced: why it is lost, where another process took its place; empty otherwise.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        launch: Attempt,
+        is_connected: Callable[[], bool],
+        now: Callable[[], float],
+    ):
         self._path = path
+        self._launch = launch
         self._is_connected = is_connected
-        self._attempt = str(attempt)
-        # What lies there from an earlier start of the run says nothing.
+        self._now = now
+        # What lies there from an earlier launch of the run says nothing.
         self._before = _read(path)
-        self._looked = self._changed = time.monotonic()
-        self._stranger: dict[str, Any] = {}
-        self._stranger_since = self._stranger_changed = 0.0
+        self._looked = self._changed = now()
         self.status: dict[str, Any] = {}
-        # Whether another process came in the place of one that had been connected.
-        self.has_been_replaced = False
-
-    @property
-    def has_been_seen(self) -> bool:
-        return bool(self.status)
+        self.stranger: dict[str, Any] = {}
+        self.replaced = ""
 
     @property
     def silence_seconds(self) -> float:
-        return time.monotonic() - self._changed
+        """Since its file last changed, or since this worker started."""
+        return self._now() - self._changed
 
-    def look(self) -> dict[str, Any]:
-        """Returns its newest status; empty where it has given none since this worker started."""
-        now = time.monotonic()
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has been heard from, and no longer is."""
+        return bool(self.status) and self.silence_seconds > _SILENCE_SECONDS
+
+    def look(self) -> None:
+        """Takes its newest status in."""
+        now = self._now()
         if now - self._looked > _BLINK_SECONDS:
             self._changed = now
         self._looked = now
         status = _read(self._path)
-        is_new = status not in ({}, self._before, self.status)
-        if is_new and self._before.get("is_connected") and _is_same_process(status, self._before):
-            # It was connected without this worker.
-            if status != self._stranger:
-                self._stranger, self._stranger_changed = status, now
-            self._stranger_since = self._stranger_since or now
-        # A worker of an earlier start, on a node that was cut off, may write there too.
-        elif is_new and status.get("attempt", "") == self._attempt:
-            # Whoever this worker is connected to was connected too, whether or not it has said so.
-            was_connected = self.status.get("is_connected") or (
-                self.status and self._is_connected()
-            )
-            is_at_work = was_connected and "exit_code" not in self.status
-            if is_at_work and not _is_same_process(status, self.status):
-                self.has_been_replaced = True
-                return self.status
-            self.status = status
-            self._changed = now
-        return self.status
+        launch = _launch_of(status)
+        if status in ({}, self._before, self.status) or launch.is_before(self._launch):
+            return  # A worker of an earlier launch leaves as soon as it sees this one.
+        if self._launch.is_before(launch):
+            self.replaced = f"a later start of this run ({launch}) took its place"
+        elif self._before.get("is_connected") and _is_same_process(status, self._before):
+            self.stranger = self._before
+        elif launch == self._launch and not self.replaced:
+            if self._was_at_work() and not _is_same_process(status, self.status):
+                self.replaced = "it was started again, alone"
+            else:
+                self.status, self.stranger, self._changed = status, {}, now
 
-    def look_for_stranger(self) -> dict[str, Any] | None:
-        """Returns what it told when this worker began, where it is of another start.
+    def _was_at_work(self) -> bool:
+        # A worker that this one is connected to was connected too, even if it has not reported it.
+        is_connected = self.status.get("is_connected") or (self.status and self._is_connected())
+        return bool(is_connected) and "exit_code" not in self.status
 
-        Where that is an earlier start of the same job, its workers have some time to go.
-        """
-        self.look()
-        if not self._stranger or self.has_been_seen:
-            return None
-        there = Attempt.parse(str(self._before.get("attempt", "")))
-        if not there.is_before(Attempt.parse(self._attempt)):
-            return self._before
-        now = time.monotonic()
-        has_gone = "exit_code" in self._stranger or now - self._stranger_changed > _SILENCE_SECONDS
-        has_waited = now - self._stranger_since >= _FOLLOW_SECONDS
-        return self._before if has_waited and not has_gone else None
+
+def _describe_place(status: dict[str, Any]) -> str:
+    return f"{status.get('phase')}, step {status.get('step')}"
+
+
+def _launch_of(status: dict[str, Any]) -> Attempt:
+    return Attempt.parse(str(status.get("attempt", "")))
 
 
 def _is_same_process(status: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,14 +1,13 @@
 """The workers of a run find each other, before TensorFlow connects them.
 
 Each listens at its own address and greets those who call, and calls the others until it has heard
-of them all, either way. A greeting says which start of the run it comes from: a worker that was
-started again alone, beside others that still run, is told so.
+from all of them, either way. A greeting names the worker and its launch, so a worker of another
+launch, another run or another program counts as missing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import socketserver
@@ -29,48 +28,42 @@ _LONGEST_GREETING = 1000
 
 
 def wait_for_all(cluster: Cluster, timeout_seconds: float) -> None:
-    """Waits until every worker has been heard of.
+    """Waits until every worker has been heard from.
 
     Raises:
-        ClusterError: the time is over, and who is missing; or a worker is of another start.
+        ClusterError: the time is over; names who is missing.
     """
     end = time.monotonic() + timeout_seconds
     with _greeter(cluster) as greeter:
         while missing := greeter.missing():
             for index in missing:
                 greeter.call(index)
-            if greeter.stranger:
-                raise ClusterError(greeter.stranger)
             if greeter.missing() and time.monotonic() > end:
                 raise ClusterError(greeter.describe_missing(timeout_seconds))
             time.sleep(_LOOK_SECONDS)
-        if greeter.stranger:
-            raise ClusterError(greeter.stranger)
 
 
 class _Greeter(socketserver.ThreadingTCPServer):
-    """Listens at this worker's port, on all interfaces as TensorFlow does.
-
-    Attributes:
-        stranger: what to say of a worker of another start that was met; else empty.
-    """
+    """Listens at this worker's port, on all interfaces as TensorFlow does."""
 
     allow_reuse_address = True
     daemon_threads = True
 
     def __init__(self, cluster: Cluster):
         super().__init__(("0.0.0.0", split_address(cluster.address)[1]), _Answer)
-        self.stranger = ""
-        self.greeting = json.dumps(
-            {"flowrate_worker": cluster.index, "attempt": str(find_attempt(os.environ))}
-        ).encode()
+        launch = find_attempt(os.environ)
         self._cluster = cluster
+        self._greetings = {
+            f"flowrate worker {index} of {cluster.num_workers}, {launch}\n".encode(): index
+            for index in range(cluster.num_workers)
+        }
+        self.greeting = list(self._greetings)[cluster.index]
         self._heard = {cluster.index}
-        # What answers there, but not as a worker that is starting.
+        # Where something answers, but not as a worker of this launch that is starting.
         self._others: set[int] = set()
 
     def missing(self) -> list[int]:
-        """Returns the workers that have not been heard of."""
+        """Returns the workers that have not been heard from."""
         return [index for index in range(self._cluster.num_workers) if index not in self._heard]
 
     def call(self, index: int) -> None:
@@ -81,39 +74,26 @@ class _Greeter(socketserver.ThreadingTCPServer):
             socket.create_connection(address, timeout=_CONNECT_SECONDS) as connection,
         ):
             connection.settimeout(_ANSWER_SECONDS)
-            connection.sendall(self.greeting + b"\n")
+            connection.sendall(self.greeting)
             self._others.add(index)
             with connection.makefile("rb") as answer:
                 self.hear(answer.readline(_LONGEST_GREETING))
 
     def hear(self, line: bytes) -> None:
-        """Takes what somebody has said."""
-        try:
-            said, ours = json.loads(line), json.loads(self.greeting)
-            index, attempt = said["flowrate_worker"], said["attempt"]
-        except (ValueError, KeyError, TypeError):
-            return  # A port scan, or a probe of the cluster's.
-        if not isinstance(index, int) or not 0 <= index < self._cluster.num_workers:
-            return
-        if attempt != ours["attempt"]:
-            self.stranger = (
-                f"{self._cluster.describe(index)} is of another start of this run "
-                f"({attempt or 'unnamed'} there, {ours['attempt'] or 'unnamed'} here); end all "
-                "workers and restart all."
-            )
-        self._heard.add(index)
+        """Takes a line that somebody has sent; of a port scan, or of a probe, it is no greeting."""
+        if line in self._greetings:
+            self._heard.add(self._greetings[line])
 
     def describe_missing(self, waited_seconds: float) -> str:
         """Returns the message for when the time is over."""
         missing = self.missing()
         silent = [index for index in missing if index not in self._others]
         said = f"waited {waited_seconds:.0f} s for {self._cluster.num_workers} workers: "
+        who = ", ".join(map(self._cluster.describe, silent or missing))
         if silent:
-            who = ", ".join(map(self._cluster.describe, silent))
             return f"{said}{who} did not answer; start all workers, and let them reach each other."
-        who = ", ".join(map(self._cluster.describe, missing))
         return (
-            f"{said}{who} answered, but not as a worker that is starting: an earlier start of the "
+            f"{said}{who} answered, but not as a worker that is starting: another start of the "
             "run, or another program; end it and restart all workers."
         )
 
@@ -123,7 +103,7 @@ class _Answer(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):
-            self.wfile.write(self.server.greeting + b"\n")
+            self.wfile.write(self.server.greeting)
             self.server.hear(self.rfile.readline(_LONGEST_GREETING))
 
 

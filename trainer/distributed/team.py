@@ -41,10 +41,6 @@ class Team:
         """The part of each batch that is this worker's."""
         return Share(self.cluster.index, self.cluster.num_workers)
 
-    def mean(self, array: np.ndarray) -> np.ndarray:
-        """Returns the mean over the workers of float32 [n]."""
-        return self.sum(array) / np.float32(self.cluster.num_workers)
-
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Returns the sum over the workers of float32 [n], the same bits for all of them."""
         padded = np.pad(array.astype(np.float32), (0, -len(array) % _CHUNK))

@@ -1,4 +1,4 @@
-"""Stopping and calling together: what one worker alone knows, and all must act on at one step.
+"""Agreement on what one worker alone knows and all must act on after the same step.
 
 Each compiled call carries three figures of every worker into the sums of its steps: whether a
 signal has come to it, how long its steps take, and whether it finds that a save is due. So all
@@ -52,7 +52,7 @@ class Agreement:
         return is_agreed
 
     def ballot(self, seconds_per_step: float = 0.0) -> np.ndarray:
-        """Returns what this worker tells the others, float32 [3]; [0] where there are none."""
+        """Returns this worker's figures for the others, float32 [3]; [0] where there are none."""
         if self.num_workers == 1:
             return np.zeros(0, np.float32)
         told = [float(bool(self._stop)), seconds_per_step, float(self.is_save_due())]

@@ -81,6 +81,6 @@ def _without_workers(environment: Mapping[str, str]) -> Check:
                          f"{start} starts one (docs/cluster.md).")  # fmt: skip
     return Check(
         SECTION, "workers", ABSENT,
-        "nothing tells of others (TF_CONFIG, Slurm, Kubernetes, Vertex AI, SageMaker): one process "
+        "nothing tells of others (TF_CONFIG, Slurm, Kubernetes, SageMaker): one process "
         "trains, or several by scripts/launch",
     )  # fmt: skip

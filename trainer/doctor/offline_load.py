@@ -27,7 +27,7 @@ def main(name: str, data_dir: str | None = None) -> None:
 def load(name: str, data_dir: str | None) -> dict[str, Any]:
     """Returns what became of it, JSON-able."""
     from flowrate.errors import DataError
-    from flowrate.printable import one_line
+    from flowrate.text import one_line
     from input_pipelines.fetch import download as _download
     from input_pipelines.loading import load_sources
 

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
-from flowrate.secrets import masked
+from flowrate.text import masked
 from input_pipelines.cache import apply_tier
 from input_pipelines.source import Source
 from trainer.checkpoints.store import Checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flowrate.printable import one_line
+from flowrate.text import one_line
 from trainer.run_dir.launches import describe_starts
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flowrate.printable import printable
 from flowrate.records import disk_errors, to_json, written_whole
+from flowrate.text import printable
 from input_pipelines.images.paths import FoundImages
 from trainer.predict.answer import Answer
 from trainer.predict.config import PredictConfig

@@ -11,7 +11,7 @@ import rich.box
 from rich.table import Table
 from rich.text import Text
 
-from flowrate.printable import printable
+from flowrate.text import printable
 
 # A table folds longer names, and cuts longer classes. Beside them stand percentages and gaps.
 _MAX_FOLDED_WIDTH = 40

@@ -1,7 +1,7 @@
 """Which image files a run is trained on: dataset.json.gz in its folder. Other files are refused.
 
-A run that goes on with other data is another run: its order of examples, its figures and what it
-was tested on have changed. So whoever changes the data must say that this is meant.
+A run that resumes with other data is another run: the order of its examples, its figures and its
+test set have changed. So a change of the data must be confirmed by a flag.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flowrate.errors import RunDirError
-from flowrate.printable import printable
 from flowrate.records import disk_errors, written_whole
+from flowrate.text import printable
 from input_pipelines.loading import LoadedData
 from input_pipelines.source import FileSource
 
@@ -75,7 +75,7 @@ class DatasetRecord:
         Args:
             run_dir: folder of the run.
             accept_change: go on with other files.
-            tell: is told of a change that is accepted.
+            tell: takes a line on a change that is accepted.
 
         Raises:
             RunDirError: they differ, or the record is damaged.

@@ -128,25 +128,23 @@ class RunDir:
         Raises:
             RunDirError: a fact differs from what the run began with.
         """
-        path = self.path / "plan.json"
-        if path.exists():
-            before = self._read_own(path).get("data", {})
-            differing = [
-                f"{name}: {before[name]} then, {facts[name]} now"
-                for name in facts
-                if name in before and before[name] != facts[name] and name not in may_differ
-            ]
-            if differing:
-                raise RunDirError(
-                    f"{self.path}: the data set differs from what this run began with "
-                    f"({'; '.join(differing)}); give the same data or another --run_dir."
-                )
-        write_json(path, plan | {"data": facts})
+        before = self._read("plan.json").get("data", {})
+        differing = [
+            f"{name}: {before[name]} then, {facts[name]} now"
+            for name in facts
+            if name in before and before[name] != facts[name] and name not in may_differ
+        ]
+        if differing:
+            raise RunDirError(
+                f"{self.path}: the data set differs from what this run began with "
+                f"({'; '.join(differing)}); give the same data or another --run_dir."
+            )
+        write_json(self.path / "plan.json", plan | {"data": facts})
 
     def restore(self, resume: str, total_steps: int = 0) -> Checkpoint | None:
-        """Finds the checkpoint to go on from, and drops the records of what came after it.
+        """Finds the checkpoint to resume from, and drops the records of what came after it.
 
-        Says what the start before had no time to say, and where training begins again.
+        Reports how the previous start ended, if it could not, and where training resumes.
 
         Args:
             resume: the flag.
@@ -239,7 +237,7 @@ class RunDir:
             return
         status = _FAILURE_STATUS.get(type(error), "failed")
         failure = {"status": status, "exit_code": error.exit_code, "error": str(error)}
-        # The disk is full, which the user is told; or the folder is no longer ours to write to.
+        # The disk is full, which is reported; or the folder is no longer ours to write to.
         with contextlib.suppress(DiskError, ClusterError):
             self.write_result(failure)
 
@@ -257,7 +255,6 @@ class RunDir:
     def end(self, exit_code: int) -> None:
         """Notes that this process ends, so that the next start need not ask what became of it."""
         self.starts.end(exit_code)
-        self._lock.note_end()
 
     def close(self) -> None:
         """Gives the folder up, so that another may open it."""
@@ -281,16 +278,11 @@ class RunDir:
     def result(self, config: TrainConfig) -> dict[str, Any] | None:
         """Returns result.json of a run that is complete, also for what is asked, else None."""
         result = self._completed()
-        return None if result and asks_for_more(config, self._plan(), result) else result
+        return None if result and asks_for_more(config, self._read("plan.json"), result) else result
 
     def _completed(self) -> dict[str, Any] | None:
-        path = self.path / "result.json"
-        result = self._read_own(path) if path.exists() else None
-        return result if result and result.get("status") == "completed" else None
-
-    def _plan(self) -> dict[str, Any]:
-        path = self.path / "plan.json"
-        return self._read_own(path) if path.exists() else {}
+        result = self._read("result.json")
+        return result if result.get("status") == "completed" else None
 
     @property
     def native_log_path(self) -> Path:
@@ -302,17 +294,14 @@ class RunDir:
 
     @property
     def stacks_path(self) -> Path:
-        return self.traceback_path.with_name(
-            self.traceback_path.name.replace("traceback", "stacks")
-        )
+        return self.path / self.traceback_path.name.replace("traceback", "stacks")
 
     @property
     def metrics_path(self) -> Path:
         return self.path / "metrics.jsonl"
 
     def _check_same_run(self, config: TrainConfig) -> None:
-        path = self.path / "config.json"
-        if not path.exists():
+        if not (self.path / "config.json").exists():
             if config.resume == "must":
                 raise RunDirError(
                     f"--resume=must: {self.path} holds no run; use --resume=auto to begin one."
@@ -323,11 +312,15 @@ class RunDir:
                 f"--resume=never: {self.path} holds a run already; choose another --run_dir, or "
                 "--resume=auto to go on with it."
             )
-        before, plan = self._read_own(path), self._plan()
+        before, plan = self._read("config.json"), self._read("plan.json")
         if line := check_same_run(config, self.path, before, plan, self._completed()):
             self._tell(line)
 
-    def _read_own(self, path: Path) -> dict[str, Any]:
+    def _read(self, name: str) -> dict[str, Any]:
+        """Returns a record of the run; empty where there is none yet."""
+        path = self.path / name
+        if not path.exists():
+            return {}
         try:
             value = read_json(path)
             if isinstance(value, dict):

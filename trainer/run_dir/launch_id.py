@@ -1,8 +1,8 @@
-"""Which start of a run this process belongs to: what tells two starts of one run apart.
+"""The launch of a run that this process belongs to; launches of one job have an order.
 
-A node that was cut off goes on with its old workers while the scheduler has started the run anew
-elsewhere. The later start takes the run directory over, and the earlier one finds that out before
-it writes (trainer/run_dir/folder.py, trainer/distributed/peers.py).
+A node that was cut off may still run its old workers while the scheduler has launched the run again
+elsewhere. The later launch takes the run directory over, and the earlier one finds that out before
+it writes (trainer/run_dir/lock.py, trainer/distributed/peers.py).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """A start of a run.
+    """A launch of a run.
 
     Attributes:
-        job: of the scheduler that started it; empty where none says so.
-        number: rises with each start of the job.
+        job: of the scheduler that launched it; empty where it is unknown.
+        number: rises with each launch of the job.
     """
 
     job: str = ""
     number: tuple[int, ...] = ()
 
     def is_before(self, other: Attempt) -> bool:
-        """Returns whether this is an earlier start of the same job."""
+        """Returns whether this is an earlier launch of the same job."""
         return bool(self.job) and self.job == other.job and self.number < other.number
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Attempt:
 
     @classmethod
     def parse(cls, text: str) -> Attempt:
-        """Reads what `str` has written; what is something else belongs to no job."""
+        """Reads what `str` has written; any other text belongs to no job."""
         job, _, numbers = text.rpartition(" ")
         parts = numbers.split(".")
         if not job or not all(part.isdecimal() for part in parts):
@@ -41,7 +41,7 @@ class Attempt:
 
 
 def find_attempt(environment: Mapping[str, str]) -> Attempt:
-    """Returns the start that the environment tells of.
+    """Returns the launch that the environment names.
 
     FLOWRATE_ATTEMPT is set by scripts/launch. Slurm counts how often a job was requeued
     (SLURM_RESTART_COUNT, unset at first), and the steps within it.

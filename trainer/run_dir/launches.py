@@ -116,7 +116,7 @@ class Starts:
         """Returns a line on the start before, if it ended without a word.
 
         Args:
-            last_step: the last that metrics.jsonl tells of.
+            last_step: the last in metrics.jsonl.
         """
         row = self.previous
         if row is None or "exit_code" in row:

@@ -1,21 +1,17 @@
 """The lock of a run directory: one process at a time, its owner named, gone with the process.
 
-The system drops the lock when its holder ends, however that comes about, so a stale one cannot be:
-what a dead process has left in the file is overwritten, which is told where it had no time to note
-its end there. A later start of the same job takes the folder over from an earlier one that was cut
-off, and the earlier one finds out before it writes.
+The system drops the lock when its holder ends, however that comes about, so none can be stale. A
+later launch of the same job takes the folder over from an earlier one that was cut off, and the
+earlier one finds out before it writes.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import errno
 import fcntl
 import os
 import platform
-import stat
 from pathlib import Path
 from typing import TextIO
 
@@ -23,10 +19,9 @@ from flowrate.errors import ClusterError, ConfigError
 from flowrate.records import disk_errors
 from trainer.run_dir.launch_id import Attempt
 
-# In the file, between its owner and the start that owns it; and what stands below at the end.
+# In the file, between its owner and the owner's launch.
 _ATTEMPT = ", "
-_ENDED = "ended"
-# More is nothing that was written here.
+# A longer line was not written here.
 _MOST_CHARACTERS = 1024
 
 
@@ -36,20 +31,17 @@ class Holder:
 
     Attributes:
         owner: process, machine and time; empty where the file is.
-        attempt: which start of the run that is.
-        has_ended: whether it has noted that it ends.
+        attempt: the launch of the run that it belongs to.
     """
 
     owner: str
     attempt: Attempt
-    has_ended: bool
 
     @classmethod
     def parse(cls, text: str) -> Holder:
-        """Reads what the file holds."""
-        first, _, rest = text.partition("\n")
-        owner, _, attempt = first.strip().partition(_ATTEMPT)
-        return cls(owner, Attempt.parse(attempt), rest.startswith(_ENDED))
+        """Reads the first line of the file; others are ignored."""
+        owner, _, attempt = text.partition("\n")[0].strip().partition(_ATTEMPT)
+        return cls(owner, Attempt.parse(attempt))
 
 
 class RunLock:
@@ -57,11 +49,11 @@ class RunLock:
 
     Args:
         folder: the run directory.
-        attempt: which start of the run this process belongs to.
+        attempt: the launch that this process belongs to.
 
     Attributes:
-        taken_over: a line on whom the folder was taken over from: a process that was killed, or
-            an earlier start of the same job; else empty.
+        taken_over: a line that names the earlier launch of the same job that the folder was taken
+            over from; else empty.
     """
 
     def __init__(self, folder: Path, attempt: Attempt):
@@ -73,30 +65,26 @@ class RunLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether this process has asked for the lock and got it."""
+        """Whether this process has acquired the lock."""
         return self._file is not None
 
     def acquire(self) -> None:
         """Locks the folder, which must exist.
 
         Raises:
-            ConfigError: another process uses it, or what is in the lock's place is no plain file.
-            OSError: the file cannot be written, or the file system has no locks.
+            ConfigError: another process uses it.
+            OSError: the file cannot be written, is a link, or the file system has no locks.
         """
         while self._file is None:
             self._try_to_acquire()
-        left = Holder.parse(self._file.read(_MOST_CHARACTERS))
-        if left.owner and not left.has_ended:
-            self.taken_over = f"the lock of {left.owner} was left behind; taken over."
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         attempt = f"{_ATTEMPT}{self._attempt}" if self._attempt.job else ""
-        self._file.seek(0)
         self._file.truncate()
         self._file.write(f"pid {os.getpid()} on {platform.node()} since {now}{attempt}\n")
         self._file.flush()
 
     def check_held(self) -> None:
-        """Checks that no later start of the same job has taken the folder over.
+        """Checks that no later launch of the same job has taken the folder over.
 
         Raises:
             ClusterError: one has.
@@ -108,7 +96,7 @@ class RunLock:
             if self._is_at_path(self._file):
                 return
             try:
-                with self._open(os.O_RDWR) as file:
+                with self._open(os.O_RDONLY) as file:
                     owner = file.readline(_MOST_CHARACTERS).strip()
             except FileNotFoundError:  # Somebody has tidied up; nobody has taken it.
                 self.release()
@@ -118,17 +106,9 @@ class RunLock:
             "leaves without writing."
         )
 
-    def note_end(self) -> None:
-        """Notes in the file that its owner ends, which nobody then has to be told of."""
-        if self._file:
-            with contextlib.suppress(OSError):  # A full disk.
-                # Not by the file object: a signal may have come while that was written to.
-                os.write(self._file.fileno(), f"{_ENDED}\n".encode())
-
     def release(self) -> None:
         """Gives the folder up, so that another process may lock it."""
         if self._file:
-            self.note_end()
             self._file.close()
             self._file = None
 
@@ -157,23 +137,10 @@ class RunLock:
             file.close()
 
     def _open(self, flags: int) -> TextIO:
-        try:
-            # Nothing is followed, and nothing waited for: neither a link nor a pipe is ours.
-            descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-                raise self._not_ours() from None
-            raise
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise self._not_ours()
-        return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
-
-    def _not_ours(self) -> ConfigError:
-        return ConfigError(
-            f"--run_dir={self._folder}: {self._path.name} in it is not a plain file; remove it or "
-            "choose another folder."
-        )
+        # A link or a pipe that appears after the folder was checked is not followed, or waited for.
+        descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        mode = "r+" if flags & os.O_RDWR else "r"
+        return os.fdopen(descriptor, mode, encoding="utf-8", errors="replace")
 
     def _is_at_path(self, file: TextIO) -> bool:
         try:

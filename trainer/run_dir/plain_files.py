@@ -1,7 +1,7 @@
 """What lies in a run directory: plain files and folders. No TensorFlow here.
 
-A link would let a run directory that others made have files elsewhere read, or overwritten; whoever
-opens a pipe waits for ever.
+A link in a run directory that others made could have files elsewhere read or overwritten; opening a
+pipe waits for ever.
 """
 
 from __future__ import annotations

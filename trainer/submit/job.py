@@ -21,7 +21,7 @@ from typing import Any
 from flowrate import options
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import disk_errors, read_json, write_json, write_text
-from flowrate.secrets import masked, masked_values
+from flowrate.text import masked, masked_values
 from trainer.config import TrainConfig, check_divides
 from trainer.run_dir.folder import default_name
 from trainer.submit.config import SubmitConfig

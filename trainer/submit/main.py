@@ -16,7 +16,7 @@ import rich
 
 from flowrate import options
 from flowrate.errors import ConfigError, DataError, FlowrateError
-from flowrate.printable import one_line
+from flowrate.text import one_line
 from trainer.submit import kubernetes, local, slurm, table
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import Job, plan_job, read_record

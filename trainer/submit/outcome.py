@@ -18,8 +18,8 @@ from pathlib import Path
 from flowrate import options
 from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
 from flowrate.options import option
-from flowrate.printable import one_line
 from flowrate.records import read_json, read_json_lines
+from flowrate.text import one_line
 from trainer.run_dir.launch_id import find_attempt
 from trainer.run_dir.lock import Holder
 

@@ -12,8 +12,8 @@ import rich.box
 from rich.table import Table
 from rich.text import Text
 
-from flowrate.printable import printable
 from flowrate.records import read_json, write_text
+from flowrate.text import printable
 
 # Of result.json, and what they are called on a terminal, which is narrow.
 _RESULT_COLUMNS = {

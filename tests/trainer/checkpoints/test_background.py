@@ -110,10 +110,6 @@ def test_by_the_clock_none_is_due_while_one_is_written(store, make_saver, quick)
         time.sleep(0.01)
 
 
-def test_by_step_none_is_due_by_the_clock(make_saver, quick):
-    assert not make_saver().is_due()
-
-
 def test_close_finishes_what_was_begun(store, make_saver):
     saver = make_saver()
     saver.start(arrays(), Progress(step=5))
@@ -145,14 +141,6 @@ def test_a_best_that_comes_while_another_save_is_written_is_not_lost(store, make
     store.gate.set()
     assert steps(saver.start(arrays(4.0), best_at(4, best=3))) == [1, 2]
     assert steps(saver.finish()) == [3, 4]
-
-
-def test_a_best_that_is_held_is_on_the_disk_at_the_end(store, make_saver):
-    store.gate.set()
-    saver = make_saver(is_by_clock=True)
-    saver.hold_best(arrays(1.0), best_at(1, best=1))
-    assert saver.finished() == []
-    assert steps(saver.finish()) == [1]
 
 
 def test_what_diverged_is_told_the_next_time(store, make_saver):
@@ -228,13 +216,3 @@ def test_a_best_that_could_not_be_written_comes_with_the_next(full_disk, make_sa
     others.unlink()
     saver.start(arrays(3.0), best_at(3, best=2))
     assert steps(saver.finish()) == [2, 3]
-
-
-def test_another_error_of_the_disk_is_told_by_its_name(tmp_path, make_saver, lines, quick):
-    (tmp_path / "file").write_text("a file where the folder should be")
-    store = CheckpointStore(tmp_path / "file", keep=1, tell=print)
-    saver = make_saver(of=store)
-    saver.start(arrays(), Progress(step=1))
-    with pytest.raises(DiskError, match=r"ckpt-00000001: File exists\. 3 saves"):
-        saver.finish()
-    assert len(lines) == 2

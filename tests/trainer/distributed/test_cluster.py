@@ -1,4 +1,7 @@
-"""Who takes part, read from recorded environments: TF_CONFIG, Slurm, Kubernetes, the clouds."""
+"""Who takes part, read from recorded environments: TF_CONFIG, Slurm, Kubernetes, SageMaker.
+
+What these say wrongly is tried on the trainer itself (mistakes/clusters.txt).
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,8 @@ SLURM = {
 }  # fmt: skip
 
 
-FIRST = {"type": "worker", "index": 0}
-
-
-def config(cluster, task) -> str:
-    return json.dumps({"cluster": cluster, "task": task})
-
-
 def tf_config(cluster, task) -> dict[str, str]:
-    return {"TF_CONFIG": config(cluster, task)}
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": task})}
 
 
 def test_tf_config_of_workers():
@@ -54,38 +50,6 @@ def test_workers_of_one_host_share_it():
     assert (found.local_index, found.num_local) == (1, 3)
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", ["TF_CONFIG is not JSON"]),
-        ("[1]", ["TF_CONFIG is list"]),
-        ("{}", ["TF_CONFIG has no cluster"]),
-        (json.dumps({"cluster": {"worker": TWO}}), ["TF_CONFIG has no task"]),
-        (config({"worker": TWO}, {"type": "worker"}), ["TF_CONFIG: task has no index"]),
-        (config({"worker": TWO}, {"type": "worker", "index": 5}),
-         ["task.index is 5", "2 addresses"]),
-        (config({"worker": TWO}, {"type": "worker", "index": -1}), ["task.index is -1"]),
-        (config({"worker": TWO}, {"type": "worker", "index": "zero"}),
-         ['task.index is "zero"', "a whole number"]),
-        (config({"worker": TWO}, {"type": "worker", "index": True}), ["task.index is true"]),
-        (config({"worker": TWO}, {"type": "ps", "index": 0}), ['task.type is "ps"', "worker"]),
-        (config({"worker": "a:1"}, FIRST), ['cluster.worker is "a:1"', "a list"]),
-        (config({"worker": TWO, "ps": TWO}, FIRST), ['job "ps"']),
-        (config({"worker": ["a:1", "a:1"]}, FIRST), ["a:1 is given to more than one"]),
-        (config({"worker": ["a", "b:1"]}, FIRST), ["'a' is not an address"]),
-        (config({"worker": ["a:0", "b:1"]}, FIRST), ["'a:0' is not an address"]),
-        (config({"worker": [7, "b:1"]}, FIRST), ["7 is not an address"]),
-        (config({"chief": TWO}, {"type": "chief", "index": 0}), ["cluster.chief has 2"]),
-    ],
-)  # fmt: skip
-def test_a_wrong_tf_config_is_told_by_field_and_value(text, words):
-    with pytest.raises(ClusterError) as error:
-        find_cluster({"TF_CONFIG": text})
-    for word in words:
-        assert word in str(error.value)
-    assert error.value.exit_code == 4
-
-
 def test_nothing_tells_of_a_cluster():
     assert find_cluster({"HOME": "/root"}) is None
     with pytest.raises(ClusterError, match="scripts/launch"):
@@ -107,7 +71,7 @@ def test_slurm():
 
 
 def test_slurm_deals_tasks_out_in_turn():
-    found = find_cluster({**SLURM, "SLURM_DISTRIBUTION": "cyclic", "SLURM_PROCID": "3"})
+    found = find_cluster({**SLURM, "SLURM_DISTRIBUTION": "cyclic"})
     hosts = [address.split(":")[0] for address in found.addresses]
     assert hosts == ["gpu9", "gpu10", "gpu20", "gpu9", "gpu10"]
     assert (found.local_index, found.num_local) == (1, 2)
@@ -121,20 +85,6 @@ def test_all_tasks_of_a_slurm_step_see_the_same_addresses():
 def test_two_slurm_jobs_use_other_ports():
     one, other = (find_cluster({**SLURM, "SLURM_JOB_ID": job}) for job in ("1234", "1235"))
     assert not set(one.addresses) & set(other.addresses)
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"SLURM_DISTRIBUTION": "plane=2"}, "--distribution=block"),
-        ({"SLURM_STEP_TASKS_PER_NODE": "2"}, "does not fit"),
-        ({"SLURM_PROCID": "9"}, "5 tasks"),
-        ({"SLURM_PROCID": "x"}, "SLURM_PROCID=x"),
-    ],
-)
-def test_a_slurm_step_that_cannot_be(change, word):
-    with pytest.raises(ClusterError, match=word):
-        find_cluster({**SLURM, **change})
 
 
 def test_a_batch_script_is_no_task():
@@ -152,25 +102,10 @@ def test_kubernetes():
     )  # fmt: skip
 
 
-def test_vertex():
-    spec = {
-        "cluster": {"workerpool0": ["w0:2222"], "workerpool1": ["w1:2222", "w2:2222"]},
-        "environment": "cloud",
-        "task": {"type": "workerpool1", "index": 1},
-    }
-    found = find_cluster({"CLUSTER_SPEC": json.dumps(spec)})
-    assert (found.addresses, found.index) == (("w0:2222", "w1:2222", "w2:2222"), 2)
-    spec["task"]["type"] = "workerpool2"
-    with pytest.raises(ClusterError, match="workerpool2"):
-        find_cluster({"CLUSTER_SPEC": json.dumps(spec)})
-
-
 def test_sagemaker():
     environment = {"SM_HOSTS": '["algo-1", "algo-2"]', "SM_CURRENT_HOST": "algo-2"}
     found = find_cluster(environment)
     assert (found.addresses, found.index) == (("algo-1:2222", "algo-2:2222"), 1)
-    with pytest.raises(ClusterError, match="algo-3"):
-        find_cluster({**environment, "SM_CURRENT_HOST": "algo-3"})
 
 
 def test_tf_config_wins():

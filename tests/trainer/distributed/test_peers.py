@@ -1,12 +1,10 @@
-"""Who falls silent or says that it ends is named; who only was slow to begin is not."""
+"""Who falls silent, ends, or is of another launch is named; who only was slow to begin is not."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from flowrate.errors import PeerLost
+from flowrate.errors import ClusterError, PeerLost
 from flowrate.records import read_json, write_json
 from trainer.distributed import peers
 from trainer.distributed.cluster import Cluster
@@ -15,34 +13,46 @@ from trainer.distributed.peers import PeerWatch
 ADDRESSES = ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3")
 
 
-@pytest.fixture
-def watch(tmp_path, monkeypatch):
-    """Returns a function: rank -> (watch that is on, list of what it gave up with)."""
-    monkeypatch.setattr(peers, "_BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(peers, "_SILENCE_SECONDS", 1.0)
-    monkeypatch.setattr(peers, "_LAST_WORDS_SECONDS", 0.5)
-    made = []
+class Clock:
+    """Seconds that pass when a test says so."""
 
-    def begin(index: int, is_connected: bool = False):
-        given_up: list[PeerLost] = []
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watch(tmp_path, monkeypatch, clock):
+    """Returns a function: -> the watch of a process that has said once that it is there."""
+    monkeypatch.setattr(peers, "_LAST_WORDS_SECONDS", 0.3)
+
+    def begin(index: int, launch: str = "", is_connected: bool = False, **options) -> PeerWatch:
+        monkeypatch.setenv("FLOWRATE_ATTEMPT", launch)
         found = PeerWatch(
             tmp_path / "status", Cluster("test", ADDRESSES, index),
-            lambda: {"phase": "train", "step": 7, "is_connected": is_connected}, given_up.append,
+            lambda: {"phase": "train", "step": 7, "is_connected": is_connected},
+            lambda error: None, now=clock, **options,
         )  # fmt: skip
-        found.start()
-        made.append(found)
-        return found, given_up
+        (tmp_path / "status").mkdir(exist_ok=True)
+        assert not isinstance(found.look(), ClusterError)
+        return found
 
-    yield begin
-    for each in made:
-        each.end(0, None)
+    return begin
 
 
-def wait_for(given_up: list[PeerLost], seconds: float = 20) -> str:
-    end = time.monotonic() + seconds
-    while not given_up and time.monotonic() < end:
-        time.sleep(0.02)
-    return str(given_up[0])
+def pass_time(clock: Clock, seconds: int, *alive: PeerWatch) -> list:
+    """Lets time pass, a second at a time; returns what the last of those alive found each time."""
+    found = []
+    for _ in range(seconds):
+        clock.seconds += 1
+        found += [each.look() for each in alive][-1:]
+    return found
 
 
 def test_each_says_where_it_stands(watch, tmp_path):
@@ -52,115 +62,114 @@ def test_each_says_where_it_stands(watch, tmp_path):
     assert (status["phase"], status["step"]) == ("train", 7)
 
 
-def test_one_that_ends_badly_is_named_with_its_words(watch):
-    _, given_up = watch(0)
-    peer, _ = watch(1)
-    time.sleep(0.3)
-    assert not given_up
-    peer.end(3, "photo.jpg is truncated")
-    assert wait_for(given_up) == (
-        "lost worker 1 (127.0.0.1:2): it ended with status 3: photo.jpg is truncated"
-    )
+@pytest.mark.parametrize("exit_code", [3, 137])
+def test_one_that_ends_badly_is_named_with_its_words(watch, exit_code):
+    survivor, peer = watch(0), watch(1)
+    assert survivor.look() is None
+    peer.end(exit_code, "photo.jpg is truncated")
+    error = survivor.look()
+    assert isinstance(error, PeerLost)
+    for word in ("worker 1 (127.0.0.1:2)", f"status {exit_code}", ": photo.jpg is truncated"):
+        assert word in str(error)
 
 
-def test_one_that_ends_well_is_not_lost(watch):
-    _, given_up = watch(0)
-    peer, _ = watch(1)
-    peer.end(0, None)
-    time.sleep(1.5)
-    assert not given_up
+def test_one_that_has_found_who_was_lost_is_believed(watch):
+    survivor, peer = watch(0), watch(1)
+    peer.end(144, "lost worker 2")
+    assert str(survivor.look()) == "lost worker 2"
 
 
-def test_one_that_falls_silent_is_named_with_where_it_was(watch, tmp_path):
+@pytest.mark.parametrize("exit_code", [0, 143])
+def test_one_that_ends_well_is_not_lost(watch, clock, exit_code):
+    survivor, peer = watch(0), watch(1, is_connected=True)
+    survivor.look()
+    peer.end(exit_code, None)
+    assert not any(pass_time(clock, 60, survivor))
+    # A supervisor may start it again: who is still busy with the report goes on.
+    watch(1)
+    assert survivor.look() is None
+
+
+def test_one_that_falls_silent_is_named_with_where_it_was(watch, clock, tmp_path):
     path = tmp_path / "status" / "worker-2.json"
     path.parent.mkdir()
-    # Left by an earlier start of the run: no news.
+    # Left by an earlier launch of the run: no news.
     write_json(path, {"exit_code": 7, "error": "old"})
-    _, given_up = watch(0)
-    time.sleep(1.5)
-    assert not given_up
+    survivor = watch(0)
+    assert not any(pass_time(clock, 60, survivor))
     write_json(path, {"beats": 1, "phase": "evaluate", "step": 40})
-    assert "lost worker 2 (127.0.0.1:3): no sign of life" in wait_for(given_up)
-    assert "last seen in evaluate, step 40" in str(given_up[0])
+    found = pass_time(clock, 30, survivor)
+    assert not any(found[:20])
+    assert "worker 2 (127.0.0.1:3)" in str(found[-1])
+    assert "evaluate, step 40" in str(found[-1])
+
+
+def test_who_was_held_up_itself_accuses_nobody(watch, clock):
+    survivor, peer = watch(0), watch(1)
+    survivor.look()
+    clock.seconds += 1000
+    assert survivor.look() is None
+    assert not any(pass_time(clock, 30, peer, survivor))
+
+
+def test_the_rest_are_told_of_when_silent_and_when_back(watch, clock):
+    lines: list[str] = []
+    chief, peer = watch(0, needed=[2], tell=lines.append), watch(1)
+    assert not any(pass_time(clock, 60, chief))
+    assert not any(pass_time(clock, 2, peer, chief))
+    gone, back = lines
+    assert "lost worker 1 (127.0.0.1:2)" in gone
+    assert "worker 1 (127.0.0.1:2) is back" in back
 
 
 def test_after_an_error_of_tensorflow_last_words_are_waited_for(watch):
-    survivor, _ = watch(0)
-    peer, _ = watch(1)
-    time.sleep(0.2)
+    survivor, peer = watch(0), watch(1)
+    assert survivor.find_lost(is_certain=False) is None
+    assert "127.0.0.1" in str(survivor.find_lost(is_certain=True))
     peer.end(6, "the loss is not finite")
     assert "the loss is not finite" in str(survivor.find_lost(is_certain=False))
-
-
-def test_an_error_that_has_nothing_to_do_with_others(watch):
-    survivor, _ = watch(0)
-    watch(1)
-    watch(2)
-    assert survivor.find_lost(is_certain=False) is None
-
-
-def test_somebody_is_gone_without_a_word(watch):
-    survivor, _ = watch(0)
-    lost = survivor.find_lost(is_certain=True)
-    assert isinstance(lost, PeerLost)
-    assert "TensorFlow lost the connection" in str(lost)
-    assert lost.exit_code == 144
 
 
 @pytest.mark.parametrize("has_said_so", [True, False])
 def test_who_comes_back_alone_and_who_went_on_both_leave(watch, has_said_so):
     """A killed worker is started again while the other still waits for the first one."""
-    _, survivor = watch(0, is_connected=True)
-    killed, _ = watch(1, is_connected=has_said_so)
-    time.sleep(0.3)
-    killed._is_over.set()  # As SIGKILL: not a word.
-    killed._thread.join()
-    _, alone = watch(1)
-    assert wait_for(alone) == (
-        "worker 0 (127.0.0.1:1) is of another start of this run: it was in train, step 7, when "
-        "this worker began; end all workers and restart all."
-    )
-    assert "lost worker 1 (127.0.0.1:2): it was started again, alone" in wait_for(survivor)
-    assert alone[0].exit_code == survivor[0].exit_code == 144
+    survivor = watch(0, is_connected=True)
+    watch(1, is_connected=has_said_so)
+    assert survivor.look() is None
+    alone = watch(1)
+    left = survivor.look()
+    found = alone.look()
+    assert isinstance(left, PeerLost)
+    assert isinstance(found, PeerLost)
+    assert "lost worker 1 (127.0.0.1:2)" in str(left)
+    for word in ("worker 0 (127.0.0.1:1)", "another start of this run", "train, step 7"):
+        assert word in str(found)
 
 
-def test_a_later_start_waits_for_those_who_follow_the_earlier(watch, monkeypatch):
-    monkeypatch.setattr(peers, "_FOLLOW_SECONDS", 2.0)
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
-    watch(0, is_connected=True)
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
-    _, joined = watch(1)
-    time.sleep(0.3)
-    assert not joined
-    watch(0)  # The earlier one sees that, and leaves.
-    time.sleep(2.5)
-    assert not joined
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
-    watch(2, is_connected=True)
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
-    _, alone = watch(1)
-    assert "worker 2 (127.0.0.1:3) is of another start of this run" in wait_for(alone)
-
-
-def test_one_that_ended_well_may_be_started_again(watch):
-    """By a supervisor that always does: who is still busy with the report goes on."""
-    _, survivor = watch(0, is_connected=True)
-    peer, _ = watch(1, is_connected=True)
-    time.sleep(0.3)
-    peer.end(0, None)
-    time.sleep(0.3)
+def test_who_comes_back_before_all_were_connected_is_taken(watch):
+    survivor = watch(0)
     watch(1)
-    time.sleep(0.5)
-    assert not survivor
+    assert survivor.look() is None
+    again = watch(1)
+    assert survivor.look() is None
+    assert again.look() is None
 
 
-def test_an_earlier_start_that_has_gone_is_waited_for_no_longer(watch, monkeypatch):
-    monkeypatch.setattr(peers, "_FOLLOW_SECONDS", 1.0)
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 1")
-    earlier, _ = watch(0, is_connected=True)
-    monkeypatch.setenv("FLOWRATE_ATTEMPT", "job 2")
-    _, joined = watch(1)
-    time.sleep(0.3)
-    earlier.end(144, "lost worker 1")
-    time.sleep(1.5)
-    assert not joined  # --bringup_timeout is what counts now.
+def test_workers_of_an_earlier_launch_leave_and_those_of_the_later_wait(watch):
+    member, chief = watch(1, "job 1"), watch(0, "job 1", is_connected=True)
+    assert [member.look(), chief.look()] == [None, None]
+    later = watch(1, "job 2")
+    assert "later start of this run (job 2)" in str(chief.look())  # In the other's place.
+    replaced = member.look()  # In its own.
+    assert isinstance(replaced, ClusterError)
+    assert "later start of this run (job 2)" in str(replaced)
+    assert later.look() is None
+    assert watch(0, "job 2").look() is None
+    assert later.look() is None
+
+
+def test_a_launch_of_another_job_is_a_stranger(watch):
+    there = watch(0, "job 1", is_connected=True)
+    alone = watch(1, "other 2")
+    there.look()
+    assert "another start of this run" in str(alone.look())

@@ -53,7 +53,6 @@ def test_a_slurm_task():
         (tf_config({"worker": ["127.0.0.1:1", "127.0.0.1:2"]}, index=5), "task.index is 5"),
         (tf_config({"worker": ["127.0.0.1:3333", "nowhere.invalid:1"]}), "nowhere.invalid is not"),
         ({"SM_HOSTS": "[]", "SM_CURRENT_HOST": "algo-1"}, "does not list SM_CURRENT_HOST=algo-1"),
-        ({"CLUSTER_SPEC": "{}"}, "CLUSTER_SPEC has no cluster"),
     ],
 )
 def test_what_cannot_be_is_told_in_the_trainers_words(environment, words):

@@ -5,12 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import re
-import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,140 +68,38 @@ def begin(open_run):
     return run
 
 
-HOLDER = """
-import sys
-from trainer.config import TrainConfig
-from trainer.run_dir.folder import RunDir
-held = RunDir.open(TrainConfig(run_dir=sys.argv[1]), print)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """A process that holds `tmp_path/run` until it is told, or made, to end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "run")],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-# --- the lock ---------------------------------------------------------------------------------
-
-
-def test_a_second_process_is_refused_with_the_pid_of_the_first(holder, open_run, tmp_path):
-    message = (
-        rf"^--run_dir={re.escape(str(tmp_path / 'run'))} is in use by pid {holder.pid} on "
-        rf"{re.escape(platform.node())} since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\S+; "
-        r"stop it or choose another folder\.$"
-    )
-    with pytest.raises(ConfigError, match=message):
-        open_run()
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_lock_goes_with_the_process_however_it_ends(holder, open_run, number):
-    with pytest.raises(ConfigError, match=f"is in use by pid {holder.pid} "):
-        open_run()
-    holder.send_signal(number)
-    holder.wait()
-    run_dir = open_run()
-    assert f"pid {os.getpid()} on " in (run_dir.path / "lock").read_text()
-    assert str(holder.pid) not in (run_dir.path / "lock").read_text().split()
-
-
-def test_a_second_opening_in_the_same_process_is_refused(open_run):
-    first = open_run()
-    with pytest.raises(ConfigError, match=f"is in use by pid {os.getpid()} "):
-        open_run()
-    first.close()
-    first.close()  # closing twice is no error
-    open_run()
-
-
-def test_a_refused_process_leaves_no_trace(holder, open_run, tmp_path):
-    before = (tmp_path / "run" / "lock").read_text()
-    with pytest.raises(ConfigError, match="is in use"):
-        open_run()
-    assert (tmp_path / "run" / "lock").read_text() == before
-    assert os.listdir(tmp_path / "run") == ["lock"]
-
-
 # --- a later start of the same job takes it over ------------------------------------------------
 
 
-def start_as(monkeypatch, job: str, restart: int) -> None:
-    monkeypatch.setenv("SLURM_JOB_ID", job)
-    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restart))
-
-
-@pytest.fixture
-def cut_off(open_run, monkeypatch) -> RunDir:
-    """The run directory of a process whose job was started anew elsewhere."""
-    start_as(monkeypatch, "17", 0)
-    earlier = open_run()
-    earlier.write_config(TrainConfig(run_dir=str(earlier.path)))
-    start_as(monkeypatch, "17", 1)
-    later = open_run()
-    assert later.path == earlier.path
-    assert "Slurm job 17 1.0" in (later.path / "lock").read_text()
-    later.check_still_held()
-    return earlier
-
-
-def test_the_earlier_start_may_write_nothing_more(cut_off):
+def test_the_earlier_start_may_write_nothing_more(open_run, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    cut_off = open_run()
+    cut_off.write_config(TrainConfig(run_dir=str(cut_off.path)))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    open_run().check_still_held()
     before = sorted(cut_off.path.rglob("*"))
-    taken = r"was taken over by a later start of this run \(pid .* Slurm job 17 1\.0\)"
     for write in (
         lambda: cut_off.append_metrics("train", {"step": 1}),
         lambda: cut_off.checkpoints.save(ARRAYS, Progress(step=10)),
         lambda: cut_off.write_result({"status": "completed"}),
     ):
-        with pytest.raises(ClusterError, match=taken):
+        with pytest.raises(ClusterError, match=r"taken over by .* Slurm job 17 1\.0"):
             write()
     cut_off.record_failure(ClusterError("taken over"))
     # The folder of checkpoints is made before the one in it is refused.
     assert [p for p in sorted(cut_off.path.rglob("*")) if p.name != "checkpoints"] == before
 
 
-@pytest.mark.parametrize(("job", "restart"), [("17", 0), ("18", 1), ("18", 0)])
-def test_no_other_takes_it_over(open_run, monkeypatch, job, restart):
-    start_as(monkeypatch, "17", 0)
-    held = open_run()
-    start_as(monkeypatch, job, restart)
-    with pytest.raises(ConfigError, match="is in use by pid"):
-        open_run()
-    held.check_still_held()
-    held.append_metrics("train", {"step": 1})
-
-
 # --- where it lies ----------------------------------------------------------------------------
 
 
-def test_folders_above_are_made(open_run, tmp_path):
-    run_dir = open_run(run_dir=str(tmp_path / "deep" / "down" / "run"))
+@pytest.mark.parametrize("given", ["deep/down/run", "~/deep/down/run"])
+def test_folders_above_are_made_and_the_path_is_absolute(open_run, tmp_path, monkeypatch, given):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run_dir = open_run(run_dir=given)
     assert run_dir.path == tmp_path / "deep" / "down" / "run"
     assert run_dir.path.is_dir()
-
-
-def test_a_relative_path_is_made_absolute(open_run, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run_dir = open_run(run_dir="here")
-    monkeypatch.chdir("/")
-    assert run_dir.path == tmp_path / "here"
-
-
-def test_a_tilde_is_the_home_folder(open_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert open_run(run_dir="~/run").path == tmp_path / "run"
 
 
 @pytest.mark.parametrize(
@@ -224,25 +117,9 @@ def test_the_default_name_tells_what_and_when(open_run, tmp_path, monkeypatch, f
     assert re.fullmatch(rf"{re.escape(name)}-\d{{8}}-\d{{6}}", path.name)
 
 
-@pytest.mark.parametrize(
-    ("place", "reason"),
-    [
-        ("file/run", "Not a directory"),
-        ("file", "File exists"),
-        ("n" * 300, "File name too long"),
-    ],
-)
-def test_a_path_that_cannot_be_a_folder_is_refused(open_run, tmp_path, place, reason):
-    (tmp_path / "file").write_text("")
-    message = rf"^--run_dir=.*: cannot be used: {reason}; choose another folder\.$"
-    with pytest.raises(ConfigError, match=message):
-        open_run(run_dir=str(tmp_path / place))
-
-
 def test_a_folder_that_cannot_be_written_is_refused(open_run, unwritable_folder):
-    message = "cannot be used: (Permission denied|Read-only file system); choose another folder"
     for path in (unwritable_folder, unwritable_folder / "run"):
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=f"--run_dir={path}: cannot be used"):
             open_run(run_dir=str(path))
 
 
@@ -290,25 +167,6 @@ def test_a_neighbour_in_a_folder_above_is_not_touched(open_run, tmp_path):
 
 
 # --- which run may go on ----------------------------------------------------------------------
-
-
-def test_the_same_flags_may_go_on(begin, open_run):
-    begin(learning_rate=0.1 + 0.2, steps=30)
-    open_run(learning_rate=0.1 + 0.2, steps=30)
-
-
-def test_other_flags_are_refused_and_listed(begin, open_run, tmp_path):
-    begin(learning_rate=0.01, steps=30, seed=3)
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    message = re.escape(
-        f"{tmp_path / 'run'} holds a run with other flags: --epochs=2 (it has None), "
-        "--learning_rate=0.02 (it has 0.01), --steps=None (it has 30). "
-        "Give the same flags to go on with it, or another --run_dir."
-    )
-    with pytest.raises(RunDirError, match=f"^{message}$"):
-        open_run(learning_rate=0.02, epochs=2, seed=3)
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
-    open_run(learning_rate=0.01, steps=30, seed=3)  # the refused one let go of the folder
 
 
 # Another value for every flag, valid together with the defaults, a batch of 32 and NEEDS.
@@ -368,26 +226,6 @@ def test_a_run_older_than_a_flag_has_its_default(begin, open_run):
         open_run(steps=30, balance=True)
 
 
-def test_never_refuses_a_run_that_is_there(begin, open_run, tmp_path):
-    open_run(resume="never").close()  # nothing is there yet
-    begin(resume="never")
-    message = re.escape(
-        f"--resume=never: {tmp_path / 'run'} holds a run already; choose another --run_dir, or "
-        "--resume=auto to go on with it."
-    )
-    with pytest.raises(RunDirError, match=f"^{message}$"):
-        open_run(resume="never")
-
-
-def test_must_refuses_a_folder_without_a_run(open_run, tmp_path):
-    message = re.escape(
-        f"--resume=must: {tmp_path / 'run'} holds no run; use --resume=auto to begin one."
-    )
-    with pytest.raises(RunDirError, match=f"^{message}$"):
-        open_run(resume="must")
-    assert os.listdir(tmp_path) == []  # and leaves none
-
-
 def test_must_refuses_a_run_without_a_checkpoint(begin, open_run):
     begin()
     run_dir = open_run(resume="must")
@@ -395,71 +233,20 @@ def test_must_refuses_a_run_without_a_checkpoint(begin, open_run):
         run_dir.restore("must")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b"\xff\xfe\x00"])
-def test_a_damaged_config_is_refused(begin, open_run, content):
-    path = begin() / "config.json"
-    path.write_bytes(content)
-    message = (
-        rf"^{re.escape(str(path))} is damaged \(.+\); restore it or choose another --run_dir\.$"
-    )
-    with pytest.raises(RunDirError, match=message):
-        open_run()
-    assert path.read_bytes() == content
-
-
-def test_a_flag_of_another_version_is_named(begin, open_run):
-    path = begin() / "config.json"
-    path.write_text(json.dumps({**read_json(path), "color": "red"}))
-    with pytest.raises(RunDirError, match=r"other flags: --color=None \(it has red\)"):
-        open_run()
-
-
 # --- the data ---------------------------------------------------------------------------------
 
 
-def test_the_same_data_may_go_on(open_run):
-    run_dir = open_run()
-    run_dir.check_data(FACTS, PLAN)
-    run_dir.check_data(json.loads(json.dumps(FACTS)), PLAN)
-    assert read_json(run_dir.path / "plan.json") == {**PLAN, "data": FACTS}
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("class_names", ["cat", "cow"]),
-        ("examples", {"train": 79, "test": 20}),
-        ("image_shape", [24, 24, 1]),
-        ("model", "mlp"),
-        ("augmentation", []),
-        ("class_weights", {"cat": 1.0, "dog": 3.0}),
-    ],
-)
-def test_other_data_are_refused(open_run, name, value):
+@pytest.mark.parametrize("name", FACTS)
+def test_other_data_are_refused(open_run, name):
     run_dir = open_run()
     run_dir.check_data(FACTS, PLAN)
     before = (run_dir.path / "plan.json").read_bytes()
-    message = re.escape(
-        f"{run_dir.path}: the data set differs from what this run began with "
-        f"({name}: {FACTS[name]} then, {value} now); give the same data or another --run_dir."
-    )
-    with pytest.raises(RunDirError, match=f"^{message}$"):
-        run_dir.check_data(FACTS | {name: value}, PLAN)
+    message = re.escape(f"({name}: {FACTS[name]} then, other now)")
+    with pytest.raises(RunDirError, match=message):
+        run_dir.check_data(FACTS | {name: "other"}, PLAN)
+    run_dir.check_data(FACTS | {name: FACTS[name]}, PLAN)
     assert (run_dir.path / "plan.json").read_bytes() == before
-
-
-def test_every_fact_that_differs_is_named(open_run):
-    run_dir = open_run()
-    run_dir.check_data(FACTS, PLAN)
-    with pytest.raises(RunDirError, match=r"\(image_shape: .* now; model: cnn then, mlp now\)"):
-        run_dir.check_data(FACTS | {"model": "mlp", "image_shape": [9, 9, 3]}, PLAN)
-
-
-def test_a_damaged_plan_is_refused(open_run):
-    run_dir = open_run()
-    (run_dir.path / "plan.json").write_text("[1, 2")
-    with pytest.raises(RunDirError, match=r"plan\.json is damaged \(.+\); restore it or choose"):
-        run_dir.check_data(FACTS, PLAN)
+    run_dir.check_data(FACTS | {name: "other"}, PLAN, may_differ=[name])
 
 
 # --- what came after the checkpoint -----------------------------------------------------------
@@ -516,47 +303,21 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(open_run):
     run_dir.append_metrics("train", {"step": 5, "loss": 1.0})
     assert run_dir.restore("auto") is None
     assert run_dir.metrics_path.read_text() == ""
-    assert open_run.lines == ["no checkpoint was written before: training begins at step 0 again."]
-
-
-def test_a_new_run_has_nothing_to_restore(open_run):
-    run_dir = open_run()
-    assert run_dir.restore("auto") is None
-    assert not run_dir.metrics_path.exists()
-    assert open_run.lines == []
+    assert "step 0" in open_run.lines[-1]
 
 
 def test_lost_checkpoints_are_refused(interrupted):
     for path in sorted((interrupted.path / "checkpoints").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     before = interrupted.metrics_path.read_bytes()
-    message = (
-        r"/run: checkpoints were written and none is left, refusing to start over; choose another "
-        r"--run_dir\.$"
-    )
     for resume in ("auto", "must"):
-        with pytest.raises(RunDirError, match=message):
+        with pytest.raises(RunDirError, match="none is left, refusing to start over"):
             interrupted.restore(resume)
     assert interrupted.metrics_path.read_bytes() == before
 
 
 def test_lost_checkpoints_are_refused_where_only_a_start_tells_of_them(begin, open_run):
     begin()
-    for _ in range(2):
-        run_dir = open_run()
-        run_dir.begin_again()
-        run_dir.restore("auto")
-        run_dir.checkpoints.save(ARRAYS, Progress(step=20))
-        run_dir.close()
-    shutil.rmtree(run_dir.path / "checkpoints")
-    run_dir = open_run()
-    run_dir.begin_again()
-    with pytest.raises(RunDirError, match="none is left, refusing to start over"):
-        run_dir.restore("auto")
-
-
-def test_lost_checkpoints_are_refused_where_a_stop_tells_of_them(begin, open_run):
-    path = begin()
     run_dir = open_run()
     run_dir.begin_again()
     run_dir.restore("auto")
@@ -567,22 +328,6 @@ def test_lost_checkpoints_are_refused_where_a_stop_tells_of_them(begin, open_run
     run_dir.begin_again()
     with pytest.raises(RunDirError, match="none is left, refusing to start over"):
         run_dir.restore("auto")
-    assert not (path / "checkpoints").exists()
-
-
-def test_damaged_ones_set_aside_are_no_reason_to_start_over(interrupted):
-    folder = interrupted.path / "checkpoints"
-    for path in sorted(folder.iterdir()):
-        path.rename(path.with_suffix(".damaged"))
-    interrupted.metrics_path.unlink()
-    before = sorted(interrupted.path.rglob("*"))
-    message = (
-        r"^no checkpoint is left but damaged ones \(ckpt-00000010\.damaged, "
-        r"ckpt-00000020\.damaged\), refusing to start over; start anew in another --run_dir\.$"
-    )
-    with pytest.raises(RunDirError, match=message):
-        interrupted.restore("auto")
-    assert sorted(interrupted.path.rglob("*")) == before
 
 
 def test_checkpoints_may_lie_elsewhere(interrupted, tmp_path):
@@ -609,31 +354,10 @@ def test_a_hostile_line_of_metrics_harms_no_other(interrupted, open_run, line):
         assert open_run.lines == [f"warning: 1 of 6 lines of {path} cannot be read."]
 
 
-def test_damaged_checkpoints_are_refused_and_no_row_is_lost(interrupted):
-    before = interrupted.metrics_path.read_bytes()
-    for path in (interrupted.path / "checkpoints").glob("*/arrays.npz"):
-        path.write_bytes(b"")
-    with pytest.raises(RunDirError, match="every checkpoint is damaged, refusing to start over"):
-        interrupted.restore("auto")
-    assert interrupted.metrics_path.read_bytes() == before
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_its_rows(interrupted, open_run):
+def test_a_damaged_checkpoint_is_passed_over_with_its_rows(interrupted):
     (interrupted.path / "checkpoints" / "ckpt-00000020" / "arrays.npz").unlink()
     assert interrupted.restore("auto").progress.step == 10
     assert steps_of(interrupted) == [("train", 10), ("checkpoint", 10)]
-    assert open_run.lines == [
-        "ckpt-00000020 damaged: arrays.npz: No such file or directory; set aside; "
-        "using ckpt-00000010."
-    ]
-
-
-def test_leftovers_are_swept_on_the_way(interrupted, open_run):
-    leftover = interrupted.path / "checkpoints" / "ckpt-00000030.tmp"
-    leftover.mkdir()
-    interrupted.restore("auto")
-    assert not leftover.exists()
-    assert open_run.lines == ["ignored unfinished checkpoint ckpt-00000030, swept."]
 
 
 def test_a_full_disk_leaves_the_earlier_record_and_no_litter(make_disk, open_run):
@@ -682,16 +406,8 @@ def test_a_failure_before_the_start_says_nothing_of_another_run(open_run):
     assert run_dir.result(TrainConfig())["test_accuracy"] == 0.5
 
 
-def test_only_a_completed_run_has_a_result(open_run):
-    run_dir = open_run()
-    assert run_dir.result(TrainConfig()) is None
-    run_dir.write_result({"status": "completed", "test_accuracy": 0.5})
-    expected = {"schema_version": 1, "status": "completed", "test_accuracy": 0.5}
-    assert run_dir.result(TrainConfig()) == expected
-
-
 def test_a_damaged_result_is_refused(open_run):
     run_dir = open_run()
     (run_dir.path / "result.json").write_text('{"status": "comp')
-    with pytest.raises(RunDirError, match=r"result\.json is damaged \(.+\); restore it or choose"):
+    with pytest.raises(RunDirError, match=r"result\.json is damaged"):
         run_dir.result(TrainConfig())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -53,31 +52,23 @@ def test_a_worker_that_sees_the_longer_plan_first_trains_too():
     assert asks_for_more(config, {**PLAN, "total_steps": 180}, DONE)
 
 
-WAY_OUT = "To train on from its weights, give another --run_dir and --weights=/runs/mine."
-LAID_OUT = "the run in /runs/mine was laid out for 90 steps and cannot go on to 180: "
 STOPPED = {"global_step": 45, "planned_steps": 90}
 
 
 @pytest.mark.parametrize(
-    ("flags", "then", "result", "message"),
+    ("flags", "then", "result", "words"),
     [
-        ({"epochs": 2}, {"epochs": 1}, DONE,
-         "--epochs=1: /runs/mine holds a run of 90 steps and can only be made longer, not 45; give "
-         "another --run_dir for a shorter one."),
-        ({"steps": 90}, {"steps": 89}, None, "--steps=89: /runs/mine holds a run of 90 steps and "),
+        ({"epochs": 2}, {"epochs": 1}, DONE, "--epochs=1: .* only be made longer, not 45;"),
+        ({"steps": 90}, {"steps": 89}, None, "--steps=89: .* only be made longer"),
         ({"epochs": 2, "schedule": "cosine"}, {"epochs": 4}, DONE,
-         f"--epochs=4: {LAID_OUT}its --schedule=cosine depends on the length. {WAY_OUT}"),
-        ({"epochs": 2, "schedule": "piecewise"}, {"epochs": 4}, None,
-         f"--epochs=4: {LAID_OUT}its --schedule=piecewise depends on the length. {WAY_OUT}"),
+         "--epochs=4: .* to 180: its --schedule=cosine .* --weights=/runs/mine"),
         ({"epochs": 2, "validation_examples": 9, "early_stopping_patience": 3}, {"epochs": 4},
-         STOPPED, f"--epochs=4: {LAID_OUT}--early_stopping_patience=3 ended it after step 45, as "
-         f"it would have ended a longer one. {WAY_OUT}"),
-        ({"epochs": 2}, {"epochs": 4, "seed": 3}, DONE, "/runs/mine holds a run with other flags: "
-         "--seed=3 (it has 0). "),
+         STOPPED, "--epochs=4: .* --early_stopping_patience=3 ended it after step 45"),
+        ({"epochs": 2}, {"epochs": 4, "seed": 3}, DONE, r"other flags: --seed=3 \(it has 0\)"),
     ],
 )  # fmt: skip
-def test_what_is_refused(flags, then, result, message):
-    with pytest.raises(RunDirError, match=f"^{re.escape(message)}"):
+def test_what_is_refused(flags, then, result, words):
+    with pytest.raises(RunDirError, match=words):
         check(flags, then, result)
 
 

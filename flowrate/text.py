@@ -1,11 +1,13 @@
-"""Secrets in what a user gives: passwords and tokens in addresses, masked wherever it is shown.
+"""Text that can be shown: one line, without control characters, and with secrets masked.
 
 `https://user:password@host/x?token=abc` becomes `https://user:***@host/x?token=***`.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 MASK = "***"
@@ -18,6 +20,17 @@ _PARAMETER = re.compile(
     r"[\w.%-]*=)[^&;\s'\"]+",
     re.IGNORECASE,
 )
+
+
+def printable(path: str | Path) -> str:
+    """Returns a file's name; line breaks, control characters and stray bytes are escaped."""
+    return masked(_escaped(os.fsencode(path).decode(errors="backslashreplace")))
+
+
+def one_line(message: object) -> str:
+    """Returns a message as one line without control characters, which a terminal would obey."""
+    text = " ".join(str(message).splitlines())
+    return masked(_escaped(text.encode(errors="backslashreplace").decode()))
 
 
 def masked(text: str) -> str:
@@ -34,6 +47,13 @@ def masked_values(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [masked_values(each) for each in value]
     return value
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def _mask_user(match: re.Match[str]) -> str:

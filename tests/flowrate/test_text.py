@@ -1,16 +1,23 @@
-"""Secrets do not survive masking, whatever stands around them."""
+"""Text as it is shown: a line that can be printed, in which no secret is left."""
 
 from __future__ import annotations
 
+import os
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowrate.printable import one_line, printable
-from flowrate.secrets import masked, masked_values
+from flowrate.text import masked, masked_values, one_line, printable
 
+NAMES = {
+    "as it is": (b"photos/a b [red].jpg", "photos/a b [red].jpg"),
+    "other scripts": ("ромашка.png".encode(), "ромашка.png"),
+    "a line break": (b"a\nb.png", "a\\nb.png"),
+    "an escape sequence": (b"\x1b[31m.png", "\\x1b[31m.png"),
+    "no UTF-8": (b"\xff.png", "\\xff.png"),
+}
 CASES = {
     "https://user:password@host/x": "https://user:***@host/x",
     "https://token@github.com/x": "https://***@github.com/x",
@@ -30,6 +37,28 @@ PLAIN = (
 # None of the words around it holds such a one.
 SECRETS = st.text(string.ascii_letters + string.digits + "-._~!$*+,@").map("S3cret".__add__)
 WORDS = st.text(string.ascii_lowercase + string.digits + "-._/ ", max_size=20)
+PLACES = st.one_of(
+    st.sampled_from(["https", "grpc", "s3", "postgres+ssl"]).map("{}://ann:SECRET@host/".format),
+    st.sampled_from(["https", "grpc", "s3", "postgres+ssl"]).map("{}://SECRET@host/".format),
+    st.sampled_from(["token", "sig", "X-Amz-Credential", "api_key", "auth"]).map(
+        "https://host/x?page=3&{}=SECRET&more=1".format
+    ),
+    st.sampled_from(["API_TOKEN", "DB_PASSWORD", "--secret", "--access_key"]).map(
+        " {}=SECRET ".format
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES.values(), ids=NAMES.keys())
+def test_a_name_as_it_is_shown(name, shown):
+    assert printable(os.fsdecode(name)) == shown
+
+
+@given(st.binary(min_size=1).filter(lambda name: b"\0" not in name), st.text())
+def test_any_name_and_any_message_is_one_line_that_can_be_printed(name, text):
+    for shown in (printable(os.fsdecode(name)), one_line(text)):
+        assert shown.isprintable()
+        shown.encode()
 
 
 @pytest.mark.parametrize(("text", "shown"), CASES.items())
@@ -44,27 +73,9 @@ def test_what_holds_no_secret_stays(text):
     assert masked(text) == text
 
 
-@given(SECRETS, WORDS, WORDS, st.sampled_from(["https", "grpc", "s3", "postgres+ssl"]))
-def test_no_password_of_an_address_is_shown(secret, before, after, scheme):
-    for user in ("ann:", ""):
-        assert secret not in masked(f"{before}{scheme}://{user}{secret}@host/{after}")
-
-
-@given(SECRETS, WORDS, st.sampled_from(["token", "sig", "X-Amz-Credential", "api_key", "auth"]))
-def test_no_secret_of_a_query_is_shown(secret, before, name):
-    assert secret not in masked(f"{before}https://host/x?page=3&{name}={secret}&more=1")
-
-
-@given(SECRETS, st.sampled_from(["API_TOKEN", "DB_PASSWORD", "--secret", "--access_key"]))
-def test_no_secret_given_by_name_is_shown(secret, name):
-    assert secret not in masked(f"env {name}={secret} python")
-
-
-@given(st.text())
-def test_a_message_is_one_line_that_a_terminal_does_not_obey(text):
-    shown = one_line(text)
-    assert shown.isprintable()
-    shown.encode()
+@given(SECRETS, WORDS, PLACES, WORDS)
+def test_no_secret_is_shown(secret, before, place, after):
+    assert secret not in masked(before + place.replace("SECRET", secret) + after)
 
 
 def test_records_are_masked_to_their_depths():
