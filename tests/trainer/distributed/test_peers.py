@@ -112,16 +112,6 @@ def test_who_was_held_up_itself_accuses_nobody(watch, clock):
     assert not any(pass_time(clock, 30, peer, survivor))
 
 
-def test_the_rest_are_told_of_when_silent_and_when_back(watch, clock):
-    lines: list[str] = []
-    chief, peer = watch(0, needed=[2], tell=lines.append), watch(1)
-    assert not any(pass_time(clock, 60, chief))
-    assert not any(pass_time(clock, 2, peer, chief))
-    gone, back = lines
-    assert "lost worker 1 (127.0.0.1:2)" in gone
-    assert "worker 1 (127.0.0.1:2) is back" in back
-
-
 def test_after_an_error_of_tensorflow_last_words_are_waited_for(watch):
     survivor, peer = watch(0), watch(1)
     assert survivor.find_lost(is_certain=False) is None
