@@ -74,14 +74,10 @@ def training_blocks(
         source: N examples.
         image_shape: (height, width, channels) of the images in `source`, or to decode to; None to
             leave the images out and give their indices, for whoever holds them already.
-        seed: of the run.
-        first_step: where to start.
-        last_step: where to end.
         global_batch_size: rows of a step, over all replicas.
         steps_per_block: steps in a block.
         num_draws: random numbers that augmentation needs for each example.
         share: the part of each batch that is made.
-        balance: show each class equally often.
 
     Yields:
         images uint8 [steps, rows, height, width, channels] or indices int64 [steps, rows], labels

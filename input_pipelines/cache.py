@@ -48,7 +48,6 @@ def choose_tier(
         num_bytes: what all images take when decoded.
         is_decoded: whether the data set came as arrays; it then is in memory already.
         device_bytes: what all images take on a device, with all copies that share its memory.
-        free_device_bytes: of the device.
 
     Raises:
         ConfigError: `--cache=device` and the images do not fit.

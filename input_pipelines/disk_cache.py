@@ -38,11 +38,6 @@ Tell = Callable[[str], None]
 def on_disk(source: FileSource, image_shape: tuple[int, int, int], tell: Tell) -> ArraySource:
     """Returns the source decoded, its images a memory map; decodes where there is no whole cache.
 
-    Args:
-        source: N files.
-        image_shape: (height, width, channels) to decode to.
-        tell: is told why a cache is made anew.
-
     Raises:
         DataError: files that cannot be decoded, each named.
         DiskError: no room, or the cache cannot be written.

@@ -26,7 +26,6 @@ def example_indices(
         first: at least 0; the positions may span epochs.
         last: at least `first`.
         num_examples: N, at least 1.
-        seed: of the run.
         balanced: the classes of the examples, to show each equally often.
 
     Returns:

@@ -27,7 +27,6 @@ def extract(archive: Path, folder: Path, top: str, max_files: int, max_bytes: in
     """Unpacks a .tar.gz whose members all lie in one folder.
 
     Args:
-        archive: the file.
         folder: where to; `top` must not be in it yet.
         top: the name of the folder that everything lies in.
         max_files: members that it may have at most.

@@ -30,11 +30,6 @@ def list_folder(
 ) -> FileSource:
     """Lists the images below each class folder; classes and files in the order of their names.
 
-    Args:
-        folder: holds one folder per class.
-        excluded: files that are left out.
-        left_out: gets what else lies there.
-
     Returns:
         The source; labels follow the sorted class names.
 

@@ -39,11 +39,6 @@ def split_folders(
     Classes may be named as splits where they look like the classes beside them: they hold images
     and no folders, are of one kind, and are no more than the others.
 
-    Args:
-        folder: of the data set.
-        entries: the folders in it.
-        tell: is told where a folder with a split's name is a class.
-
     Raises:
         DataError: it cannot be told, two folders are one split, or there is none to train on.
     """

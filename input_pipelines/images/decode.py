@@ -104,12 +104,7 @@ def decode_jpeg(content: tf.Tensor, size: tf.Tensor | tuple[int, int], channels:
 
 
 def ratio_index(whole_size: tf.Tensor, size: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Returns which of RATIOS to decode at: the largest that leaves at least `size`, or 1.
-
-    Args:
-        whole_size: int32 [2], height and width of the JPEG.
-        size: (height, width) needed.
-    """
+    """Returns which of RATIOS to decode at: the largest that leaves at least `size`, or 1."""
     times_larger = tf.reduce_min(whole_size // size)
     return tf.reduce_sum(tf.cast(times_larger >= RATIOS[1:], tf.int32))
 

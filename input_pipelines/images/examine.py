@@ -93,12 +93,7 @@ def examine(path: Path) -> Contents:
 
 
 def _refusal(content: bytes, header: Header) -> str | None:
-    """Returns why training does not read a file, in a few words; None where it does.
-
-    Args:
-        content: of the file.
-        header: of it.
-    """
+    """Returns why training does not read a file, in a few words; None where it does."""
     if header.format not in FORMATS:
         article = "an" if header.format[0] in "AI" else "a"
         return f"is {article} {header.format}; training reads {', '.join(FORMATS)}"

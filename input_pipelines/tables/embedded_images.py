@@ -26,7 +26,6 @@ def images_written_once(path: Path, file: Any, column: str) -> list[Path]:
     time of writing) once; memory holds some rows at a time.
 
     Args:
-        path: of the Parquet file.
         file: the pyarrow.parquet.ParquetFile.
         column: of bytes, or of {bytes, path} as Hugging Face writes images; where the bytes are
             null, the path counts, from the Parquet file's folder.

@@ -53,13 +53,6 @@ def evaluate_split(
 ) -> tuple[dict[str, float], Predictions]:
     """Returns {"accuracy", "loss", "examples"} as training computes them, and the predictions.
 
-    Args:
-        config: of the run, for the devices here.
-        trained: the run.
-        checkpoint: with the weights.
-        data: that the model takes.
-        split: of the data.
-
     Raises:
         ConfigError, DataError, RunDirError: as build_state and Evaluator do.
     """
