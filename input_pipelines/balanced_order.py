@@ -3,7 +3,7 @@
 Of C classes that have examples, a round is C positions that hold each class once, in an order drawn
 by (seed, round). In round r a class of n examples shows the one at place r % n of a permutation of
 them drawn by (seed, class, r // n): each once before any twice. So what stands at a position
-depends on the seed and the position alone, as in _order.py, and a run may start anywhere.
+depends on the seed and the position alone, as in order.py, and a run may start anywhere.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
-
-# A tensor inside a graph, else an array.
-Array = np.ndarray | tf.Tensor
 
 # SplitMix64: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
 # TensorFlow's generators take one seed a call; here each round and each class has its own.
@@ -53,11 +49,11 @@ class Classes:
         return self.num_rounds * len(self.sizes)
 
 
-def balanced_order(part: int | tf.Tensor, classes: Classes, seed: int) -> Array:
+def balanced_order(part: int, classes: Classes, seed: int) -> np.ndarray:
     """Returns what stands at the positions from `part * classes.num_positions` on.
 
     Returns:
-        int64 [classes.num_positions], examples; of a tensor (int64) a tensor.
+        int64 [classes.num_positions], examples.
     """
     sizes, num_rounds = classes.sizes, classes.num_rounds
     first = part * num_rounds
@@ -68,38 +64,40 @@ def balanced_order(part: int | tf.Tensor, classes: Classes, seed: int) -> Array:
     # Of each class the epochs that these rounds touch, whole; each is a group.
     first_epochs = first // sizes
     num_epochs = (first + num_rounds - 1) // sizes - first_epochs + 1
-    class_of_group = _counted(num_epochs)
-    epochs = _places(class_of_group) + _take(first_epochs - _starts(num_epochs), class_of_group)
-    group_sizes = _take(sizes, class_of_group)
-    groups = _counted(group_sizes)
-    numbers = _places(groups) - _take(_starts(group_sizes), groups)
-    draws = _mix(_take(_hash(seed, class_of_group + 1, epochs), groups), numbers)
+    class_of_group = np.repeat(numbers, num_epochs)
+    epochs = np.arange(len(class_of_group)) + (first_epochs - _starts(num_epochs))[class_of_group]
+    group_sizes = sizes[class_of_group]
+    groups = np.repeat(np.arange(len(group_sizes)), group_sizes)
+    numbers = np.arange(len(groups)) - _starts(group_sizes)[groups]
+    draws = _mix(_hash(seed, class_of_group + 1, epochs)[groups], numbers)
     most_groups = int(np.sum(num_rounds // sizes + 2))
     shown = _sorted_by(draws, numbers, int(sizes.max()), groups, most_groups)
-    shown += _take(_take(_starts(sizes), class_of_group), groups)
+    shown += _starts(sizes)[class_of_group][groups]
 
     first_shown = _starts(num_epochs * sizes) + first % sizes
-    places = _take(first_shown, of_class) + rounds[:, np.newaxis]
-    examples = _take(classes.members, _take(shown, places))
-    return tf.reshape(examples, [-1]) if tf.is_tensor(examples) else examples.ravel()
+    places = first_shown[of_class] + rounds[:, np.newaxis]
+    return classes.members[shown[places]].ravel()
 
 
 def _sorted_by(
-    draws: Array, numbers: Array, num_numbers: int, groups: Array | int = 0, num_groups: int = 1
-) -> Array:
+    draws: np.ndarray,
+    numbers: np.ndarray,
+    num_numbers: int,
+    groups: np.ndarray | int = 0,
+    num_groups: int = 1,
+) -> np.ndarray:
     """Returns the numbers (int64, below num_numbers), in each group sorted by their draws (uint64).
 
     Group, draw and number go into one int64: no two are equal, and to sort them is all it takes.
     Of 100,000 examples at least 27 bits are left for the draw.
     """
     number_bits, group_bits = (num_numbers - 1).bit_length(), (num_groups - 1).bit_length()
-    draws = _shifted(draws, 1 + group_bits)
-    draws = tf.cast(draws, tf.int64) if tf.is_tensor(draws) else draws.astype(np.int64)
+    draws = (draws >> np.uint64(1 + group_bits)).astype(np.int64)
     keys = groups * 2 ** (63 - group_bits) + (draws & ~(2**number_bits - 1)) + numbers
-    return (tf.sort(keys) if tf.is_tensor(keys) else np.sort(keys)) & (2**number_bits - 1)
+    return np.sort(keys) & (2**number_bits - 1)
 
 
-def _hash(*parts: int | Array) -> Array:
+def _hash(*parts: int | np.ndarray) -> np.ndarray:
     """Returns uint64, of the shape of the parts: a random number for each combination of them."""
     state = np.zeros(1, np.uint64)
     for part in parts:
@@ -107,43 +105,14 @@ def _hash(*parts: int | Array) -> Array:
     return state
 
 
-def _mix(state: Array, number: int | Array) -> Array:
+def _mix(state: np.ndarray, number: int | np.ndarray) -> np.ndarray:
     """Returns uint64: the number (0, 1, ...) of SplitMix64's stream from a state (uint64)."""
-    if tf.is_tensor(number):
-        number = tf.cast(number, tf.uint64)
-    else:
-        number = np.atleast_1d(number).astype(np.uint64)
+    number = np.atleast_1d(number).astype(np.uint64)
     bits = state + (number + np.uint64(1)) * _GOLDEN_GAMMA
     for shift, factor in _SHIFTS_AND_FACTORS:
-        bits = (bits ^ _shifted(bits, shift)) * factor
-    return bits ^ _shifted(bits, _LAST_SHIFT)
+        bits = (bits ^ (bits >> np.uint64(shift))) * factor
+    return bits ^ (bits >> np.uint64(_LAST_SHIFT))
 
 
-# The same of arrays and tensors: inside tf.data NumPy cannot be, and without it NumPy takes a
-# quarter of the time.
-
-
-def _shifted(bits: Array, count: int) -> Array:
-    shift = tf.bitwise.right_shift if tf.is_tensor(bits) else np.right_shift
-    return shift(bits, np.uint64(count))
-
-
-def _take(values: Array, places: Array) -> Array:
-    return tf.gather(values, places) if tf.is_tensor(places) else values[places]
-
-
-def _places(values: Array) -> Array:
-    return tf.range(tf.size(values, tf.int64)) if tf.is_tensor(values) else np.arange(len(values))
-
-
-def _starts(sizes: Array) -> Array:
-    return (tf.cumsum(sizes) if tf.is_tensor(sizes) else np.cumsum(sizes)) - sizes
-
-
-def _counted(sizes: Array) -> Array:
-    """Returns int64 [sum of sizes]: 0 as often as sizes[0] says, at least 1, then 1, and so on."""
-    if not tf.is_tensor(sizes):
-        return np.repeat(np.arange(len(sizes)), sizes)
-    # tf.repeat would make a matrix of all groups by the largest size.
-    starts = _starts(sizes)[1:, tf.newaxis]
-    return tf.cumsum(tf.scatter_nd(starts, tf.ones_like(starts[:, 0]), [tf.reduce_sum(sizes)]))
+def _starts(sizes: np.ndarray) -> np.ndarray:
+    return np.cumsum(sizes) - sizes

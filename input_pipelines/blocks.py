@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -20,11 +20,14 @@ from flowrate.environment import num_cpus
 from flowrate.errors import DataError
 from input_pipelines.balanced_order import Classes
 from input_pipelines.images import decode as _decode
-from input_pipelines.order import example_index_dataset, example_indices
+from input_pipelines.order import example_indices
 from input_pipelines.source import ArraySource, Source
 
 # Blocks made ready ahead of the one in use.
 _PREFETCHED_BLOCKS = 2
+# Of the first pipeline, and of the largest: each is twice as long as the one before, so that the
+# first block waits for few indices, and all of them take some MiB.
+_PIPELINE_EXAMPLES, _MAX_PIPELINE_EXAMPLES = 2**14, 2**20
 # One salt for augmentation, so that its draws have nothing to do with the order's.
 _AUGMENTATION_SALT = 0x5EED
 
@@ -71,14 +74,10 @@ def training_blocks(
         source: N examples.
         image_shape: (height, width, channels) of the images in `source`, or to decode to; None to
             leave the images out and give their indices, for whoever holds them already.
-        seed: of the run.
-        first_step: where to start.
-        last_step: where to end.
         global_batch_size: rows of a step, over all replicas.
         steps_per_block: steps in a block.
         num_draws: random numbers that augmentation needs for each example.
         share: the part of each batch that is made.
-        balance: show each class equally often.
 
     Yields:
         images uint8 [steps, rows, height, width, channels] or indices int64 [steps, rows], labels
@@ -89,9 +88,14 @@ def training_blocks(
         DataError: a file that cannot be decoded, named.
     """
     num_blocks = math.ceil((last_step - first_step) / steps_per_block)
-    wanted = _training_examples(
-        source, seed, first_step, steps_per_block, global_batch_size, share, balance
-    )
+    num_examples, balanced = len(source), Classes.of(source.labels) if balance else None
+
+    def of_block(block: int) -> np.ndarray:
+        first = (first_step + block * steps_per_block) * global_batch_size
+        last = first + steps_per_block * global_batch_size
+        indices = example_indices(first, last, num_examples, seed, balanced)
+        return _share_of(indices, global_batch_size, share)
+
     name, shape = ("indices", ()) if image_shape is None else ("images", image_shape)
 
     def finish(block: tf.Tensor, examples: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -103,7 +107,7 @@ def training_blocks(
             result["draws"] = draws[:, share.rows(global_batch_size)]
         return result
 
-    yield from _blocks(source, image_shape, num_blocks, wanted, finish)
+    yield from _blocks(source, image_shape, num_blocks, of_block, finish)
 
 
 def evaluation_blocks(
@@ -138,11 +142,6 @@ def evaluation_blocks(
         # Padding repeats the last example: a real image, so that no kernel meets odd values.
         return np.minimum(block * num_examples + offsets, len(source) - 1)
 
-    def dataset() -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(
-            np.concatenate([of_block(block) for block in range(num_blocks)])
-        )
-
     def finish(block: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         lead = [steps_per_block, share.num_rows(global_batch_size)]
         weights = tf.cast(block * num_examples + offsets < len(source), tf.float32)
@@ -152,52 +151,7 @@ def evaluation_blocks(
             "weights": tf.reshape(weights, lead),
         }
 
-    wanted = _Examples(len(offsets), of_block, dataset)
-    yield from _blocks(source, image_shape, num_blocks, wanted, finish)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Examples:
-    """Which examples the blocks hold.
-
-    Attributes:
-        per_block: how many a block holds.
-        of_block: the number of a block -> its examples' indices, int64 [n].
-        dataset: makes the dataset of the indices of all blocks, one after the other.
-    """
-
-    per_block: int
-    of_block: Callable[[int], np.ndarray]
-    dataset: Callable[[], tf.data.Dataset]
-
-
-def _training_examples(
-    source: Source,
-    seed: int,
-    first_step: int,
-    steps_per_block: int,
-    global_batch_size: int,
-    share: Share,
-    balance: bool,
-) -> _Examples:
-    num_examples, balanced = len(source), Classes.of(source.labels) if balance else None
-    examples_per_block = steps_per_block * global_batch_size
-    start = first_step * global_batch_size
-
-    def of_block(block: int) -> np.ndarray:
-        first = start + block * examples_per_block
-        indices = example_indices(first, first + examples_per_block, num_examples, seed, balanced)
-        return _share_of(indices, global_batch_size, share)
-
-    def dataset() -> tf.data.Dataset:
-        indices = example_index_dataset(start, num_examples, seed, balanced)
-        if share == WHOLE:
-            return indices
-        batches, rows = indices.batch(global_batch_size), share.rows(global_batch_size)
-        return _decode.map_in_order(batches, lambda batch: batch[rows]).unbatch()
-
-    per_block = steps_per_block * share.num_rows(global_batch_size)
-    return _Examples(per_block, of_block, dataset)
+    yield from _blocks(source, image_shape, num_blocks, of_block, finish)
 
 
 def _share_of(indices: np.ndarray, global_batch_size: int, share: Share) -> np.ndarray:
@@ -205,30 +159,36 @@ def _share_of(indices: np.ndarray, global_batch_size: int, share: Share) -> np.n
     return indices.reshape(-1, global_batch_size)[:, share.rows(global_batch_size)].reshape(-1)
 
 
-def _blocks(source, image_shape, num_blocks, wanted, finish):
-    """Yields finished blocks, in order whatever runs in parallel."""
-    # Input runs on the host, also where an accelerator is the default device.
+def _blocks(source, image_shape, num_blocks, of_block, finish):
+    """Yields finished blocks, in order whatever runs in parallel.
+
+    Args:
+        source: of the examples.
+        image_shape: (height, width, channels); None: indices in place of images.
+        num_blocks: how many.
+        of_block: the number of a block -> its examples' indices, int64 [n].
+        finish: number (int64 tensor), images or indices, and labels -> the block.
+    """
+    finish = tf.function(finish, autograph=False)
     if image_shape is None or isinstance(source, ArraySource):
-        make = _array_block_maker(source, image_shape, wanted, finish)
+        make = _array_block_maker(source, image_shape, of_block, finish)
         yield from ahead(map(make, range(num_blocks)), _PREFETCHED_BLOCKS)
     else:
-        with tf.device("/cpu:0"):
-            dataset = _file_blocks(source, image_shape, num_blocks, wanted, finish)
-        yield from _named_errors(dataset, source, image_shape, num_blocks, wanted)
+        yield from _file_blocks(source, image_shape, num_blocks, of_block, finish)
 
 
-def _array_block_maker(source, image_shape, wanted, finish):
+def _array_block_maker(source, image_shape, of_block, finish):
     """Returns the function: number of a block -> the block, gathered from arrays.
 
     By numpy: a tf.constant of the images would be a second copy of the data set, and a memory map
     cannot be one. And not inside tf.data: its thread would need Python's lock, which whoever drops
     the iterator holds while waiting for that thread; the process then hangs for ever.
     """
-    finish = tf.function(finish, autograph=False)
 
     def make(number: int) -> dict[str, tf.Tensor]:
+        # Input runs on the host, also where an accelerator is the default device.
         with tf.device("/cpu:0"):
-            indices = wanted.of_block(number)
+            indices = of_block(number)
             examples = indices if image_shape is None else source.images[indices]
             labels = tf.constant(source.labels[indices])
             return finish(tf.constant(number, tf.int64), tf.constant(examples), labels)
@@ -236,22 +196,43 @@ def _array_block_maker(source, image_shape, wanted, finish):
     return make
 
 
-def _file_blocks(source, image_shape, num_blocks, wanted, finish):
-    """Returns a tf.data.Dataset of finished blocks, decoded from files."""
-    labels = tf.constant(source.labels)
-    paths = tf.constant([os.fsencode(path) for path in source.paths])
-    orientations = tf.constant(source.orientations)
-    images = _decode.map_in_order(
-        wanted.dataset(),
-        lambda index: (
-            _decode.decode(paths[index], image_shape, orientations[index]),
-            labels[index],
-        ),
-        num_parallel_calls=num_cpus(),
-    ).batch(wanted.per_block, drop_remainder=True)
-    pairs = tf.data.Dataset.zip(tf.data.Dataset.range(num_blocks), images)
-    dataset = _decode.map_in_order(pairs, lambda block, examples: finish(block, *examples))
-    return dataset.prefetch(_PREFETCHED_BLOCKS).with_options(_decode.decoding_options())
+def _file_blocks(source, image_shape, num_blocks, of_block, finish):
+    """Yields finished blocks, decoded from files by tf.data.
+
+    Raises:
+        DataError: a file that cannot be decoded, named.
+    """
+    with tf.device("/cpu:0"):
+        labels = tf.constant(source.labels)
+        paths = tf.constant([os.fsencode(path) for path in source.paths])
+        orientations = tf.constant(source.orientations)
+
+    @tf.function(autograph=False)  # Traced once, whatever the number of pipelines.
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _decode.decode(paths[index], image_shape, orientations[index]), labels[index]
+
+    first, num_examples = 0, _PIPELINE_EXAMPLES
+    while first < num_blocks:
+        last = min(num_blocks, first + -(-num_examples // len(of_block(first))))
+        part = [of_block(block) for block in range(first, last)]
+        with tf.device("/cpu:0"):
+            indices = tf.data.Dataset.from_tensor_slices(np.concatenate(part))
+            examples = _decode.map_in_order(indices, read, num_parallel_calls=num_cpus())
+            pairs = tf.data.Dataset.zip(
+                tf.data.Dataset.range(first, last),
+                examples.batch(len(part[0]), drop_remainder=True),
+            )
+            dataset = _decode.map_in_order(pairs, lambda number, batch: finish(number, *batch))
+            dataset = dataset.prefetch(_PREFETCHED_BLOCKS)
+            iterator = iter(dataset.with_options(_decode.decoding_options()))
+        for wanted in part:
+            try:
+                yield next(iterator)
+            except tf.errors.OpError as error:
+                # Decoding runs ahead of what is delivered, but errors come in their place.
+                message = _decode.find_undecodable(source, wanted, image_shape)
+                raise DataError(message or " ".join(str(error.message).split())) from None
+        first, num_examples = last, min(2 * num_examples, _MAX_PIPELINE_EXAMPLES)
 
 
 def _draws(steps: tf.Tensor, seed: int, rows: int, num_draws: int) -> tf.Tensor:
@@ -267,15 +248,3 @@ def _draws(steps: tf.Tensor, seed: int, rows: int, num_draws: int) -> tf.Tensor:
 
     spec = tf.TensorSpec([rows, num_draws], tf.float32)
     return tf.map_fn(draw, steps, fn_output_signature=spec)
-
-
-def _named_errors(dataset, source, image_shape, num_blocks, wanted):
-    """Yields the dataset's blocks; a file that cannot be decoded becomes a DataError naming it."""
-    iterator = iter(dataset)
-    for block in range(num_blocks):
-        try:
-            yield next(iterator)
-        except tf.errors.OpError as error:
-            # Decoding runs ahead of what is delivered, but errors come in their place in the order.
-            message = _decode.find_undecodable(source, wanted.of_block(block), image_shape)
-            raise DataError(message or " ".join(str(error.message).split())) from None

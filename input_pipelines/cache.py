@@ -48,7 +48,6 @@ def choose_tier(
         num_bytes: what all images take when decoded.
         is_decoded: whether the data set came as arrays; it then is in memory already.
         device_bytes: what all images take on a device, with all copies that share its memory.
-        free_device_bytes: of the device.
 
     Raises:
         ConfigError: `--cache=device` and the images do not fit.
@@ -80,7 +79,6 @@ def apply_tier(
     source: Source,
     tier: str,
     image_shape: tuple[int, int, int],
-    report: Callable[[int], None] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """Returns the source as the tier keeps it, with images of `image_shape`.
@@ -89,7 +87,6 @@ def apply_tier(
         source: N examples.
         tier: as choose_tier gives it.
         image_shape: (height, width, channels).
-        report: called with the number of files decoded, now and then.
         tell: is told why a cache on the disk is made anew.
 
     Raises:
@@ -101,10 +98,10 @@ def apply_tier(
         return source if same else _decode.resized(source, image_shape)
     if tier in ("memory", "device"):
         images = np.empty((len(source), *image_shape), np.uint8)
-        _decode.decode_into(images, source, report)
+        _decode.decode_into(images, source)
         return ArraySource(images, source.labels, source.class_names)
     if tier == "disk":
-        return on_disk(source, image_shape, report, tell)
+        return on_disk(source, image_shape, tell)
     return source
 
 

@@ -35,19 +35,8 @@ _CHUNK_BYTES = 64 * 2**20
 Tell = Callable[[str], None]
 
 
-def on_disk(
-    source: FileSource,
-    image_shape: tuple[int, int, int],
-    report: Callable[[int], None] | None,
-    tell: Tell,
-) -> ArraySource:
+def on_disk(source: FileSource, image_shape: tuple[int, int, int], tell: Tell) -> ArraySource:
     """Returns the source decoded, its images a memory map; decodes where there is no whole cache.
-
-    Args:
-        source: N files.
-        image_shape: (height, width, channels) to decode to.
-        report: called with the number of files done, now and then.
-        tell: is told why a cache is made anew.
 
     Raises:
         DataError: files that cannot be decoded, each named.
@@ -57,7 +46,7 @@ def on_disk(
     shape = (len(source), *image_shape)
     images = _open(path, shape, tell)
     if images is None:
-        _write(path, shape, source, report, tell)
+        _write(path, shape, source, tell)
         images = _open(path, shape, tell)
         if images is None:
             raise DiskError(f"the cache {path} was written and cannot be read; check the disk.")
@@ -82,13 +71,7 @@ def _open(path: Path, shape: tuple[int, ...], tell: Tell) -> np.ndarray | None:
     return None
 
 
-def _write(
-    path: Path,
-    shape: tuple[int, ...],
-    source: FileSource,
-    report: Callable[[int], None] | None,
-    tell: Tell,
-) -> None:
+def _write(path: Path, shape: tuple[int, ...], source: FileSource, tell: Tell) -> None:
     partial = partial_path(path.with_suffix(""))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +82,7 @@ def _write(
         # The room is taken now: a disk that is full by then would kill whoever writes to the map.
         with partial.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, images.offset + images.nbytes)
-        _decode.decode_into(images, source, report)
+        _decode.decode_into(images, source)
         images.flush()
         with partial.open("ab") as file:
             file.write(_checksums(images))

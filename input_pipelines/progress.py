@@ -10,9 +10,9 @@ from rich.progress import Progress as RichProgress
 
 
 class Progress:
-    """A bar on standard error for one stage after the other.
+    """A bar on standard error, where that is a terminal, for one stage after the other.
 
-    Within a `with` block it is shown, where standard error is a terminal.
+    It goes at the end of a `with` block, or with `stop`.
     """
 
     def __init__(self):
@@ -20,25 +20,20 @@ class Progress:
         self._task: Any = None
 
     def __enter__(self) -> Progress:
-        console = Console(stderr=True)
-        if console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=console,
-                transient=True,
-            )
-            self._bar.start()
         return self
 
     def __exit__(self, *_error) -> None:
-        if self._bar:
-            self._bar.stop()
+        self.stop()
 
     def start(self, stage: str, total: int | None) -> None:
         """Begins a stage of `total` steps; None: nobody knows how many."""
+        console = Console(stderr=True)
+        if self._bar is None and console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(),
+                TimeRemainingColumn(), console=console, transient=True,
+            )  # fmt: skip
+            self._bar.start()
         if self._bar:
             if self._task is not None:
                 self._bar.remove_task(self._task)
@@ -48,3 +43,8 @@ class Progress:
         """Counts steps of the stage."""
         if self._bar and self._task is not None:
             self._bar.advance(self._task, steps)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        if self._bar:
+            self._bar.stop()

@@ -42,7 +42,6 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     Args:
         labels: int [N].
         count: 0 <= count <= N.
-        seed: of the draw.
 
     Returns:
         int64 [count], sorted.

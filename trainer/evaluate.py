@@ -85,7 +85,7 @@ def evaluate(trained: TrainedRun, config: EvaluateConfig) -> dict[str, Any]:
     if config.split not in data.sources:
         raise ConfigError(f"--split={config.split}: the data set has {', '.join(data.sources)}.")
     import_tensorflow()
-    from trainer.trained.evaluation import evaluate_split
+    from trainer.trained.model import evaluate_split
     from trainer.trained.scores import score
 
     figures, predictions = evaluate_split(asked, trained, checkpoint, data.sources[config.split])
@@ -132,10 +132,10 @@ def _show(found: dict[str, Any]) -> None:
         ("macro F1", f"{found['macro_f1']:.4f}"),
     ):
         print(f"{name:<10}{value}")
-    rich.print(_class_table(found))
+    rich.print(class_table(found))
 
 
-def _class_table(found: dict[str, Any]) -> Table:
+def class_table(found: dict[str, Any]) -> Table:
     import rich.box
     from rich.table import Table
     from rich.text import Text

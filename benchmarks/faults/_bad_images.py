@@ -1,7 +1,7 @@
 """Image files of every bad and every odd kind, made on the spot from one picture.
 
 Bad ones cannot be trained on: they are named and refused, or skipped. Odd ones can, each in the one
-documented way (input_pipelines/images/checks.py).
+documented way (input_pipelines/images/examine.py).
 """
 
 from __future__ import annotations

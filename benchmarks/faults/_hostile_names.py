@@ -21,7 +21,7 @@ from benchmarks.faults._attempt import Attempt, NotHere, check
 from benchmarks.faults._mistaken_places import make_places
 from flowrate.errors import ConfigError
 from flowrate.text import one_line, printable
-from trainer.evaluate import _class_table
+from trainer.evaluate import class_table
 from trainer.submit import kubernetes, local, slurm
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import Job, plan_job
@@ -163,7 +163,7 @@ def _try_report(folder: Path) -> dict[str, float]:
         "confusion_matrix": np.roll(np.eye(len(shown), dtype=int), 1, axis=1).tolist(),
     }
     text = io.StringIO()
-    Console(file=text, force_terminal=True, width=1000).print(_class_table(figures))
+    Console(file=text, force_terminal=True, width=1000).print(class_table(figures))
     for name in shown:
         check(name in text.getvalue(), f"{name!r} is shown as something else")
     check("\x1b]8" not in text.getvalue(), "a name became a link of the terminal")

@@ -1,7 +1,7 @@
 """Augmentation on whole batches, on the device, as a pure function of images and draws.
 
 No random number is drawn here. Each example brings its own row of uniform numbers (`draws`, made
-by _blocks.py from the seed and the step), so that the result is the same under any number of
+by blocks.py from the seed and the step), so that the result is the same under any number of
 replicas, on any device and after a resume. Rotation, zoom, translation and crop become one affine
 map and one resampling of the image.
 """

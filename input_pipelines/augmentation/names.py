@@ -16,10 +16,6 @@ MIXING = ("mixup", "cutmix")
 def parse(text: str, preset: str = "none") -> tuple[str, ...]:
     """Reads `none`, `preset` or a comma list.
 
-    Args:
-        text: what the user gave.
-        preset: what the data set's own preset stands for.
-
     Returns:
         The names, in the order of application.
 

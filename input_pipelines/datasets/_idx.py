@@ -28,10 +28,6 @@ FILES = {
 def read_idx(path: Path, magic: int) -> np.ndarray:
     """Reads one gzip-compressed idx file of unsigned bytes.
 
-    Args:
-        path: the file.
-        magic: the magic number it must start with.
-
     Returns:
         uint8, of the shape in its header.
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from flowrate.errors import DataError
+from flowrate.text import one_line
 from input_pipelines.dataset import DatasetInfo, LoadOptions
-from input_pipelines.fetch import download as _download
-from input_pipelines.fetch import tar as _tar
+from input_pipelines.fetch import download, tar
 from input_pipelines.source import ArraySource
 
 # The binary version, not the pickled one: reading it cannot run code.
 # Size and hash as in TensorFlow Datasets (url_checksums/cifar10.txt).
-ARCHIVE = _download.RemoteFile(
+ARCHIVE = download.RemoteFile(
     url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     num_bytes=170_052_171,
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
@@ -38,21 +36,12 @@ INFO = DatasetInfo(
     licence="free to use with citation (A. Krizhevsky, 2009)",
     image_shape=(32, 32, 3),
     class_names=(
-        "airplane",
-        "automobile",
-        "bird",
-        "cat",
-        "deer",
-        "dog",
-        "frog",
-        "horse",
-        "ship",
-        "truck",
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     ),
     num_examples={"train": 50_000, "test": 10_000},
     default_model="resnet18",
     augmentation="crop,flip",
-)
+)  # fmt: skip
 
 
 def load(options: LoadOptions) -> dict[str, ArraySource]:
@@ -61,7 +50,7 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     Raises:
         DataError: the files are absent and cannot be fetched, or are damaged.
     """
-    folder = _download.existing_folder(options.data_dir, "cifar10")
+    folder = download.existing_folder(options.data_dir, "cifar10")
     unpacked = folder if folder.name == FOLDER else folder / FOLDER
     if unpacked.is_dir():
         contents = _read_folder(unpacked)
@@ -69,8 +58,8 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
         path = folder / ARCHIVE.name
         if not path.is_file():
             if options.data_dir is not None:
-                raise _download.missing_from(folder, WANTED)
-            (path,) = _download.fetch([ARCHIVE], folder, WANTED)
+                raise download.missing_from(folder, WANTED)
+            (path,) = download.fetch([ARCHIVE], folder, WANTED)
         contents = _read_archive(path)
     return {
         split: _parse(b"".join(contents[name] for name in names)) for split, names in FILES.items()
@@ -87,15 +76,12 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:
-    """Returns the wanted members' bytes; nothing is unpacked to the disk."""
-    size = RECORD_BYTES * RECORDS_PER_FILE
-    wanted = {name: size for names in FILES.values() for name in names}
+    wanted = {name for names in FILES.values() for name in names}
     try:
-        found = _tar.read_files(path, wanted, _MOST_BYTES)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: not a readable archive: {reason}") from None
-    if missing := sorted(wanted.keys() - found.keys()):
+        found = tar.read_files(path, wanted, _MOST_BYTES)
+    except tar.ERRORS as error:
+        raise DataError(f"{path}: not a readable archive: {one_line(error)}") from None
+    if missing := sorted(wanted - found.keys()):
         raise DataError(f"{path}: lacks {', '.join(missing)}.")
     _check_sizes(found, path)
     return found

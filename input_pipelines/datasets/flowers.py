@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
 from pathlib import Path
 
 from flowrate.errors import DataError
+from flowrate.text import one_line
 from input_pipelines.dataset import DatasetInfo, LoadOptions
-from input_pipelines.fetch import download as _download
-from input_pipelines.fetch import partial as _partial
-from input_pipelines.fetch import tar as _tar
+from input_pipelines.fetch import download, partial, tar
 from input_pipelines.folders.listing import list_folder, with_test_split
 from input_pipelines.folders.tree import LeftOut, class_folders_of
 from input_pipelines.source import FileSource
 
 # Size and hash as in TensorFlow Datasets (datasets/tf_flowers/checksums.tsv).
-ARCHIVE = _download.RemoteFile(
+ARCHIVE = download.RemoteFile(
     url="https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
     num_bytes=228_813_984,
     sha256="4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
 )
 FOLDER = "flower_photos"
 # The archive holds 3,676 files of 231 MB.
-_MOST_FILES, _MOST_BYTES = 10_000, 2**29
+_MOST_FILES, _MOST_BYTES = 10_000, 2**28
 WANTED = f"the folder {FOLDER}"
 
 INFO = DatasetInfo(
@@ -47,10 +44,10 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
     Raises:
         DataError: the photos are absent and cannot be fetched, or a class folder is missing.
     """
-    folder = _find(_download.existing_folder(options.data_dir, "flowers"))
+    folder = _find(download.existing_folder(options.data_dir, "flowers"))
     if folder is None:
         if options.data_dir is not None:
-            raise _download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
+            raise download.missing_from(options.data_dir, f"{FOLDER} with its five class folders")
         folder = _fetch()
     left_out = LeftOut()
     splits = with_test_split({"train": list_folder(folder, options.excluded, left_out)})
@@ -69,21 +66,18 @@ def _find(folder: Path) -> Path | None:
 
 
 def _fetch() -> Path:
-    cache = _download.cache_folder("flowers")
-    (archive_path,) = _download.fetch([ARCHIVE], cache, WANTED)
+    cache = download.cache_folder("flowers")
+    (archive_path,) = download.fetch([ARCHIVE], cache, WANTED)
     try:
-        _partial.delete_abandoned(cache)
-        with (
-            # This process's own: several workers may unpack at once.
-            _partial.partial_folder(cache / FOLDER) as partial,
-        ):
-            _tar.extract(archive_path, partial, FOLDER, _MOST_FILES, _MOST_BYTES)
+        partial.delete_abandoned(cache)
+        # This process's own: several workers may unpack at once.
+        with partial.partial_folder(cache / FOLDER) as private:
+            tar.extract(archive_path, private, FOLDER, _MOST_FILES, _MOST_BYTES)
             # Published under its name only when whole; by another worker, perhaps.
             if not (cache / FOLDER).exists():
-                (partial / FOLDER).rename(cache / FOLDER)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                (private / FOLDER).rename(cache / FOLDER)
+    except tar.ERRORS as error:
         if _find(cache):
             return cache / FOLDER
-        reason = " ".join(str(error).split())
-        raise DataError(f"{archive_path} cannot be unpacked: {reason}") from None
+        raise DataError(f"{archive_path} cannot be unpacked: {one_line(error)}") from None
     return cache / FOLDER

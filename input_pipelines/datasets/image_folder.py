@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowrate.errors import DataError
 from input_pipelines.dataset import DatasetInfo, LoadOptions
-from input_pipelines.fetch import download as _download
+from input_pipelines.fetch import download
 from input_pipelines.folders.listing import check_class_names, list_folder, with_test_split
 from input_pipelines.folders.split_folders import split_folders
 from input_pipelines.folders.tree import LeftOut, class_folders_of
@@ -29,10 +29,10 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
             that may be splits or classes.
     """
     if options.data_dir is None:
-        raise _download.MissingDataError(
+        raise download.MissingDataError(
             "--dataset=image_folder needs --data_dir=FOLDER with one folder per class."
         )
-    folder = _download.existing_folder(options.data_dir, "image_folder")
+    folder = download.existing_folder(options.data_dir, "image_folder")
     left_out = LeftOut()
     found = split_folders(folder, class_folders_of(folder, left_out), options.tell)
     splits = {

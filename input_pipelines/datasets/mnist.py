@@ -11,11 +11,11 @@ import numpy as np
 from flowrate.errors import DataError
 from input_pipelines.dataset import DatasetInfo, LoadOptions
 from input_pipelines.datasets import _idx
-from input_pipelines.fetch import download as _download
+from input_pipelines.fetch import download
 from input_pipelines.source import ArraySource
 
 # Size and hash as in Keras (keras/src/datasets/mnist.py).
-ARCHIVE = _download.RemoteFile(
+ARCHIVE = download.RemoteFile(
     url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
     num_bytes=11_490_434,
     sha256="731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
@@ -50,15 +50,15 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     Raises:
         DataError: the files are absent and cannot be fetched, or are damaged.
     """
-    folder = _download.existing_folder(options.data_dir, "mnist")
+    folder = download.existing_folder(options.data_dir, "mnist")
     if _idx.has_idx_files(folder):
         parts = {split: _idx.read_split(folder, split) for split in _idx.FILES}
     else:
         path = folder / ARCHIVE.name
         if not path.is_file():
             if options.data_dir is not None:
-                raise _download.missing_from(folder, WANTED)
-            (path,) = _download.fetch([ARCHIVE], folder, WANTED)
+                raise download.missing_from(folder, WANTED)
+            (path,) = download.fetch([ARCHIVE], folder, WANTED)
         parts = _read_archive(path)
     return {
         split: ArraySource(images, labels, INFO.class_names)

@@ -11,9 +11,9 @@ import numpy as np
 from flowrate.errors import ConfigError, DataError
 from flowrate.text import one_line, printable
 from input_pipelines.dataset import DatasetInfo, LoadOptions
-from input_pipelines.fetch import download as _download
+from input_pipelines.fetch import download
 from input_pipelines.folders.listing import with_test_split
-from input_pipelines.folders.split_names import split_of
+from input_pipelines.folders.split_folders import split_of
 from input_pipelines.source import FileSource
 from input_pipelines.tables.file import SUFFIXES, Rows, read_rows
 
@@ -40,7 +40,7 @@ def load(options: LoadOptions) -> dict[str, FileSource]:
         DataError: no `--data_dir`, no table, or rows that cannot be trained on.
     """
     if options.data_dir is None:
-        raise _download.MissingDataError(f"--dataset=table needs --data_dir: {_FORMS}.")
+        raise download.MissingDataError(f"--dataset=table needs --data_dir: {_FORMS}.")
     rows = _read(options.data_dir, options)
     labels, class_names = _as_labels(rows, options.data_dir)
     _check_files(rows.paths, options.data_dir)
@@ -84,7 +84,7 @@ def _read(place: Path, options: LoadOptions) -> Rows:
 def _read_folder(folder: Path, options: LoadOptions) -> Rows:
     files = sorted(folder.glob("*.parquet"))
     if not files:
-        raise _download.missing_from(folder, _FORMS)
+        raise download.missing_from(folder, _FORMS)
     if "split" in options.columns:
         raise ConfigError(
             f"--columns=split={one_line(options.columns['split'])}: of a folder, the names of its "

@@ -18,7 +18,7 @@ from input_pipelines.fetch.download import (
     is_offline,
     unreachable,
 )
-from input_pipelines.folders.split_names import split_of
+from input_pipelines.folders.split_folders import split_of
 from input_pipelines.source import ArraySource
 
 # A data set may lie on several hosts, of which some are gone.

@@ -50,12 +50,9 @@ class DownloadNeededError(DataError):
 
     def __init__(self, files: Sequence[RemoteFile], wanted: str):
         self.files = tuple(files)
-        names = ", ".join(file.name for file in files)
-        total = sum(file.num_bytes for file in files)
-        hosts = ", ".join(sorted({urllib.parse.urlsplit(file.url).hostname for file in files}))
         super().__init__(
-            f"{names} ({total:,} bytes from {hosts}): not here, and {OFFLINE} is set. Give "
-            f"--data_dir=FOLDER with {wanted}, or unset it; {OFFLINE_DATASETS}."
+            f"{_described(files)}: not here, and {OFFLINE} is set. Give --data_dir=FOLDER with "
+            f"{wanted}, or unset it; {OFFLINE_DATASETS}."
         )
 
 
@@ -123,7 +120,12 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
         return path
     try:
         check_is_safe(file.url)
-        _check_connection(file, wanted)
+        # Within seconds, and before anything heavy is imported.
+        if reason := unreachable(file.url):
+            raise DataError(
+                f"{_described([file])} is not here and cannot be fetched ({reason}). Give "
+                f"--data_dir=FOLDER with {wanted}; {OFFLINE_DATASETS}."
+            )
         # Private: what lies here is taken by its size alone the next time.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         delete_abandoned(folder)
@@ -137,6 +139,12 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
             f"--data_dir=FOLDER with {wanted}."
         ) from error
     return path
+
+
+def _described(files: Sequence[RemoteFile]) -> str:
+    names = ", ".join(file.name for file in files)
+    hosts = ", ".join(sorted({urllib.parse.urlsplit(file.url).hostname for file in files}))
+    return f"{names} ({sum(file.num_bytes for file in files):,} bytes from {hosts})"
 
 
 def unreachable(url: str) -> str | None:
@@ -154,13 +162,3 @@ def unreachable(url: str) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def _check_connection(file: RemoteFile, wanted: str) -> None:
-    """Fails within seconds where there is no network, before anything heavy is imported."""
-    if reason := unreachable(file.url):
-        host = urllib.parse.urlsplit(file.url).hostname
-        raise DataError(
-            f"{file.name} ({file.num_bytes:,} bytes from {host}) is not here and cannot be fetched "
-            f"({reason}). Give --data_dir=FOLDER with {wanted}; {OFFLINE_DATASETS}."
-        )

@@ -10,18 +10,15 @@ import numpy as np
 
 from flowrate.errors import DataError
 from input_pipelines.fetch.download import MissingDataError
-from input_pipelines.folders.split_names import split_of
+from input_pipelines.folders.split_folders import split_of
 from input_pipelines.folders.tree import (
     IMAGE_SUFFIXES,
-    OTHER_SUFFIXES,
     LeftOut,
     class_folders_of,
     some,
     tally_endings,
     walk,
 )
-from input_pipelines.images.kind import NUM_BYTES, begins_as_image
-from input_pipelines.images.paths import problem_of
 from input_pipelines.source import FileSource
 
 # What the flowers tutorial passes to image_dataset_from_directory; its "validation" is our test.
@@ -32,11 +29,6 @@ def list_folder(
     folder: Path, excluded: frozenset[Path] = frozenset(), left_out: LeftOut | None = None
 ) -> FileSource:
     """Lists the images below each class folder; classes and files in the order of their names.
-
-    Args:
-        folder: holds one folder per class.
-        excluded: files that are left out.
-        left_out: gets what else lies there.
 
     Returns:
         The source; labels follow the sorted class names.
@@ -63,7 +55,7 @@ def list_folder(
             path for path in _images_below(class_folder, names, left_out) if path not in excluded
         ]
         if not found:
-            others = {path for path in left_out.other_images if class_folder in path.parents}
+            others = {path for path in left_out.other_files if class_folder in path.parents}
             held = f" (it holds {tally_endings(others)}: convert or rename them)" if others else ""
             empty.append(f"{class_folder.name}{held}")
         paths += found
@@ -159,21 +151,7 @@ def _images_below(class_folder: Path, class_names: Iterable[str], left_out: Left
                 f"the classes, as {splits[0]}/{class_folder.name}, or rename them."
             )
         left_out.links.update(parent / name for name in folders if (parent / name).is_symlink())
-        for name in files:
-            if name.lower().endswith(IMAGE_SUFFIXES):
-                found.append(parent / name)
-            elif _is_other_image(parent / name):
-                left_out.other_images.add(parent / name)
+        images = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+        found += [parent / name for name in images]
+        left_out.other_files.update(parent / name for name in set(files) - set(images))
     return found
-
-
-def _is_other_image(path: Path) -> bool:
-    if path.suffix.lower() in OTHER_SUFFIXES:
-        return True
-    try:
-        if problem_of(path):  # To open a pipe would be to wait for ever.
-            return False
-        with path.open("rb") as file:
-            return begins_as_image(file.read(NUM_BYTES))
-    except OSError:
-        return False

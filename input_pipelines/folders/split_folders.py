@@ -1,6 +1,11 @@
 """Whether folders are splits or classes, by their names and by what they hold.
 
-A split's folder (_split_names.py) holds the class folders. What could be read both ways is refused:
+    train, training                       train
+    val, valid, validation, dev, eval     validation
+    test, testing, holdout                test
+
+in any case, and with spaces, hyphens or underscores anywhere. A split's folder holds the class
+folders. What could be read both ways is refused:
 a wrong guess trains a classifier of `train` against `test`, and says nothing.
 """
 
@@ -11,8 +16,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowrate.errors import DataError
-from input_pipelines.folders.split_names import split_of
 from input_pipelines.folders.tree import class_folders_of, holds_folders, is_image, some
+
+_NAMES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "eval": "validation",
+    "test": "test", "testing": "test", "holdout": "test",
+}  # fmt: skip
+
+
+def split_of(name: str) -> str | None:
+    """Returns train, validation or test for what is named as one; else None."""
+    return _NAMES.get(re.sub(r"[\s_-]", "", name.casefold()))
 
 
 def split_folders(
@@ -22,11 +38,6 @@ def split_folders(
 
     Classes may be named as splits where they look like the classes beside them: they hold images
     and no folders, are of one kind, and are no more than the others.
-
-    Args:
-        folder: of the data set.
-        entries: the folders in it.
-        tell: is told where a folder with a split's name is a class.
 
     Raises:
         DataError: it cannot be told, two folders are one split, or there is none to train on.

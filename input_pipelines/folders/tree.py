@@ -38,39 +38,38 @@ class LeftOut:
 
     Attributes:
         litter: files and folders of systems and programs.
-        other_images: images below class folders whose ending is not trained on.
+        other_files: other files below class folders: their ending is not trained on.
         unplaced: images in no class folder.
         links: to folders, below class folders; they are not followed.
     """
 
     litter: set[Path] = dataclasses.field(default_factory=set)
-    other_images: set[Path] = dataclasses.field(default_factory=set)
+    other_files: set[Path] = dataclasses.field(default_factory=set)
     unplaced: set[Path] = dataclasses.field(default_factory=set)
     links: set[Path] = dataclasses.field(default_factory=set)
 
     def lines(self) -> list[str]:
         """Returns what a person should know of it, a line for each kind."""
         found = []
-        if self.litter:
+        if count := len(self.litter):
             names = ["._*" if path.name.startswith("._") else path.name for path in self.litter]
-            noun = "file or folder" if len(names) == 1 else "files and folders"
-            found.append(f"left out {len(names):,} {noun} of systems and programs: {tally(names)}.")
-        if self.other_images:
+            noun = "file or folder" if count == 1 else "files and folders"
+            found.append(f"left out {count:,} {noun} of systems and programs: {tally(names)}.")
+        if self.other_files:
             found.append(
-                f"left out {tally_endings(self.other_images)}: trained on are "
-                f"{', '.join(IMAGE_SUFFIXES)}; convert or rename them."
+                f"left out {tally_endings(self.other_files)}: trained on are "
+                f"{', '.join(IMAGE_SUFFIXES)}; convert or rename images."
             )
-        if self.unplaced:
-            noun = "image" if len(self.unplaced) == 1 else "images"
+        if count := len(self.unplaced):
             found.append(
-                f"left out {len(self.unplaced):,} {noun} in no class folder: "
+                f"left out {count:,} image{'s' * (count > 1)} in no class folder: "
                 f"{some(sorted(self.unplaced))}."
             )
-        if self.links:
-            what = "link to a folder" if len(self.links) == 1 else "links to folders"
+        if count := len(self.links):
+            what = "link to a folder" if count == 1 else "links to folders"
             found.append(
-                f"left out {len(self.links):,} {what} inside class folders, which are not "
-                f"followed: {some(sorted(self.links))}; copy the images there."
+                f"left out {count:,} {what} inside class folders, which are not followed: "
+                f"{some(sorted(self.links))}; copy the images there."
             )
         return found
 
@@ -168,20 +167,15 @@ def _is_own(folder: Path) -> bool:
 
 def _holds_own(folder: Path) -> bool:
     """Returns whether it is a folder of runs: no images lie there, and most folders are runs."""
-    own = others = 0
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_litter(entry.name):
-                    continue
-                if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    return False  # Of a class folder, already the first entry.
-                if entry.is_dir():
-                    is_own = _is_own(Path(entry.path))
-                    own, others = own + is_own, others + (not is_own)
+            inside = [entry for entry in entries if not is_litter(entry.name)]
     except OSError:  # Who walks it says so.
-        pass
-    return own > 0 and own >= others
+        return False
+    if any(entry.name.lower().endswith(IMAGE_SUFFIXES) for entry in inside):
+        return False
+    own = [_is_own(Path(entry.path)) for entry in inside if entry.is_dir()]
+    return 2 * sum(own) >= max(len(own), 1)
 
 
 def _refuse(error: OSError) -> None:

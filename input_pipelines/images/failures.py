@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowrate.text import printable
 
 _MAX_NAMES_IN_MESSAGE = 20
-# Which operation of TensorFlow found it, on which device.
-_WHERE = re.compile(r"\{\{.*?\}\}|\[Op:.*?\](\s*name:)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,19 +27,6 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.reason}"
-
-
-def failure_reason(path: Path, message: str) -> str:
-    """Returns in a few words why a file cannot be used, from what TensorFlow says of it."""
-    if not os.access(path, os.R_OK):
-        return "cannot be read (missing, or no permission)"
-    if path.stat().st_size == 0:
-        return "is empty"
-    # Pillow's words come with a traceback.
-    text = " ".join(_WHERE.sub(" ", message).partition("\nTraceback")[0].split())
-    if "Unknown image file format" in text or "Expected image" in text:
-        return "is no JPEG, PNG, GIF or BMP"
-    return f"damaged or cut short ({text[:80]})"
 
 
 def failures_text(failures: Sequence[Failure]) -> str:

@@ -20,7 +20,7 @@ def border_of(image: np.ndarray) -> np.ndarray:
 
 
 def inverted(image: np.ndarray) -> np.ndarray:
-    """Returns 255 - image; of an image with a bright border, with its contrast stretched too.
+    """Returns 255 - image, uint8 [H, W, C]; with a bright border its contrast is stretched too.
 
     Paper is rarely white in a photo, nor ink black: inverted alone, the paper would stay a veil
     that no image of such a data set has. The border's median becomes 0, and the brightest pixel
@@ -28,8 +28,6 @@ def inverted(image: np.ndarray) -> np.ndarray:
     right in place of 7, cropped to the digit 9 in place of 8. Of 2,000 test images of MNIST in
     white, as many are right as of the originals.
 
-    Args:
-        image: uint8 [H, W, C].
     """
     bright = 255.0 - image
     if has_bright_border(image):

@@ -3,9 +3,8 @@
     path (from the folder), size, mtime_ns, ctime_ns, sha256, format, width, height, orientation,
     problem: why it cannot be used, or null
 
-lies in the user's cache, named by the folder. A file is read again when its size or one of its
-times changes. Other content under the old size and time of writing is damage of the disk, and is
-refused.
+It lies in the user's cache, named by the folder. A file is read again when its size or one of its
+times changes. Other content under the old size and time of writing is damage of the disk: refused.
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ from input_pipelines.images.headers import headers_of_any_size
 from input_pipelines.progress import Progress
 
 # Raised whenever the same file would get another row.
-_VERSION = 2
+_VERSION = 3
 # Files handed to the threads at once.
 _AT_ONCE = 1024
-ROTTEN = "sha256 differs from manifest, size and time do not: damaged on the disk; restore or touch"
-
-
 _HERE = Path(".")
+ROTTEN = "sha256 differs from manifest, size and time do not: damaged on the disk; restore or touch"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +97,8 @@ def read_manifest(
     for path, (row, contents) in _examine_all(new):
         name = _name(path, root)
         old = before.get(name)
-        if old and row and _is_rotten(old, row):
+        as_before = old and row and (old.size, old.mtime_ns) == (row.size, row.mtime_ns)
+        if as_before and old.contents.sha256 != row.contents.sha256:
             # What it was is not forgotten by looking.
             row = dataclasses.replace(old, ctime_ns=0)  # So that it is read again each time.
             contents = dataclasses.replace(contents, problem=ROTTEN)
@@ -118,11 +116,6 @@ def stored_at(root: Path) -> Path:
     return cache_folder("manifests") / f"{digest}.json"
 
 
-def _is_rotten(old: Row, new: Row) -> bool:
-    same = (old.size, old.mtime_ns) == (new.size, new.mtime_ns)
-    return same and old.contents.sha256 != new.contents.sha256
-
-
 def _times(path: Path) -> tuple[int, int, int] | None:
     try:
         facts = path.stat()
@@ -133,18 +126,13 @@ def _times(path: Path) -> tuple[int, int, int] | None:
 
 def _examine_all(paths: Sequence[Path]):
     """Yields (path, (its row, or None where it cannot be read, what it holds)), in order."""
-    if not paths:
-        return
-    with (
-        Progress() as progress,
-        headers_of_any_size(),
-        ThreadPoolExecutor(num_cpus()) as threads,
-    ):
-        progress.start("reading images that are new", len(paths))
+    with Progress() as bar, headers_of_any_size(), ThreadPoolExecutor(num_cpus()) as threads:
+        if paths:
+            bar.start("reading images that are new", len(paths))
         for first in range(0, len(paths), _AT_ONCE):
             part = paths[first : first + _AT_ONCE]
             for path, found in zip(part, threads.map(_examine_one, part)):
-                progress.advance(1)
+                bar.advance(1)
                 yield path, found
 
 

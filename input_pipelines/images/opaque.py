@@ -15,11 +15,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from input_pipelines.images.flat_pixels import flat_pixels
-
 # Larger images are thinned before they are laid on white, which takes up to 25 bytes a pixel.
-_LARGE_PIXELS = 8 * 10**6
+_THINNED_PIXELS = 8 * 10**6
 _WHITE = 255
+_STRIP_PIXELS = 1_000_000
 
 
 def decode_opaque(content: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -76,7 +75,7 @@ def _on_white(image: tf.Tensor, opaque: tf.Tensor, size: tf.Tensor) -> tf.Tensor
 
     def laid() -> tf.Tensor:
         whole = tf.shape(image)[:2]
-        is_large = tf.reduce_prod(whole) > _LARGE_PIXELS
+        is_large = tf.reduce_prod(whole) > _THINNED_PIXELS
         step = tf.where(is_large, tf.maximum(whole // size, 1), 1)
         thin = image[:: step[0], :: step[1]]
         return lay_on_white(thin)
@@ -93,3 +92,42 @@ def _decode_by_pillow(content: tf.Tensor) -> tf.Tensor:
 def _pillow_pixels(content: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(content), formats=["GIF", "WEBP"]) as image:
         return flat_pixels(image, 3, 1)
+
+
+def flat_pixels(image: Image.Image, channels: int, factor: int) -> np.ndarray:
+    """Returns an image of any mode as uint8 [h, w] or [h, w, 3], without alpha.
+
+    Each is the mean of factor x factor pixels. Palettes are looked up, CMYK and others become RGB,
+    RGB luminance where there is one channel (ITU-R 601), of 16 bits the high byte counts. Strip by
+    strip: a copy of a large image in another mode may take 256 MB.
+
+    Raises:
+        ValueError: numbers of which nobody knows what is white.
+    """
+    if image.mode in ("I", "F"):
+        image = Image.fromarray(_high_bytes(image))
+    rows = factor * max(1, _STRIP_PIXELS // (factor * image.width))
+    shape = (-(-image.height // factor), -(-image.width // factor), channels)
+    pixels = np.empty(shape[: 2 if channels == 1 else 3], np.uint8)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        flat = np.asarray(_flatten(strip, channels).reduce(factor))
+        pixels[top // factor :][: len(flat)] = flat
+    return pixels
+
+
+def _flatten(image: Image.Image, channels: int) -> Image.Image:
+    """Returns the image in mode L or RGB, without alpha."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(_high_bytes(image))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _high_bytes(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image)
+    if values.dtype.itemsize != 2 and image.format not in ("PNG", "PPM"):
+        raise ValueError(f"{values.dtype} pixels of unknown scale: save it with 8 or 16 bits")
+    return (values >> 8).clip(0, 255).astype(np.uint8)

@@ -18,7 +18,7 @@ class FoundImages:
     Attributes:
         paths: in the order they were named in; those of a folder in the order of their names.
         problems: why some of the paths are no files, or hold no images, known without reading.
-        num_skipped: files in folders that are no images, by their suffix, and litter (_tree.py).
+        num_skipped: files in folders that are no images, by their suffix, and litter.
     """
 
     paths: tuple[Path, ...]

@@ -16,7 +16,7 @@ import numpy as np
 
 from flowrate.environment import num_cpus
 from input_pipelines.folders.tree import is_litter
-from input_pipelines.images.checks import too_large
+from input_pipelines.images.examine import too_large
 from input_pipelines.images.headers import (
     Header,
     HeaderError,

@@ -47,7 +47,6 @@ def choose_columns(
     Args:
         names: of the table's columns.
         asked: {role: column} that the user named.
-        path: of the table, for messages.
 
     Raises:
         ConfigError: no such column, or several that it could be.

@@ -26,7 +26,6 @@ def images_written_once(path: Path, file: Any, column: str) -> list[Path]:
     time of writing) once; memory holds some rows at a time.
 
     Args:
-        path: of the Parquet file.
         file: the pyarrow.parquet.ParquetFile.
         column: of bytes, or of {bytes, path} as Hugging Face writes images; where the bytes are
             null, the path counts, from the Parquet file's folder.
@@ -52,19 +51,13 @@ def images_written_once(path: Path, file: Any, column: str) -> list[Path]:
                     f"{error.strerror or error}; make room there, or set XDG_CACHE_HOME to a "
                     "folder that has some."
                 ) from None
-    found = {int(name.partition(".")[0]): name for name in os.listdir(folder)}
-    if len(found) == file.metadata.num_rows:
-        return [folder / found[row] for row in range(len(found))]
-    others = {
-        row: path.parent / name
-        for row, (content, name) in enumerate(_cells(file, column))
-        if content is None
-    }
-    # One that somebody has deleted is not there, and named so.
-    return [
-        others.get(row) or folder / found.get(row, f"{row:08d}")
-        for row in range(file.metadata.num_rows)
-    ]
+    written = {name.partition(".")[0]: folder / name for name in os.listdir(folder)}
+    rows = [f"{row:08d}" for row in range(file.metadata.num_rows)]
+    if len(written) < len(rows):
+        for row, (content, name) in zip(rows, _cells(file, column)):
+            # One that somebody has deleted is not there, and named so.
+            written.setdefault(row, folder / row if content else path.parent / (name or row))
+    return [written[row] for row in rows]
 
 
 def _write_all(path: Path, file: Any, column: str, folder: Path) -> None:

@@ -36,10 +36,6 @@ class Rows:
 def read_rows(path: Path, asked: Mapping[str, str]) -> Rows:
     """Reads a table. Paths in it start from its folder.
 
-    Args:
-        path: of the file.
-        asked: {role: column} that the user named.
-
     Raises:
         ConfigError: no such column, or several that it could be.
         DataError: no table, or cells that are empty or of another type.

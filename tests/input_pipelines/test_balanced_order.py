@@ -63,33 +63,14 @@ def test_any_start_and_any_cut_gives_the_same_order(order, labels, seed, start, 
     np.testing.assert_array_equal(np.concatenate(parts), order(labels, seed, start, ends[-1]))
 
 
-@settings(deadline=None, max_examples=4)
-@given(labels=LABELS, seed=SEEDS, first=st.integers(0, 10**6))
-def test_a_dataset_has_the_same_order(tf, order, labels, seed, first):
-    from input_pipelines.balanced_order import Classes
-    from input_pipelines.order import example_index_dataset
-
-    count = 200
-    classes = Classes.of(labels)
-    # Before the end of what is drawn at a time, and over it.
-    for start in (first, first // classes.num_positions * classes.num_positions - 3):
-        start = max(0, start)
-        found = example_index_dataset(start, len(labels), seed, classes).take(count)
-        expected = order(labels, seed, start, start + count)
-        np.testing.assert_array_equal(list(found.as_numpy_iterator()), expected)
-
-
 @pytest.mark.parametrize("sizes", [(99_999, 1), (40_000, 300, 7, 1)])
-def test_very_unequal_classes_have_the_same_order_in_a_graph(tf, sizes):
+def test_very_unequal_classes_are_shown_equally_often(sizes):
     """One class goes through thousands of its epochs while another shows a part of one."""
     from input_pipelines.balanced_order import Classes, balanced_order
 
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    classes = Classes.of(labels)
-    in_graph = tf.function(lambda part: balanced_order(part, classes, 3), autograph=False)
     for part in (0, 5):
-        found = np.asarray(balanced_order(part, classes, 3))
-        np.testing.assert_array_equal(found, in_graph(tf.constant(part, tf.int64)))
+        found = balanced_order(part, Classes.of(labels), 3)
         counts = np.bincount(labels[found], minlength=len(sizes))
         assert len(np.unique(counts)) == 1
 

@@ -121,7 +121,11 @@ def test_batches_that_straddle_epochs_drop_and_repeat_none(train_on, num_example
 
 
 @pytest.mark.parametrize(("first_step", "steps_per_block"), [(0, 3), (5, 4)])
-def test_files_and_arrays_give_the_same(train_on, files, first_step, steps_per_block):
+@pytest.mark.parametrize("pipeline", [2**18, 40])
+def test_files_and_arrays_give_the_same(
+    blocks, train_on, files, monkeypatch, first_step, steps_per_block, pipeline
+):
+    monkeypatch.setattr(blocks, "_PIPELINE_EXAMPLES", pipeline)
     cut = {"first_step": first_step, "last_step": 12, "steps_per_block": steps_per_block}
     from_arrays = train_on(arrays(25), **cut, draws=2)
     from_files = train_on(files(25), **cut, draws=2)
@@ -173,11 +177,6 @@ def test_another_seed_gives_another_order_and_other_draws(train_on):
     assert np.mean(first["draws"] == other["draws"]) < 0.01
 
 
-def test_no_steps_no_blocks(blocks):
-    steps = {"first_step": 5, "last_step": 5, "global_batch_size": 8, "steps_per_block": 3}
-    assert list(blocks.training_blocks(arrays(9), SHAPE, seed=0, **steps)) == []
-
-
 @pytest.mark.parametrize("first_step", [0, 6])
 @pytest.mark.parametrize("steps_per_block", [1, 4, 9])
 def test_draws_are_the_same_whatever_the_cut(train_on, first_step, steps_per_block):
@@ -186,11 +185,6 @@ def test_draws_are_the_same_whatever_the_cut(train_on, first_step, steps_per_blo
         arrays(37), first_step=first_step, last_step=12, steps_per_block=steps_per_block, draws=3
     )["draws"]
     np.testing.assert_array_equal(part, whole[first_step:])
-
-
-def test_draws_do_not_depend_on_the_examples(train_on):
-    found = [train_on(arrays(n), last_step=4, draws=3)["draws"] for n in (9, 200)]
-    np.testing.assert_array_equal(*found)
 
 
 def test_draws_are_uniform_and_never_the_same(train_on):
@@ -234,16 +228,6 @@ def test_each_example_is_evaluated_once(blocks, num_examples, steps_per_block):
     np.testing.assert_array_equal(labels, source.labels[ids])
 
 
-def test_files_are_evaluated_like_arrays(blocks, files):
-    cut = {"global_batch_size": 4, "steps_per_block": 2}
-    from_arrays = list(blocks.evaluation_blocks(arrays(11), SHAPE, **cut))
-    from_files = list(blocks.evaluation_blocks(files(11), SHAPE, **cut))
-    assert len(from_files) == len(from_arrays) == 2
-    for one, other in zip(from_arrays, from_files):
-        for name, values in one.items():
-            np.testing.assert_array_equal(other[name], values)
-
-
 @pytest.fixture
 def broken(files, expected_ids):
     """Twenty files; the ones at positions 12 and 13 of the order are a page and empty."""
@@ -257,7 +241,7 @@ def broken(files, expected_ids):
 def check_names(error: DataError, page: Path, empty: Path) -> None:
     message = str(error)
     assert message.startswith("2 images cannot be used: ")
-    assert f"{page}: is no JPEG, PNG, GIF or BMP" in message
+    assert f"{page}: is an HTML page" in message
     assert f"{empty}: is empty" in message
     assert message.endswith(". Repair or remove, and start again.")
 
@@ -286,7 +270,7 @@ def test_a_file_that_vanished_is_named(blocks, files):
     with pytest.raises(DataError) as caught:
         list(blocks.evaluation_blocks(source, SHAPE, global_batch_size=4, steps_per_block=1))
     assert str(caught.value) == (
-        f"1 image cannot be used: {source.paths[2]}: cannot be read (missing, or no permission). "
+        f"1 image cannot be used: {source.paths[2]}: is not there. "
         "Repair or remove, and start again."
     )
 

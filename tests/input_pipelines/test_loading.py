@@ -131,8 +131,8 @@ def test_what_is_left_out_is_told_first(folder):
         == list(found.notes)
         == [
             "left out 1 file or folder of systems and programs: 1 .DS_Store.",
-            "left out 1 .tif, 1 .webp: trained on are .bmp, .gif, .jfif, .jpe, .jpeg, .jpg, .png; "
-            "convert or rename them.",
+            "left out 1 .tif, 1 .txt, 1 .webp: trained on are .bmp, .gif, .jfif, .jpe, .jpeg, "
+            ".jpg, .png; convert or rename images.",
         ]
     )
 

@@ -46,17 +46,6 @@ def test_any_start_and_any_cut_gives_the_same_order(indices_at, num_examples, st
     assert len(indices_at(start, start, num_examples, seed)) == 0
 
 
-@settings(deadline=None, max_examples=10)
-@given(num_examples=st.integers(1, 100), first=st.integers(0, 10**6), seed=SEEDS)
-def test_a_dataset_has_the_same_order(tf, indices_at, num_examples, first, seed):
-    from input_pipelines.order import example_index_dataset
-
-    count = 2 * num_examples + 3  # Over the end of an epoch, and another.
-    dataset = example_index_dataset(first, num_examples, seed).take(count)
-    expected = indices_at(first, first + count, num_examples, seed)
-    np.testing.assert_array_equal(list(dataset.as_numpy_iterator()), expected)
-
-
 @FEW
 @given(seeds=st.lists(SEEDS, min_size=2, max_size=2, unique=True), epoch=st.integers(0, 1000))
 def test_seed_and_epoch_decide_the_order(indices_at, seeds, epoch):

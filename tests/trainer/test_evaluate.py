@@ -16,7 +16,6 @@ from rich.console import Console
 
 from flowrate.records import read_json, read_json_lines, write_json
 from trainer import evaluate
-from trainer.evaluate import EvaluateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,7 +110,7 @@ def test_names_that_look_like_markup_are_shown_as_they_are():
         "confusion_matrix": np.roll(np.eye(len(names), dtype=int), 1, axis=1).tolist(),
     }
     text = io.StringIO()
-    Console(file=text, width=200).print(evaluate._class_table(found))
+    Console(file=text, width=200).print(evaluate.class_table(found))
     assert all(text.getvalue().count(name) == 2 for name in names)
 
 
@@ -127,15 +126,3 @@ def test_what_does_not_fit_is_one_line(trained, flags, message):
 def test_one_run_directory(words, capsys):
     assert evaluate.main(["evaluate", *words]) == 2
     assert f"error: give one run directory, not {len(words)}" in capsys.readouterr().err
-
-
-def test_a_flag_without_its_value(capsys):
-    assert evaluate.main(["evaluate", "run", "--split", "test"]) == 2
-    assert capsys.readouterr().err == "error: --split: no value; write it as --split=VALUE.\n"
-
-
-def test_help_explains_every_flag(capsys):
-    assert evaluate.main(["evaluate", "--help"]) == 0
-    printed = capsys.readouterr().out
-    for name in EvaluateConfig.__dataclass_fields__:
-        assert f"--{name}" in printed

@@ -81,7 +81,6 @@ def predict_images(
     Args:
         model: uint8 [N, *image_shape] -> logits.
         model_input: how files are read.
-        paths: the files.
         problems: of the paths that need not be opened.
         batch_size: images per call of the model; None: as in an evaluation, for its very answers.
 

@@ -1,23 +1,22 @@
-"""Predictions for people and programs: lines, a table on a terminal, JSON, a picture."""
+"""Predictions for people and programs: lines, JSON, a picture."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flowrate.records import disk_errors, to_json, written_whole
 from flowrate.text import printable
 from input_pipelines.images.paths import FoundImages
+from input_pipelines.progress import Progress
 from trainer.predict.answer import Answer
 from trainer.predict.config import PredictConfig
-from trainer.predict.table import greatest_width, percent, prediction_table, table_fits
 from trainer.trained.run import TrainedRun
 
 _MAX_PLOTTED = 30
@@ -38,13 +37,9 @@ class Output:
         self._rows: list[dict[str, Any]] = []
         self._errors: list[str] = []
         self._plotted: list[Answer] = []
-        names = [printable(path) for path in found.paths]
-        self._names = min(_MAX_NAME_WIDTH, greatest_width(names))
-        self._classes = min(_MAX_NAME_WIDTH, greatest_width(trained.class_names))
-        self._console = Console(markup=False, emoji=False, highlight=False)
-        width = self._console.width if self._console.is_terminal and not config.json else 0
-        self._is_table = table_fits(width, found.paths, trained.class_names, config.top)
-        self._bar = _Bar(len(found.paths))
+        self._names = _width(map(printable, found.paths))
+        self._classes = _width(trained.class_names)
+        self._progress: Progress | None = None
 
     @property
     def num_errors(self) -> int:
@@ -58,11 +53,14 @@ class Output:
             self._errors.append(f"{printable(answer.path)}: {answer.error}")
         elif self._config.plot and len(self._plotted) < _MAX_PLOTTED:
             self._plotted.append(answer)
-        if self._config.json or (self._is_table and not answer.error):
+        if self._config.json:
             self._rows.append(row)
         elif not answer.error:
             print(self._line(row))
-        self._bar.advance()
+        if self._progress is None:  # Now that the model is loaded.
+            self._progress = Progress()
+            self._progress.start("images", len(self._found.paths))
+        self._progress.advance(1)
 
     def finish(self) -> None:
         """Shows the rest, and writes the picture.
@@ -70,15 +68,15 @@ class Output:
         Raises:
             DiskError: it cannot be written.
         """
-        self._bar.stop()
+        if self._progress:
+            self._progress.stop()
+        skipped = self._found.num_skipped
         if self._config.json:
             print(to_json(self._record()), end="")
         else:
-            if self._rows:
-                self._console.print(prediction_table(self._rows))
             sys.stdout.flush()
             print(*self._errors, sep="\n", end="\n" * bool(self._errors), file=sys.stderr)
-        if (skipped := self._found.num_skipped) and not self._config.json:
+        if skipped and not self._config.json:
             print(f"skipped {skipped:,} file{'s' * (skipped > 1)} without the suffix of an image")
         if self._config.plot:
             self._draw(Path(self._config.plot).expanduser())
@@ -113,7 +111,8 @@ class Output:
     def _line(self, row: dict[str, Any]) -> str:
         parts = [f"{printable(row['path']):<{self._names}}"]
         parts += [
-            f"{each['class']:<{self._classes}} {percent(each):>8}" for each in row["predictions"]
+            f"{each['class']:<{self._classes}} {100 * each['probability']:>6.2f} %"
+            for each in row["predictions"]
         ]
         return "  ".join([*parts, *(["inverted"] if row["inverted"] else [])])
 
@@ -144,27 +143,5 @@ class Output:
         print(f"{path}{part}", file=sys.stderr if self._config.json else sys.stdout)
 
 
-class _Bar:
-    """A progress bar on standard error, where that is a terminal and there is more than one."""
-
-    def __init__(self, total: int):
-        self._total = total
-        self._progress: Progress | None = None
-
-    def advance(self) -> None:
-        """Moves on by one; the bar begins with the first, when the model is loaded."""
-        console = Console(stderr=True)
-        if self._progress is None and self._total > 1 and console.is_terminal:
-            self._progress = Progress(
-                TextColumn("images"), MofNCompleteColumn(), BarColumn(bar_width=30),
-                TimeRemainingColumn(), console=console, transient=True,
-            )  # fmt: skip
-            self._task = self._progress.add_task("", total=self._total)
-            self._progress.start()
-        if self._progress:
-            self._progress.advance(self._task)
-
-    def stop(self) -> None:
-        """Takes the bar away."""
-        if self._progress:
-            self._progress.stop()
+def _width(names: Iterable[str]) -> int:
+    return min(_MAX_NAME_WIDTH, max(map(len, names), default=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import matplotlib
@@ -24,62 +25,55 @@ _CAPTION = 10
 def confusion_picture(confusion: np.ndarray, class_names: Sequence[str]) -> Picture:
     """Draws int64 [C, C] counts, true class by predicted class."""
     count = len(class_names)
-    numbered = count <= _MAX_NUMBERED
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     note = "Rows are true classes, columns what the model said. "
-    note += "Each field: examples, and their share of the row. " if numbered else ""
+    if count <= _MAX_NUMBERED:
+        note += "Each field: examples, and their share of the row. "
     return Picture(
         name="confusion",
         title="Confusion matrix",
         note=note + "Right answers are blue, mistakes orange; the darker, the larger the share.",
         description=f"Confusion matrix of {count} classes, {int(np.trace(confusion))} of "
         f"{int(confusion.sum())} right",
-        make=lambda: _draw_confusion(confusion, shares, class_names, numbered),
+        make=functools.partial(_draw_confusion, confusion, class_names),
     )
 
 
-def _draw_confusion(confusion, shares, class_names, numbered: bool) -> Figure:
+def _draw_confusion(confusion: np.ndarray, class_names: Sequence[str]) -> Figure:
     count = len(class_names)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    numbered = count <= _MAX_NUMBERED
     cell = min(64.0, max(38.0, 360 / count)) if numbered else max(2.0, 520 / count)
     side = cell * count
     names = [_cut(name, 18) for name in class_names]
-    left = 34 + 5.2 * max(map(len, names)) if numbered else 34
+    longest = max(map(len, names))
+    left = 34 + 5.2 * longest if numbered else 34
     whole = side + left + 6
     figure = new_figure(whole, whole)
     axes = figure.add_axes((left / whole, left / whole, side / whole, side / whole))
-    axes.imshow(_cell_colors(shares), interpolation="none", aspect="auto")
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    # The diagonal in blues, mistakes in oranges that show early.
+    colors = matplotlib.colormaps["Oranges"](np.sqrt(shares) * 0.9)
+    diagonal = np.arange(count)
+    colors[diagonal, diagonal] = matplotlib.colormaps["Blues"](0.15 + 0.7 * np.diag(shares))
+    colors[shares == 0] = 0  # Transparent.
+    axes.imshow(colors, interpolation="none", aspect="auto")
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.spines[:].set_visible(False)
     if not numbered:
         return figure
-    axes.set_xticks(range(count), names, rotation=0 if max(map(len, names)) < 8 else 90)
+    axes.set_xticks(range(count), names, rotation=0 if longest < 8 else 90)
     axes.set_yticks(range(count), names)
-    axes.tick_params(length=0)
-    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.tick_params(which="minor", length=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.tick_params(which="both", length=0)
     axes.grid(which="minor", color=FAINT, lw=0.5)
     for row, column in np.argwhere(confusion > 0):
         is_dark = shares[row, column] > (0.5 if row == column else 0.3)
-        color = "white" if is_dark else "#1b1f25"
-        options = {"ha": "center", "va": "center", "color": color}
+        style = {"ha": "center", "va": "center", "color": "white" if is_dark else "#1b1f25"}
         weight = "bold" if row == column else "normal"
-        count = f"{confusion[row, column]:,}"
-        axes.text(column, row - 0.12, count, fontsize=9, weight=weight, **options)
-        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", fontsize=6.5, **options)
+        text = f"{confusion[row, column]:,}"
+        axes.text(column, row - 0.12, text, fontsize=9, weight=weight, **style)
+        axes.text(column, row + 0.24, f"{shares[row, column]:.1%}", fontsize=6.5, **style)
     return figure
-
-
-def _cell_colors(shares: np.ndarray) -> np.ndarray:
-    """Returns float [C, C, 4]: the diagonal in blues, mistakes in oranges that show early."""
-    blues, oranges = (matplotlib.colormaps[name] for name in ("Blues", "Oranges"))
-    colors = oranges(np.sqrt(shares) * 0.9)
-    diagonal = np.arange(len(shares))
-    colors[diagonal, diagonal] = blues(0.15 + 0.7 * np.diag(shares))
-    colors[shares == 0] = 0  # Transparent.
-    return colors
 
 
 def examples_picture(
@@ -100,52 +94,47 @@ def examples_picture(
         labels: int [M] true classes; None where they are not known.
         captions: what each image is, such as its file's name; or none.
     """
-    return Picture(
-        name=name, title=title, note=note,
-        description="; ".join(
-            _headline(probabilities[i], class_names, None if labels is None else labels[i])[0]
-            for i in range(len(images))
-        ),
-        make=lambda: _draw_examples(images, probabilities, class_names, labels, captions),
-    )  # fmt: skip
+    known = [None] * len(images) if labels is None else labels
+    heads = [_headline(row, class_names, label) for row, label in zip(probabilities, known)]
+    make = functools.partial(
+        _draw_examples, images, probabilities, class_names, known, captions, heads
+    )
+    return Picture(name, title, note, "; ".join(text for text, _ in heads), make)
 
 
-def _draw_examples(images, probabilities, class_names, labels, captions) -> Figure:
+def _draw_examples(images, probabilities, class_names, labels, captions, heads) -> Figure:
     columns = min(_COLUMNS, len(images))
     bars = min(_NUM_BARS, len(class_names))
-    head = 20 + (_CAPTION if captions else 0)
-    cell_height = _IMAGE_SIDE + head + bars * _BAR + 16
+    above = 20 + (_CAPTION if captions else 0)
+    cell_height = _IMAGE_SIDE + above + bars * _BAR + 16
     width, height = columns * _CELL_WIDTH, -(-len(images) // columns) * cell_height
     figure = new_figure(height, width)
     # All in one: axes of their own for each image and its bars take most of a second.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
-    for number, image in enumerate(images):
+    for number, (image, label, (text, color)) in enumerate(zip(images, labels, heads)):
         left, top = number % columns * _CELL_WIDTH, number // columns * cell_height
-        label = None if labels is None else labels[number]
-        text, color = _headline(probabilities[number], class_names, label)
-        middle = left + _CELL_WIDTH / 2
-        axes.text(middle, top + 12, text, color=color, ha="center", va="center", fontsize=8.5,
-                  weight="bold")  # fmt: skip
+        middle, style = left + _CELL_WIDTH / 2, {"ha": "center", "va": "center"}
+        axes.text(middle, top + 12, text, color=color, fontsize=8.5, weight="bold", **style)
         if captions:
-            axes.text(middle, top + 13 + _CAPTION, _cut(captions[number], 30), ha="center",
-                      va="center", fontsize=6.5)  # fmt: skip
-        _show_image(axes, image, middle - _IMAGE_SIDE / 2, top + head, color)
-        _draw_bars(axes, probabilities[number], class_names, label, bars,
-                   left + 8, top + head + _IMAGE_SIDE + 4)  # fmt: skip
+            caption = _cut(captions[number], 30)
+            axes.text(middle, top + 13 + _CAPTION, caption, fontsize=6.5, **style)
+        _show_image(axes, image, middle - _IMAGE_SIDE / 2, top + above, color)
+        first_bar = top + above + _IMAGE_SIDE + 4
+        _draw_bars(axes, probabilities[number], class_names, label, bars, left + 8, first_bar)
     axes.set(xlim=(0, width), ylim=(height, 0))
     return figure
 
 
-def _headline(probabilities, class_names, label) -> tuple[str, str]:
+def _headline(probabilities, class_names, label: int | None) -> tuple[str, str]:
+    """Returns what stands above an image, and its colour."""
     predicted = int(probabilities.argmax())
     name = _cut(class_names[predicted], 18)
     if label is None:
         return f"{name} {probabilities[predicted]:.2%}", INK
     if predicted == label:
         return f"{RIGHT_SIGN} {name}", RIGHT
-    true = _cut(class_names[label], 14)
-    return f"{WRONG_SIGN} {name}, is {true}", WRONG
+    return f"{WRONG_SIGN} {name}, is {_cut(class_names[label], 14)}", WRONG
 
 
 def _cut(text: str, width: int) -> str:
@@ -154,11 +143,8 @@ def _cut(text: str, width: int) -> str:
 
 def _show_image(axes: Axes, image: np.ndarray, left: float, top: float, color: str) -> None:
     place = (left, left + _IMAGE_SIDE, top + _IMAGE_SIDE, top)
-    options = {"interpolation": "none", "aspect": "auto", "extent": place}
-    if image.shape[-1] == 1:
-        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255, **options)
-    else:
-        axes.imshow(image[..., :3], **options)
+    shown = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+    axes.imshow(shown, interpolation="none", aspect="auto", extent=place)
     frame = FAINT if color == INK else color
     axes.add_patch(
         Rectangle((left, top), _IMAGE_SIDE, _IMAGE_SIDE, fill=False, ec=frame, lw=1.5, zorder=2)
@@ -170,34 +156,33 @@ def _draw_bars(
 ) -> None:
     """Draws the most probable classes, the true one in blue, others in orange or grey."""
     width = _CELL_WIDTH - 16
-    for place, index in enumerate(np.argsort(-probabilities, kind="stable")[:bars]):
-        color = FAINT
-        if index == label:
-            color = RIGHT
-        elif place == 0:
-            color = WRONG if label is not None else RIGHT
-        y = top + place * _BAR
+    for rank, index in enumerate(np.argsort(-probabilities, kind="stable")[:bars]):
+        is_first_guess = rank == 0 and index != label
+        color = RIGHT if index == label or (is_first_guess and label is None) else FAINT
+        color = WRONG if is_first_guess and label is not None else color
+        y = top + rank * _BAR
+        bar, height = width * probabilities[index], 0.78 * _BAR
         axes.add_patch(
-            Rectangle((left, y + 0.1 * _BAR), width * probabilities[index], 0.78 * _BAR,
-                      color=color, alpha=0.55, lw=0)
-        )  # fmt: skip
-        middle = y + _BAR / 2
-        axes.text(left + 1, middle, _cut(class_names[index], 15), va="center", fontsize=7)
-        axes.text(left + width, middle, f"{probabilities[index]:.1%}", va="center", ha="right",
-                  fontsize=7)  # fmt: skip
+            Rectangle((left, y + 0.1 * _BAR), bar, height, color=color, alpha=0.55, lw=0)
+        )
+        for x, text, side in (
+            (left + 1, _cut(class_names[index], 15), "left"),
+            (left + width, f"{probabilities[index]:.1%}", "right"),
+        ):
+            axes.text(x, y + _BAR / 2, text, va="center", ha=side, fontsize=7)
 
 
 def calibration_picture(calibration: Calibration) -> Picture:
     """Draws the reliability diagram."""
+    error = f"xpected calibration error {calibration.expected_error:.4f}"
     return Picture(
         name="calibration",
         title="Calibration",
-        note=f"Expected calibration error {calibration.expected_error:.4f}: how far confidence is "
-        "from the share of right answers, on average (15 bins). A bar below the dashed line is "
-        "over-confident. The small bars tell how many answers have that confidence.",
-        description=f"Reliability diagram, expected calibration error "
-        f"{calibration.expected_error:.4f}",
-        make=lambda: _draw_calibration(calibration),
+        note=f"E{error}: how far confidence is from the share of right answers, on average "
+        "(15 bins). A bar below the dashed line is over-confident. The small bars tell how many "
+        "answers have that confidence.",
+        description=f"Reliability diagram, e{error}",
+        make=functools.partial(_draw_calibration, calibration),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,48 +15,52 @@ from flowrate.pages.drawing import FAINT, INK, SERIES_COLORS, Picture, new_figur
 from trainer.report.run_record import RunRecord
 from trainer.trained.learned import is_unconfirmed
 
-_TRAIN_COLOR, _EVALUATION_COLOR = SERIES_COLORS[0], SERIES_COLORS[2]
+_METRICS = ("loss", "accuracy")
 # More points than this are averaged: no eye tells them apart.
 _MAX_POINTS = 300
+_MAX_MARKED = 60
 _WIDTH, _HEIGHT = 420, 260
 # From here on a gap between training and validation is called one.
 _GAP = 0.03
 _RISE = 1.1
 
 
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line of a chart: its label, its rows of metrics.jsonl, how it is drawn."""
+
+    label: str
+    rows: Sequence[dict[str, Any]]
+    color: str
+    style: str = "-"
+    is_best_ringed: bool = False
+
+
 def learning_curves(record: RunRecord) -> list[Picture]:
     """Returns loss and accuracy over the epochs; empty where nothing was logged."""
+    lines = [
+        _Line("train", _averaged(record.train_rows), SERIES_COLORS[0]),
+        _Line(record.split, record.evaluations, SERIES_COLORS[2], is_best_ringed=True),
+    ]
     if not record.train_rows and not record.evaluations:
         return []
-    return [_curve(record, "loss", "Loss"), _curve(record, "accuracy", "Accuracy")]
+    note = f"Training as it went, and {record.split} at each evaluation; the best one is ringed."
+    return [
+        _picture(f"curve-{metric}", metric.capitalize(), note, metric, lines) for metric in _METRICS
+    ]
 
 
 def overlaid_curves(records: Sequence[RunRecord], names: Sequence[str]) -> list[Picture]:
     """Returns the evaluations of several runs, one line for each."""
-
-    def make(metric: str):
-        def draw() -> Figure:
-            figure, axes = _new_axes(metric)
-            for number, (record, name) in enumerate(zip(records, names)):
-                if record.evaluations:
-                    xs, ys = _points(record.evaluations, metric)
-                    color = SERIES_COLORS[number % len(SERIES_COLORS)]
-                    style = ("-", "--", ":")[number // len(SERIES_COLORS) % 3]
-                    axes.plot(xs, ys, style, color=color, marker=_marker(xs), ms=3, lw=1.5,
-                              label=name)  # fmt: skip
-            axes.legend(frameon=False, fontsize=8)
-            _limit(axes, metric, [y for r in records for y in _points(r.evaluations, metric)[1]])
-            return figure
-
-        return draw
-
+    count = len(SERIES_COLORS)
+    lines = [
+        _Line(name, record.evaluations, SERIES_COLORS[i % count], ("-", "--", ":")[i // count % 3])
+        for i, (record, name) in enumerate(zip(records, names))
+    ]
     return [
-        Picture(
-            name=f"runs-{metric}", title=f"{metric.capitalize()} of the evaluations", note="",
-            description=f"{metric} over epochs of {', '.join(names)}", make=make(metric),
-        )
+        _picture(f"runs-{metric}", f"{metric.capitalize()} of the evaluations", "", metric, lines)
         for metric in ("accuracy", "loss")
-    ]  # fmt: skip
+    ]
 
 
 def describe_fit(record: RunRecord) -> str:
@@ -68,11 +73,13 @@ def describe_fit(record: RunRecord) -> str:
     if not evaluations or not record.train_rows:
         return "Nothing was evaluated: the curves cannot be compared."
     last = evaluations[-1]
-    train = _mean_before(record.train_rows, last)
-    gap = train["accuracy"] - last["accuracy"]
+    recent = [row for row in record.train_rows if last["epoch"] - 1 < row["epoch"] <= last["epoch"]]
+    recent = recent or record.train_rows[-1:]
+    accuracy = float(np.mean([row["accuracy"] for row in recent]))
+    gap = accuracy - last["accuracy"]
     best = min(evaluations, key=lambda row: row["loss"])
     words = (
-        f"At the end, training accuracy is {train['accuracy']:.2%} (mean of the last epoch) and "
+        f"At the end, training accuracy is {accuracy:.2%} (mean of the last epoch) and "
         f"{split} accuracy {last['accuracy']:.2%}: a gap of {gap * 100:+.1f} points."
     )
     if (evaluated := record.result.get("train_accuracy_evaluated")) is not None:
@@ -97,81 +104,51 @@ def describe_fit(record: RunRecord) -> str:
     return f"{words} No over-fitting to be seen."
 
 
-def _curve(record: RunRecord, metric: str, title: str) -> Picture:
-    split = record.split
+def _picture(name: str, title: str, note: str, metric: str, lines: Sequence[_Line]) -> Picture:
+    lines = [line for line in lines if line.rows]
 
     def draw() -> Figure:
-        figure, axes = _new_axes(metric)
-        values = []
-        if record.train_rows:
-            xs, ys = _averaged(record.train_rows, metric)
-            axes.plot(xs, ys, color=_TRAIN_COLOR, lw=1.3, label="train")
-            values += ys
-        if record.evaluations:
-            xs, ys = _points(record.evaluations, metric)
-            axes.plot(xs, ys, color=_EVALUATION_COLOR, lw=1.5, marker=_marker(xs), ms=3.5,
-                      label=split)  # fmt: skip
-            best = int(np.argmin(ys) if metric == "loss" else np.argmax(ys))
-            axes.plot(xs[best], ys[best], "o", ms=9, mfc="none", mec=INK, mew=1)
-            axes.annotate(
-                f"{ys[best]:.4g}", (xs[best], ys[best]), textcoords="offset points",
-                xytext=(-7, 7), ha="right", fontsize=8,
-            )  # fmt: skip
-            values += ys
-        axes.legend(frameon=False, loc="upper right" if metric == "loss" else "lower right")
-        _limit(axes, metric, values)
+        figure = new_figure(_HEIGHT, _WIDTH)
+        axes = figure.add_axes((0.13, 0.15, 0.85, 0.82))
+        axes.set(xlabel="epoch", ylabel=metric)
+        axes.grid(color=FAINT, lw=0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        for line in lines:
+            xs = [row["epoch"] for row in line.rows]
+            ys = [row[metric] for row in line.rows]
+            marker = "o" if len(xs) <= _MAX_MARKED else ""
+            axes.plot(xs, ys, line.style, color=line.color, marker=marker, ms=3, lw=1.5,
+                      label=line.label)  # fmt: skip
+            if line.is_best_ringed:
+                best = int(np.argmin(ys) if metric == "loss" else np.argmax(ys))
+                axes.plot(xs[best], ys[best], "o", ms=9, mfc="none", mec=INK, mew=1)
+                axes.annotate(f"{ys[best]:.4g}", (xs[best], ys[best]), xytext=(-7, 7), fontsize=8,
+                              textcoords="offset points", ha="right")  # fmt: skip
+        if lines:
+            axes.legend(frameon=False, loc="upper right" if metric == "loss" else "lower right")
+            _limit(axes, metric, [row[metric] for line in lines for row in line.rows])
         return figure
 
-    return Picture(
-        name=f"curve-{metric}", title=title,
-        note=f"Training as it went, and {split} at each evaluation; the best one is ringed.",
-        description=f"{metric} of training and {split} over epochs", make=draw,
-    )  # fmt: skip
-
-
-def _new_axes(metric: str) -> tuple[Figure, Axes]:
-    figure = new_figure(_HEIGHT, _WIDTH)
-    axes = figure.add_axes((0.13, 0.15, 0.85, 0.82))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(metric)
-    axes.grid(color=FAINT, lw=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-    return figure, axes
+    labels = ", ".join(line.label for line in lines)
+    return Picture(name, title, note, f"{metric} over epochs of {labels}", draw)
 
 
 def _limit(axes: Axes, metric: str, values: Sequence[float]) -> None:
     """Leaves the first steps' extremes out of the picture: they would flatten the rest."""
-    finite = [value for value in values if np.isfinite(value)]
-    if not finite:
-        return
-    low, high = min(finite), max(finite)
+    low, middle, high = min(values), float(np.median(values)), max(values)
     if metric == "loss":
-        high = min(high, max(3 * float(np.median(finite)), *finite[-1:]))
+        high = min(high, max(3 * middle, values[-1]))
     else:
-        low = max(low, min(1 - 2.5 * (1 - float(np.median(finite))), *finite[-1:]))
+        low = max(low, min(1 - 2.5 * (1 - middle), values[-1]))
     margin = 0.08 * (high - low) or 0.05
     axes.set_ylim(low - margin, high + margin)
 
 
-def _points(rows: Sequence[dict[str, Any]], metric: str) -> tuple[list[float], list[float]]:
-    return [row["epoch"] for row in rows], [row[metric] for row in rows]
-
-
-def _averaged(rows: Sequence[dict[str, Any]], metric: str) -> tuple[list[float], list[float]]:
-    xs, ys = _points(rows, metric)
-    parts = min(len(xs), _MAX_POINTS)
-    return tuple(
-        [float(np.mean(part)) for part in np.array_split(np.array(values, float), parts)]
-        for values in (xs, ys)
-    )
-
-
-def _mean_before(rows: Sequence[dict[str, Any]], last: dict[str, Any]) -> dict[str, float]:
-    """Returns the means of the training rows of the epoch that ends with an evaluation."""
-    recent = [row for row in rows if last["epoch"] - 1 < row["epoch"] <= last["epoch"]]
-    recent = recent or list(rows[-1:])
-    return {name: float(np.mean([row[name] for row in recent])) for name in ("loss", "accuracy")}
-
-
-def _marker(xs: Sequence[float]) -> str:
-    return "o" if len(xs) <= 60 else ""
+def _averaged(rows: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+    """Returns at most _MAX_POINTS rows, each the mean of rows that follow one another."""
+    parts = np.array_split(np.arange(len(rows)), min(len(rows), _MAX_POINTS) or 1)
+    return [
+        {name: float(np.mean([rows[i][name] for i in part])) for name in ("epoch", *_METRICS)}
+        for part in parts
+        if len(part)
+    ]

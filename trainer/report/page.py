@@ -1,44 +1,73 @@
-"""report.html of one run."""
+"""The words and tables of report.html, about one run, and of comparison.html, about several."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from flowrate.pages.drawing import Picture, phase_color
 from flowrate.pages.page import page_environment
 from trainer.config import TrainConfig
 from trainer.model.weights import describe
 from trainer.report.answers import calibration_picture, confusion_picture, examples_picture
-from trainer.report.curves import describe_fit
+from trainer.report.curves import describe_fit, overlaid_curves
 from trainer.report.run_record import RunRecord
 from trainer.run_dir.launches import describe_starts
-from trainer.trained.predictions import Predictions
 from trainer.trained.scores import Scores
 
-_TEMPLATE = "report.html.jinja"
+_FOLDER = Path(__file__).parent
+_NOTHING = "\N{EN DASH}"
 
 
 def render_page(record: RunRecord, curves: Sequence[Picture], answers: Sequence[Picture]) -> str:
-    """Returns the page; every text of the records is escaped."""
+    """Returns report.html; every text of the records is escaped."""
     trained, scores = record.trained, record.scores
-    return page_environment(Path(__file__).parent).get_template(_TEMPLATE).render(
+    return page_environment(_FOLDER).get_template("report.html.jinja").render(
         title=f"{trained.config.dataset}, {trained.model}",
         name=record.name,
         outcome=_outcome(record),
-        command=command_of(record),
+        command=_command(record),
         facts=_facts(record),
         fit=describe_fit(record),
         curves=curves,
         answers=answers,
-        classes=_class_rows(scores, trained.class_names) if scores else [],
+        classes=scores.to_json(trained.class_names)["classes"] if scores else [],
         confused=_most_confused(scores, trained.class_names) if scores else [],
         phases=_phases(record.result),
         flags=_flags(trained.config),
-        environment=_environment(record.environment),
+        environment={key.replace("_", " "): _text(record.environment[key])
+                     for key in record.environment},
+    )  # fmt: skip
+
+
+def render_comparison(records: Sequence[RunRecord]) -> str:
+    """Returns comparison.html: the best test accuracy first; every text is escaped."""
+    ordered = sorted(records, key=lambda record: -(record.result.get("test_accuracy") or 0.0))
+    counts = Counter(record.name for record in ordered)
+    names = [  # With the folder above where the name alone is not enough.
+        record.name if counts[record.name] == 1 else "/".join(record.trained.path.parts[-2:])
+        for record in ordered
+    ]
+    best = ordered[0].result.get("test_accuracy")
+    datasets = sorted({record.trained.config.dataset for record in ordered})
+    if best is None:
+        outcome = "None of these runs has completed."
+    elif len(datasets) > 1:
+        outcome = f"Of different data sets ({', '.join(datasets)}): accuracies do not compare."
+    else:
+        outcome = f"{names[0]} is best, with a test accuracy of {best:.2%}."
+    return page_environment(_FOLDER).get_template("comparison.html.jinja").render(
+        names=names,
+        rows=[_row(name, record) for name, record in zip(names, ordered)],
+        outcome=outcome,
+        curves=overlaid_curves(ordered, names),
+        commands=[(name, _command(record)) for name, record in zip(names, ordered)],
     )  # fmt: skip
 
 
@@ -47,25 +76,25 @@ def answer_pictures(record: RunRecord) -> list[Picture]:
     predictions, scores = record.predictions, record.scores
     if predictions is None or scores is None:
         return []
-    names = record.trained.class_names
-    pictures = [
-        confusion_picture(scores.confusion, names),
-        _examples(predictions, names, slice(0, predictions.num_samples), "samples",
-                  "Sample predictions",
-                  "Test examples spread over the split, with the three most probable classes."),
-    ]  # fmt: skip
-    mistakes = slice(predictions.num_samples, None)
-    if len(predictions.shown) > predictions.num_samples:
-        wrong = int((~predictions.is_right).sum())
-        pictures.append(
-            _examples(predictions, names, mistakes, "mistakes", "Most confident mistakes",
-                      f"The worst of {wrong:,} wrong answers: those the model was surest of. Look "
-                      "for wrong labels here too.")
-        )  # fmt: skip
+    names, wrong = record.trained.class_names, int((~predictions.is_right).sum())
+    pictures = [confusion_picture(scores.confusion, names)]
+    for which, name, title, note in (
+        (slice(0, predictions.num_samples), "samples", "Sample predictions",
+         "Test examples spread over the split, with the three most probable classes."),
+        (slice(predictions.num_samples, None), "mistakes", "Most confident mistakes",
+         f"The worst of {wrong:,} wrong answers: those the model was surest of. Look for wrong "
+         "labels here too."),
+    ):  # fmt: skip
+        if len(shown := predictions.shown[which]):
+            images, probabilities = predictions.images[which], predictions.probabilities[which]
+            labels = predictions.labels[shown]
+            pictures.append(
+                examples_picture(name, title, note, images, probabilities, names, labels)
+            )
     return [*pictures, calibration_picture(scores.calibration)]
 
 
-def command_of(record: RunRecord) -> str:
+def _command(record: RunRecord) -> str:
     """Returns the command of the run, as a shell takes it."""
     command = record.environment.get("command")
     if isinstance(command, str) and " -m " in command:
@@ -74,28 +103,18 @@ def command_of(record: RunRecord) -> str:
     return shlex.join(["python", "-m", "trainer.main", *(f"--{n}={v}" for n, v in flags)])
 
 
-def _examples(
-    predictions: Predictions, class_names, which: slice, name: str, title: str, note: str
-) -> Picture:
-    shown = predictions.shown[which]
-    return examples_picture(
-        name, title, note, predictions.images[which], predictions.probabilities[which],
-        class_names, predictions.labels[shown],
-    )  # fmt: skip
-
-
 def _outcome(record: RunRecord) -> list[str]:
     result, scores = record.result, record.scores
     status = result.get("status")
     if status is None:
         return ["The run has not ended; what it has logged so far is shown."]
     if status != "completed":
-        return [f"{str(status).capitalize()}: {result.get('error')}"]
+        return [f"{status.capitalize()}: {result.get('error')}"]
     lines = [
         f"Test accuracy {result['test_accuracy']:.2%} of {result['test_examples']:,} examples, "
-        f"loss {result['test_loss']:.4f}."
+        f"loss {_figure(result['test_loss'], '.4f')}.",
+        *result.get("warnings", ()),
     ]
-    lines += result.get("warnings", ())
     if scores:
         top = f", top-5 accuracy {scores.top_5_accuracy:.2%}" if scores.top_5_accuracy else ""
         lines.append(
@@ -112,11 +131,10 @@ def _outcome(record: RunRecord) -> list[str]:
 
 def _facts(record: RunRecord) -> list[tuple[str, str]]:
     trained, result = record.trained, record.result
-    height, width, channels = trained.image_shape
     facts = [
         ("run", str(trained.path)),
         ("data set", f"{trained.config.dataset}, {len(trained.class_names)} classes"),
-        ("images", f"{height} x {width} x {channels}"),
+        ("images", " x ".join(map(str, trained.image_shape))),
         ("model", trained.model),
     ]
     if result.get("status") == "completed":
@@ -135,31 +153,38 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     return facts
 
 
-def _class_rows(scores: Scores, class_names) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "examples": f"{int(scores.confusion[i].sum()):,}",
-            "precision": f"{scores.precision[i]:.4f}",
-            "recall": f"{scores.recall[i]:.4f}",
-            "f1": f"{scores.f1[i]:.4f}",
-        }
-        for i, name in enumerate(class_names)
-    ]
+def _row(name: str, record: RunRecord) -> dict[str, Any]:
+    result, scores = record.result, record.scores
+    seconds = result.get("seconds")
+    return {
+        "name": name,
+        "status": result.get("status", "not ended"),
+        "cells": [
+            record.trained.config.dataset,
+            record.trained.model,
+            _figure(result.get("num_parameters"), ",d"),
+            _figure(result.get("epochs"), ".4g"),
+            _figure(result.get("test_accuracy"), ".4f"),
+            _figure(result.get("test_loss"), ".4f"),
+            _figure(scores and scores.macro_f1, ".4f"),
+            _figure(scores and scores.calibration.expected_error, ".4f"),
+            _figure(result.get("train_accuracy"), ".4f"),
+            _figure(result.get("steps_per_second"), ",.1f"),
+            _figure(sum(seconds.values()) if seconds else None, ",.0f"),
+        ],
+    }
 
 
-def _most_confused(scores: Scores, class_names) -> list[tuple[str, str, int]]:
+def _figure(value: float | None, form: str) -> str:
+    return _NOTHING if value is None else format(value, form)
+
+
+def _most_confused(scores: Scores, class_names: Sequence[str]) -> list[tuple[str, str, int]]:
     """Returns up to ten (true class, predicted class, examples), most first."""
-    mistakes = [
-        (int(count), row, column)
-        for (row, column), count in zip(
-            ((r, c) for r in range(len(class_names)) for c in range(len(class_names))),
-            scores.confusion.ravel(),
-        )
-        if row != column and count
-    ]
-    mistakes.sort(key=lambda each: -each[0])
-    return [(class_names[row], class_names[column], n) for n, row, column in mistakes[:10]]
+    mistakes = scores.confusion - np.diag(np.diag(scores.confusion))
+    worst = np.argsort(-mistakes, axis=None, kind="stable")[:10]
+    places = zip(*np.unravel_index(worst, mistakes.shape))
+    return [(class_names[i], class_names[j], mistakes[i, j]) for i, j in places if mistakes[i, j]]
 
 
 def _phases(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -184,13 +209,7 @@ def _flags(config: TrainConfig) -> list[tuple[str, Any]]:
     ]
 
 
-def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), _text(value)) for name, value in environment.items()]
-
-
 def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return " ".join(map(_text, value))
-    return str(value)
+    return " ".join(map(_text, value)) if isinstance(value, list) else str(value)

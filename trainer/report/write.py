@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowrate.records import disk_errors, write_text, written_whole
-from trainer.report.comparison import render_comparison
 from trainer.report.curves import learning_curves
-from trainer.report.page import answer_pictures, render_page
+from trainer.report.page import answer_pictures, render_comparison, render_page
 from trainer.report.run_record import RunRecord
 
 FILE, PLOTS = "report.html", "plots"

@@ -21,12 +21,7 @@ _CAUSES = (
 
 
 def find_warnings(result: dict[str, Any], num_classes: int) -> list[str]:
-    """Returns what a person should know of the figures of a completed run; mostly nothing.
-
-    Args:
-        result: result.json's fields (docs/records.md).
-        num_classes: C; a guess has the loss log(C).
-    """
+    """Returns what a person should know of the figures of a completed run; mostly nothing."""
     found = []
     unconfirmed = is_unconfirmed(result)
     if unconfirmed:

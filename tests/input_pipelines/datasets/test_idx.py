@@ -85,16 +85,6 @@ def test_sizes_that_do_not_fit(write, body):
     assert message == f"the header says [5, 4, 3], 60 bytes, but {len(body)} follow."
 
 
-def test_sizes_below_zero(write):
-    content = idx_bytes(IMAGES_MAGIC, (-5, -4, 3), PIXELS.tobytes())
-    assert "but 60 follow" in refused(write(gzip.compress(content)))
-
-
-def test_not_gzip(write):
-    assert refused(write(IMAGE_FILE)).startswith("not a gzip file, or damaged (")
-    assert refused(write(b"<!DOCTYPE html>")).startswith("not a gzip file, or damaged (")
-
-
 @given(st.data())
 @settings(deadline=None)
 def test_cut_short_anywhere(write, data):
@@ -126,11 +116,6 @@ def test_any_bytes_are_read_or_refused(write, content, is_idx):
         return
     assert found.ndim == 3
     assert found.tobytes() == content[16:]
-
-
-def test_missing(tmp_path):
-    assert refused(tmp_path / "none.gz") == "cannot be read: No such file or directory."
-    assert refused(tmp_path) == "cannot be read: Is a directory."
 
 
 def test_images_and_labels_that_disagree(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 
 from flowrate.errors import DataError
 from input_pipelines.dataset import LoadOptions
-from input_pipelines.datasets import _idx, mnist
+from input_pipelines.datasets import mnist
 
 
 @pytest.fixture
@@ -23,15 +21,6 @@ def npz_folder(shared_data, tmp_path) -> Path:
 
 def load(folder: Path | None):
     return mnist.load(LoadOptions(data_dir=folder))
-
-
-def write_idx_files(folder: Path, labels: bytes) -> None:
-    for image_name, label_name in _idx.FILES.values():
-        header = struct.pack(">4i", _idx.IMAGES_MAGIC, len(labels), 2, 2)
-        images = gzip.compress(header + bytes(4 * len(labels)))
-        (folder / image_name).write_bytes(images)
-        header = struct.pack(">2i", _idx.LABELS_MAGIC, len(labels))
-        (folder / label_name).write_bytes(gzip.compress(header + labels))
 
 
 def npz_arrays(**changes) -> dict[str, np.ndarray]:
@@ -79,47 +68,12 @@ def test_what_was_fetched_before_is_found(npz_folder, tmp_path, monkeypatch, off
     assert len(load(None)["test"]) == 10_000
 
 
-def test_without_a_network(tmp_path, monkeypatch, offline):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(DataError) as caught:
-        load(None)
-    assert str(caught.value) == (
-        "mnist.npz (11,490,434 bytes from storage.googleapis.com) is not here and cannot be "
-        "fetched (Network is unreachable). Give --data_dir=FOLDER with mnist.npz or the four "
-        "*-ubyte.gz files; digits and synthetic need no download."
-    )
-
-
 def test_a_folder_without_it(tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"")  # one of the four is not enough
     assert refused(tmp_path) == (
         f"--data_dir={tmp_path} does not hold mnist.npz or the four *-ubyte.gz files; "
         "point it at the folder that does."
     )
-
-
-def test_a_folder_that_is_none(tmp_path):
-    assert refused(tmp_path / "nowhere") == f"--data_dir={tmp_path / 'nowhere'} does not exist."
-    (tmp_path / "file").write_text("")
-    assert refused(tmp_path / "file") == f"--data_dir={tmp_path / 'file'} is a file, not a folder."
-
-
-def test_a_label_out_of_range(tmp_path):
-    write_idx_files(tmp_path, bytes([0, 1, 10, 3]))
-    assert refused(tmp_path) == (
-        "label 10 of example 2 is out of range: there are 10 classes, so labels go from 0 to 9."
-    )
-
-
-def test_a_damaged_npz(shared_data, tmp_path):
-    path = tmp_path / "mnist.npz"
-    whole = shared_data("mnist", "mnist.npz").read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:10], b"", b"<html>not found</html>"):
-        path.write_bytes(content)
-        assert refused(tmp_path).startswith(f"{path}: not a readable MNIST archive: ")
-    for place in (len(whole) // 3, len(whole) // 2):
-        path.write_bytes(whole[:place] + bytes(500) + whole[place + 500 :])
-        assert refused(tmp_path).startswith(f"{path}: not a readable MNIST archive: ")
 
 
 def test_damage_at_any_place_of_an_npz(tmp_path):

@@ -103,12 +103,6 @@ def test_the_order_is_always_the_same(store):
     np.testing.assert_array_equal(first.labels, again.labels)
 
 
-def test_grey_images(store, features):
-    examples = make_examples(6, size=(4, 4, 1))
-    sources = load(store({"train": examples, "test": examples}, features.Image(shape=(4, 4, 1))))
-    check_holds(sources["train"], examples)
-
-
 def test_images_are_brought_to_the_size_asked_for(store, tf):
     examples = make_examples(12)
     source = load(store({"train": examples, "test": examples[:3]}), image_shape=(9, 9, 0))["train"]
@@ -131,14 +125,6 @@ def test_images_of_differing_sizes(store, features, tf):
     assert rows_of(source.images, source.labels) == rows_of(expected, source.labels)
 
 
-def test_classes_without_names(store, features):
-    examples = make_examples(6)
-    sources = load(
-        store({"train": examples, "test": examples}, label=features.ClassLabel(num_classes=3))
-    )
-    assert sources["test"].class_names == ("0", "1", "2")
-
-
 def test_a_label_that_is_no_class(store, features):
     examples = make_examples(6)
     folder = store({"train": examples, "test": examples}, label=features.Scalar(np.int64))
@@ -148,13 +134,6 @@ def test_a_label_that_is_no_class(store, features):
         "--dataset=tfds:shapes: has no `image` with a class `label`; "
         "it is no image-classification set."
     )
-
-
-def test_an_image_that_is_none(store, features):
-    examples = [{"image": "a picture in words", "label": n % 3} for n in range(6)]
-    folder = store({"train": examples, "test": examples}, image=features.Text())
-    with pytest.raises(ConfigError, match="it is no image-classification set"):
-        load(folder)
 
 
 def test_no_train_split(store):
@@ -263,12 +242,6 @@ def test_a_name_that_is_unknown(tf, tmp_path, name, hint):
     )
 
 
-def test_a_version_that_is_not_there(store):
-    folder = store({"train": make_examples(6)})
-    with pytest.raises(ConfigError, match=r"^--dataset=tfds:shapes:9\.9\.9: "):
-        load(folder, "shapes:9.9.9")
-
-
 def test_without_a_network(tf, tmp_path, offline):
     with pytest.raises(DataError) as caught:
         load(tmp_path, "cifar100")
@@ -284,8 +257,3 @@ def test_where_the_network_is_not_to_be_used(tf, tmp_path, monkeypatch):
     monkeypatch.setenv("FLOWRATE_OFFLINE", "1")
     with pytest.raises(DataError, match=r"\(ConnectionError: FLOWRATE_OFFLINE is set\)"):
         load(tmp_path, "cifar100")
-
-
-def test_a_folder_that_is_none(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere does not exist\.$"):
-        load(tmp_path / "nowhere")

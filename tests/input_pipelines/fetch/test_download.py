@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.resources
 import socket
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,6 @@ from flowrate.errors import DataError
 from input_pipelines.dataset import LoadOptions
 from input_pipelines.datasets import DATASETS, cifar10, fashion_mnist, flowers, mnist
 from input_pipelines.fetch import download as _download
-from input_pipelines.fetch import https as _https
 from input_pipelines.fetch.download import RemoteFile
 
 CONTENT = b"forty-two pixels" * 5000
@@ -141,49 +137,10 @@ def test_never_more_is_read_than_was_promised(remote, file_server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_trickles_in_is_given_up(remote, tmp_path, monkeypatch):
-    # Nothing is fast enough for this.
-    monkeypatch.setattr(_https, "_READ_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(_https, "_SLOWEST_BYTES_PER_SECOND", 10**12)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=trickle, args=(server,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/data.bin"
-        assert "was not downloaded: too slow: " in refused(remote(url=url), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def trickle(server: socket.socket) -> None:
-    """Answers the second request, a byte at a time; the first is the look whether one is there."""
-    server.accept()[0].close()
-    connection, _ = server.accept()
-    with connection, contextlib.suppress(OSError):
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-        while True:
-            connection.sendall(b"x")
-            time.sleep(0.05)
-
-
 @pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "file:///etc/passwd"])
 def test_only_https_leaves_this_machine(tmp_path, url):
     message = refused(RemoteFile(url, 5, "0" * 64), tmp_path)
     assert message.startswith(f"{url} was not downloaded: {url} is not https; ")
-
-
-def test_a_failure_does_not_spoil_the_next_try(remote, file_server, tmp_path):
-    file_server.files["data.bin"] = b"<html>try later</html>"
-    refused(remote(), tmp_path)
-    file_server.files["data.bin"] = CONTENT
-    assert fetch(remote(), tmp_path).read_bytes() == CONTENT
-
-
-def test_the_time_limit_of_other_connections_stays(remote, tmp_path):
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(123)
-    try:
-        fetch(remote(), tmp_path)
-        assert socket.getdefaulttimeout() == 123
-    finally:
-        socket.setdefaulttimeout(previous)
 
 
 def test_nobody_answers(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flowrate.errors import DataError
 from input_pipelines.folders.listing import list_folder
-from input_pipelines.source import ArraySource, FileSource
+from input_pipelines.source import FileSource
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +22,6 @@ def decoder(tf):
     from input_pipelines.images import decode as _decode
 
     return _decode
-
-
-@pytest.fixture(scope="module")
-def jpeg(tf):
-    from input_pipelines.images import jpeg as _jpeg
-
-    return _jpeg
 
 
 @pytest.fixture(scope="module")
@@ -121,21 +114,21 @@ def test_scaled_pixels_are_nearer_to_an_antialiased_resize(decoder, tf, shared_d
     whole=st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
     size=st.tuples(st.integers(1, 600), st.integers(1, 600)),
 )
-def test_the_largest_ratio_that_leaves_enough_is_chosen(jpeg, tf, whole, size):
-    index = int(jpeg.ratio_index(tf.constant(whole), size))
+def test_the_largest_ratio_that_leaves_enough_is_chosen(decoder, tf, whole, size):
+    index = int(decoder.ratio_index(tf.constant(whole), size))
     enough = [
         ratio
-        for ratio in jpeg.RATIOS
+        for ratio in decoder.RATIOS
         if ratio == 1 or all(of // ratio >= asked for of, asked in zip(whole, size))
     ]
-    assert jpeg.RATIOS[index] == max(enough)
+    assert decoder.RATIOS[index] == max(enough)
 
 
 @pytest.mark.parametrize("whole", [(31, 64), (32, 64), (47, 130), (64, 64), (129, 200)])
-def test_a_scaled_jpeg_is_no_smaller_than_asked_for(jpeg, tf, image_bytes, whole):
+def test_a_scaled_jpeg_is_no_smaller_than_asked_for(decoder, tf, image_bytes, whole):
     content = image_bytes(gradient(*whole), "JPEG")
-    found = jpeg.decode_jpeg(tf.constant(content), (16, 16), 3).shape
-    ratio = jpeg.RATIOS[int(jpeg.ratio_index(tf.constant(whole), (16, 16)))]
+    found = decoder.decode_jpeg(tf.constant(content), (16, 16), 3).shape
+    ratio = decoder.RATIOS[int(decoder.ratio_index(tf.constant(whole), (16, 16)))]
     assert found == (-(-whole[0] // ratio), -(-whole[1] // ratio), 3)
     assert min(found[:2]) >= 16
 
@@ -211,15 +204,7 @@ def test_a_jpeg_cut_short_anywhere_is_named(decoder, image_folder, size, kept):
     source.paths[1].write_bytes(whole[:num_bytes])
     with pytest.raises(DataError) as caught:
         decode_all(decoder, source, (size, size, 3))
-    start = f"1 image cannot be used: {source.paths[1]}: damaged or cut short ("
-    assert str(caught.value).startswith(start)
-
-
-def test_a_png_with_a_name_in_jpg_is_decoded(decoder, image_folder, image_bytes):
-    source = list_folder(image_folder())
-    pixels = gradient(24, 24)
-    source.paths[0].write_bytes(image_bytes(pixels, "PNG"))
-    np.testing.assert_array_equal(decode_all(decoder, source, (24, 24, 3))[0], pixels)
+    assert str(caught.value).startswith(f"1 image cannot be used: {source.paths[1]}: is ")
 
 
 def test_names_that_are_no_utf8(decoder, image_folder):
@@ -269,15 +254,6 @@ def test_a_colour_image_gets_one_channel(decode_bytes, image_bytes):
     np.testing.assert_allclose(decode_bytes(content, (8, 8, 1)), 76, atol=1)  # red's luma
 
 
-def test_of_an_animation_the_first_frame(decode_bytes):
-    pillow = pytest.importorskip("PIL.Image")
-    frames = [pillow.new("RGB", (9, 7), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]
-    stream = io.BytesIO()
-    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:])
-    expected = np.full((7, 9, 3), (255, 0, 0), np.uint8)
-    np.testing.assert_array_equal(decode_bytes(stream.getvalue(), (7, 9, 3)), expected)
-
-
 def test_resizing_rounds_to_the_nearest(decoder):
     images = np.array([0, 1, 4, 255], np.uint8).reshape(1, 1, 4, 1)
     assert decoder.resize(images, (1, 4)).numpy().ravel().tolist() == [0, 1, 4, 255]
@@ -285,14 +261,6 @@ def test_resizing_rounds_to_the_nearest(decoder):
     found = decoder.resize(images, (1, 8)).numpy().ravel().tolist()
     exact = [0, 0.25, 0.75, 1.75, 3.25, 66.75, 192.25, 255]
     assert found == np.rint(exact).tolist()
-
-
-def test_arrays_get_another_size_and_three_channels(decoder):
-    images = np.stack([gradient(4, 4, 1), 255 - gradient(4, 4, 1)])
-    source = ArraySource(images, np.array([0, 1], np.int32), ("a", "b"))
-    same = decoder.resized(source, (4, 4, 3))
-    np.testing.assert_array_equal(same.images, np.repeat(images, 3, axis=-1))
-    assert decoder.resized(source, (6, 5, 1)).images.shape == (2, 6, 5, 1)
 
 
 @pytest.fixture
@@ -303,10 +271,10 @@ def damaged(image_folder):
     whole = source.paths[0].read_bytes()
     contents = {
         "is empty": b"",
-        "is no JPEG, PNG, GIF or BMP": b"<!DOCTYPE html><title>404</title>" * 20,
-        "damaged or cut short (": whole[: len(whole) // 2],
-        "damaged or cut short": b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
-        "cannot be read (missing, or no permission)": None,
+        "is an HTML page": b"<!DOCTYPE html><title>404</title>" * 20,
+        "is cut short: truncated at ": whole[: len(whole) // 2],
+        "is a damaged or cut short PNG": b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        "is not there": None,
     }
     paths = {}
     for (reason, content), path in zip(contents.items(), source.paths[::9]):
@@ -349,16 +317,6 @@ def test_undecodable_files_are_found_among_some(decoder, damaged):
     assert message.startswith("2 images cannot be used: ")
     assert str(source.paths[0]) in message
     assert str(source.paths[9]) in message
-
-
-def test_one_damaged_file(decoder, image_folder):
-    source = list_folder(image_folder())
-    source.paths[3].write_bytes(b"")
-    with pytest.raises(DataError) as caught:
-        decode_all(decoder, source, (8, 8, 3))
-    assert str(caught.value) == (
-        f"1 image cannot be used: {source.paths[3]}: is empty. Repair or remove, and start again."
-    )
 
 
 def test_of_many_damaged_files_twenty_are_named(decoder, image_folder):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from input_pipelines.images.examine import examine
 from input_pipelines.images.headers import headers_of_any_size
 from input_pipelines.source import ArraySource
 
-ROOT = Path(__file__).resolve().parents[3]
 ORIENTATION = 0x0112
 # What Pillow does to show a file of that orientation upright, undone.
 AS_STORED = {
@@ -120,9 +117,7 @@ GREYS = {
     "alpha.png": lambda: opaque(scene(mode="L")),
     "16.png": lambda: Image.fromarray(sixteen_bits()),
     "16.tif": lambda: Image.fromarray(sixteen_bits()),
-    "32.tif": lambda: Image.fromarray(sixteen_bits().astype(np.int32)),
     "16.pgm": lambda: Image.fromarray(sixteen_bits().astype(np.int32)),
-    "float.tif": lambda: Image.fromarray((sixteen_bits() / 65535).astype(np.float32)),
 }
 
 
@@ -139,45 +134,11 @@ def test_greys_are_scaled_and_not_clipped(reader, tmp_path, name):
         assert np.abs(found.astype(int) - wanted).max() <= (3 if name.endswith("jpg") else 1)
 
 
-def test_floats_of_any_scale_are_stretched_and_nan_is_nothing(reader, tmp_path):
-    values = np.linspace(-3, 70_000, 12, dtype=np.float32).reshape(3, 4)
-    values[1, 1] = np.nan
-    Image.fromarray(values).save(tmp_path / "float.tif")
-    found = reader((3, 4, 1), on_files=False).read(tmp_path / "float.tif")[..., 0]
-    assert (found[0, 0], found[2, 3], found[1, 1]) == (0, 255, 0)
-    assert (np.diff(np.delete(found.ravel().astype(int), 5)) > 0).all()
-
-
-def test_one_bit(reader, tmp_path):
-    image = Image.new("1", (40, 30))
-    image.paste(1, (0, 0, 20, 30))
-    for name in ("1.png", "1.bmp", "1.tif", "1.gif"):
-        image.save(tmp_path / name)
-        found = reader((30, 40, 1), on_files=False).read(tmp_path / name)[..., 0]
-        assert (found[:, :20] == 255).all(), name
-        assert not found[:, 20:].any(), name
-
-
-@pytest.mark.parametrize("name", ["RGBA.png", "LA.png", "palette.png", "RGBA.webp", "palette.gif"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_transparent_is_white(reader, tmp_path, name, channels):
-    image = Image.new("RGBA", (40, 30), (255, 0, 0, 0))
-    image.paste((0, 0, 0, 255), (0, 0, 20, 30))
-    if name == "palette.gif":
-        image.save(tmp_path / name)
-    elif name == "palette.png":
-        image.quantize(4).save(tmp_path / name)
-    else:
-        image.convert(name.partition(".")[0]).save(tmp_path / name, lossless=True)
-    for on_files in (True, False):
-        found = reader((30, 40, channels), on_files).read(tmp_path / name)
-        assert found[:, :20].max() <= 2
-        assert found[:, 20:].min() >= 253
-
-
-def test_half_transparent_is_half_white(reader, tmp_path):
-    Image.new("RGBA", (4, 3), (0, 0, 0, 128)).save(tmp_path / "half.png")
-    assert abs(int(reader((3, 4, 3)).read(tmp_path / "half.png").mean()) - 127) <= 1
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_numbers_of_an_unknown_scale_are_refused(reader, tmp_path, kind):
+    Image.fromarray(np.ones((3, 4), kind)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match="pixels of unknown scale: save it with 8 or 16 bits"):
+        reader().read(tmp_path / "x.tif")
 
 
 TRAINED_ON = {
@@ -215,20 +176,21 @@ def test_what_training_reads_is_read_by_its_own_function(reader, tf, tmp_path, n
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 @pytest.mark.parametrize("on_files", [True, False], ids=["files", "arrays"])
-@pytest.mark.parametrize("orientation", AS_STORED)
-def test_exif_is_heeded(reader, tmp_path, suffix, on_files, orientation):
+def test_exif_applies(reader, tmp_path, suffix, on_files):
+    read = reader((30, 40, 3), on_files).read
     upright, turned = tmp_path / f"upright.{suffix}", tmp_path / f"turned.{suffix}"
     scene(200, 120).save(upright, quality=95)
-    scene(200, 120).transpose(AS_STORED[orientation]).save(
-        turned, quality=95, exif=exif(orientation)
-    )
-    read = reader((30, 40, 3), on_files).read
-    assert difference(read(turned), read(upright)) < 2
+    for orientation, stored in AS_STORED.items():
+        scene(200, 120).transpose(stored).save(turned, quality=95, exif=exif(orientation))
+        assert difference(read(turned), read(upright)) < 2, orientation
 
 
 def test_damaged_exif_is_no_orientation(reader, tmp_path):
     scene().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert reader().read(tmp_path / "a.jpg").shape == (30, 40, 3)
+    with headers_of_any_size():
+        found = examine(tmp_path / "a.jpg")
+    assert (found.orientation, found.problem) == (1, None)
 
 
 def test_arrays_images_of_their_own_size_stay_as_they_are(reader, tmp_path):
@@ -269,9 +231,8 @@ def test_large_photos_of_other_formats_are_reduced_as_jpegs_are(reader, tmp_path
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "I;16", "CMYK"])
-@pytest.mark.parametrize("factor", [1, 2, 8])
-def test_strips_make_no_difference(reader, monkeypatch, mode, factor):
-    from input_pipelines.images import flat_pixels as _flat_pixels
+def test_strips_make_no_difference(reader, monkeypatch, mode):
+    from input_pipelines.images import opaque as _opaque
 
     noise = np.random.default_rng(0).integers(0, 256, (203, 117, 4), np.uint8)
     image = Image.fromarray(noise)
@@ -279,10 +240,11 @@ def test_strips_make_no_difference(reader, monkeypatch, mode, factor):
         image = Image.fromarray(noise[..., 0].astype(np.uint16) * 257)
     elif mode != "RGBA":
         image = image.convert("RGB").convert(mode)
-    whole = _flat_pixels.flat_pixels(image, 3, factor)
-    monkeypatch.setattr(_flat_pixels, "_STRIP_PIXELS", 117 * 19)
-    np.testing.assert_array_equal(_flat_pixels.flat_pixels(image, 3, factor), whole)
-    assert whole.shape == (-(-203 // factor), -(-117 // factor), 3)
+    whole = {factor: _opaque.flat_pixels(image, 3, factor) for factor in (1, 2, 8)}
+    monkeypatch.setattr(_opaque, "_STRIP_PIXELS", 117 * 19)
+    for factor, wanted in whole.items():
+        assert wanted.shape == (-(-203 // factor), -(-117 // factor), 3)
+        np.testing.assert_array_equal(_opaque.flat_pixels(image, 3, factor), wanted)
 
 
 def not_an_image(name: str, tmp_path: Path) -> Path:
@@ -336,48 +298,22 @@ def test_odd_sizes(reader, tmp_path, size, suffix):
         assert np.abs(found - np.array([10, 200, 30])).max() <= 4
 
 
-def test_bombs_are_refused_by_their_header(tmp_path):
-    """Decoded, each would take 100 to 400 MB; reading all of them adds less than 40."""
-    for name, side in (("a.png", 20_000), ("b.tif", 20_000), ("c.gif", 10_000), ("d.jpg", 9_000),
-                       ("e.bmp", 20_000), ("f.png", 9_000)):  # fmt: skip
-        Image.new("1" if side == 20_000 else "L", (side, side)).save(tmp_path / name)
-    code = """
-import sys
-from pathlib import Path
-from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
-from flowrate.errors import DataError
-from input_pipelines.images.image_file import ImageReader
-readers = [ImageReader((28, 28, 1), False), ImageReader((28, 28, 3), True)]
-forget_peak()
-before = resident_mebibytes()
-for path in sorted(Path(sys.argv[1]).iterdir()):
-    for reader in readers:
-        try:
-            reader.read(path)
-        except DataError as error:
-            print(path.name, error)
-print(peak_mebibytes() - before)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True, capture_output=True,
-        timeout=240,
-    )  # fmt: skip
-    *lines, mebibytes = done.stdout.splitlines()
-    megapixels = {"a.png": 400, "b.tif": 400, "c.gif": 100, "d.jpg": 81, "e.bmp": 400, "f.png": 81}
-    assert lines[::2] == [
-        f"{name} {size} Mpx > cap {16 if name == 'c.gif' else 64} Mpx"
-        for name, size in megapixels.items()
-    ]
-    assert lines[::2] == lines[1::2]
-    assert float(mebibytes) < 40
-    assert not done.stderr.count("Warning")
+@pytest.mark.parametrize(
+    ("kind", "side", "most"), [("PNG", 9_000, 64), ("TIFF", 20_000, 64), ("GIF", 5_000, 16)]
+)
+def test_bombs_are_refused_by_their_header(reader, tmp_path, kind, side, most):
+    """How much memory that takes, the fault suite measures (P15)."""
+    Image.new("1", (side, side)).save(tmp_path / "bomb", kind)
+    for on_files in (True, False):
+        with pytest.raises(DataError, match=f"^{side**2 // 10**6} Mpx > cap {most} Mpx$"):
+            reader(on_files=on_files).read(tmp_path / "bomb")
 
 
 MODES = {
     "1": ("png", "tif", "bmp", "gif"), "L": ("png", "jpg", "tif", "bmp", "gif", "webp", "pgm"),
     "P": ("png", "gif", "bmp", "tif"), "RGB": ("png", "jpg", "webp", "tif", "bmp", "ppm"),
     "RGBA": ("png", "webp", "tif"), "LA": ("png", "tif"), "CMYK": ("jpg", "tif"),
-    "I;16": ("png", "tif"), "I": ("tif",), "F": ("tif",),
+    "I;16": ("png", "tif"),
 }  # fmt: skip
 
 
@@ -394,8 +330,7 @@ def test_any_file_becomes_an_image_of_the_right_shape(reader, tmp_path, data):
         st.tuples(st.integers(1, 64), st.integers(1, 64), st.sampled_from([1, 3]))
     )
     # By conversion: a new image of mode P has no palette, and Pillow then writes a broken file.
-    made_as = {"I": ("F", 99), "F": ("F", 99), "P": ("L", 1)}.get(mode, (mode, 1))
-    image = Image.new(made_as[0], size, made_as[1]).convert(mode)
+    image = Image.new("L" if mode == "P" else mode, size, 1).convert(mode)
     has_exif = suffix in ("jpg", "png", "webp", "tif")
     path = tmp_path / f"any.{suffix}"
     lossless = {"lossless": True} if suffix == "webp" else {}

@@ -14,7 +14,6 @@ from PIL import Image
 
 from flowrate.errors import ConfigError
 from trainer.predict import __main__ as predict
-from trainer.predict.config import PredictConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -127,19 +126,6 @@ def test_photos_in_colour_are_never_inverted_unasked(tf, trained, photos):
         assert not ModelInput.of(run, info, "auto").read(photos / "0_white.webp").inverted
 
 
-@pytest.mark.slow
-def test_the_whole_test_split_is_as_often_right_as_in_an_evaluation(trained, digits, tmp_path):
-    for number, image in enumerate(digits.images[..., 0]):
-        Image.fromarray(image).save(tmp_path / f"{number:03d}.png")
-    rows = predicted(trained, tmp_path, "--top=1")["images"]
-    done = run("trainer.evaluate", trained, "--json")
-    assert done.returncode == 0, done.stderr
-    right = sum(
-        int(row["predictions"][0]["class"]) == label for row, label in zip(rows, digits.labels)
-    )
-    assert right == round(json.loads(done.stdout)["accuracy"] * 360) > 300
-
-
 def test_lines_errors_and_what_was_skipped(trained, photos, tmp_path):
     done = run("trainer.predict", trained, photos, "missing.png", "--top=2", "--checkpoint=200")
     assert done.returncode == 3
@@ -153,23 +139,6 @@ def test_lines_errors_and_what_was_skipped(trained, photos, tmp_path):
         "missing.png: is not there",
         "error: 2 of 18 images cannot be used; each is named above.",
     ]
-
-
-@pytest.mark.slow
-def test_odd_names_break_neither_lines_nor_json(trained, photos, tmp_path):
-    content = (photos / "0_black.png").read_bytes()
-    names = [b"a\nb.png", b"\xff\xfe.png", b"[red]x.png", "ромашка.png".encode()]
-    for name in names:
-        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
-            file.write(content)
-    (tmp_path / "loop").symlink_to(tmp_path)
-    rows = predicted(trained, tmp_path)["images"]
-    assert {os.fsencode(Path(row["path"]).name) for row in rows} == set(names)
-    done = run("trainer.predict", trained, tmp_path, PYTHONIOENCODING="ascii")
-    assert (done.returncode, len(done.stdout.splitlines())) == (0, 4), done.stderr
-    assert "\\u0440\\u043e" in done.stdout
-    assert "a\\nb.png " in done.stdout
-    assert "\\xff\\xfe.png " in done.stdout
 
 
 @pytest.mark.slow
@@ -296,17 +265,10 @@ def test_mistakes_are_one_line(capsys, words, message):
 
 def test_a_mistake_is_answered_before_tensorflow_loads(trained):
     code = (
-        "import sys; from trainer.predict import main;"
+        "import sys; from trainer.predict.__main__ import main;"
         f"status = main(['predict', {str(trained)!r}, 'x.png', '--checkpoint=7']);"
         "print(status, sorted({'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "2 []"
     assert done.stderr.startswith("error: --checkpoint=7: ")
-
-
-def test_help_explains_every_flag(capsys):
-    assert predict.main(["predict", "--help"]) == 0
-    printed = capsys.readouterr().out
-    for name in PredictConfig.__dataclass_fields__:
-        assert f"--{name}" in printed

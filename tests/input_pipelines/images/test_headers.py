@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from input_pipelines.images.kind import begins_as_image, describe_kind
+from input_pipelines.images.headers import describe_kind
 
 
 def npy() -> bytes:
@@ -55,13 +55,3 @@ def test_any_bytes_are_something(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.jpg"
     path.write_bytes(content)
     assert describe_kind(path).startswith(("is ", "holds "))
-
-
-@pytest.mark.parametrize(
-    ("head", "is_image"),
-    [(b"\xff\xd8\xff\xe0", True), (b"II*\0", True), (b"RIFF0000WEBPVP8 ", True),
-     (b"\0\0\0\x18ftypheic", True), (b"BM1234\0\0\0\0", True), (b"BMW is a car", False),
-     (b"RIFF0000WAVE", False), (b"\0\0\0\x18ftypisom", False), (b"%PDF-1.7", False), (b"", False)],
-)  # fmt: skip
-def test_an_image_is_known_by_how_it_begins(head, is_image):
-    assert begins_as_image(head) is is_image
