@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
-from input_pipelines.folders.listing import list_folder
 from input_pipelines.images.headers import (
     Header,
     HeaderError,
@@ -20,8 +17,6 @@ from input_pipelines.images.headers import (
     headers_of_any_size,
     parse_header,
 )
-from input_pipelines.inspect.example import Example
-from input_pipelines.inspect.headers import scan_headers
 
 
 def encode(kind: str, mode: str = "RGB", size=(7, 5), **options) -> bytes:
@@ -98,16 +93,6 @@ def test_whatever_the_bytes_there_is_a_header_or_a_reason(content, place, junk, 
         assert read(odd).num_pixels >= 0
 
 
-def test_a_bomb_is_not_decoded(photos, bomb):
-    assert len(bomb) < 50_000
-    (photos / "cat" / "bomb.png").write_bytes(bomb)
-    forget_peak()
-    before = resident_mebibytes()
-    scan = scan_headers({"train": list_folder(photos)})
-    assert peak_mebibytes() - before < 50
-    assert scan.sizes().max() == 30
-
-
 def test_pillows_own_limit_is_put_back():
     limit = Image.MAX_IMAGE_PIXELS
     with pytest.raises(RuntimeError), headers_of_any_size():
@@ -123,38 +108,3 @@ def test_pillows_own_limit_is_put_back():
 )  # fmt: skip
 def test_a_suffix_of_another_format(tmp_path, name, kind, wrong):
     assert has_wrong_suffix(tmp_path / name, kind) is wrong
-
-
-def test_a_folder(photos):
-    (photos / "dog" / "5.png").write_bytes(encode("JPEG", exif=turned(6), size=(64, 48)))
-    (photos / "dog" / "6.png").write_bytes(b"")
-    (photos / "dog" / "notes.txt").write_text("no image")
-    (photos / "dog" / ".hidden").write_text("no image")
-    source = list_folder(photos)
-    done = []
-    scan = scan_headers({"train": source}, done.append)
-    assert sum(done) == scan.num_files == 20
-    assert scan.formats == {"PNG": 18, "JPEG": 1}
-    assert scan.modes == {"RGB": 19}
-    assert scan.orientations == {1: 18, 6: 1}
-    assert scan.total_bytes == sum(path.stat().st_size for path in source.paths)
-    assert len(scan.sizes()) == 19
-    assert scan.sizes().max(axis=0).tolist() == [64, 48]
-    assert scan.wrong_suffixes == [(Example("train", 15), "JPEG")]
-    assert scan.others == [photos / "dog" / "notes.txt"]
-
-
-def test_a_file_that_is_gone_or_is_a_pipe_has_no_header(photos):
-    source = list_folder(photos)
-    for index in (3, 4):
-        source.paths[index].unlink()
-    os.mkfifo(source.paths[4])
-    scan = scan_headers({"train": source})
-    assert scan.widths["train"][2:6].tolist() == [22, 0, 0, 25]
-    assert scan.formats == {"PNG": 18}
-
-
-def test_arrays_have_no_headers():
-    from input_pipelines.loading import load_sources
-
-    assert scan_headers(load_sources("digits").sources) is None
