@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from flowrate.printable import one_line, printable
 from flowrate.secrets import masked
@@ -56,6 +55,8 @@ def inspect(data: LoadedData, config: InspectConfig, progress: Progress) -> Insp
         DataError: the data set is not what it should be. Single files that cannot be used raise
             nothing: they are in the record.
     """
+    import tensorflow as tf
+
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     sources = dict(sorted(data.sources.items(), key=lambda item: _SPLITS.index(item[0])))
