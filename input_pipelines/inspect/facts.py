@@ -21,23 +21,18 @@ def describe(record: Record) -> dict[str, Facts]:
     }
 
 
-def shape_of(record: Record) -> str:
-    """Returns `180 x 180 x 3`."""
-    return " x ".join(map(str, record["image_shape"]))
-
-
 def _describe_data(record: Record) -> Facts:
     facts = [
         ("folder", record["folder"] or "none: arrays"),
         ("licence", record["licence"]),
-        ("images", f"{shape_of(record)}, as training gets them"),
+        ("images", f"{' x '.join(map(str, record['image_shape']))}, as training gets them"),
         ("augmentation", ", ".join(record["augmentation"]) or "none"),
     ]
     if not record["is_whole"]:
-        facts.append((
-            "decoded", f"{record['decoded']:,} of {record['examples']:,} images, each class with "
-            "its share (--max_images)",
-        ))  # fmt: skip
+        decoded = (
+            f"{record['decoded']:,} of {record['examples']:,} images, each class with its share"
+        )
+        facts.append(("decoded", f"{decoded} (--max_images)"))
     return facts
 
 

@@ -28,8 +28,10 @@ def render_page(inspection: Inspection) -> str:
         record=record,
         outcome=[headline(record), *record["findings"]],
         facts=facts.describe(record),
-        shape=facts.shape_of(record),
-        class_rows=_class_rows(record),
+        class_names=[printable(name) for name in record["class_names"][:_MAX_CLASSES]],
+        largest_shares=[
+            max(each["share"] for each in split["classes"]) for split in record["splits"].values()
+        ],
         undecodable=_named(record, record["undecodable"]),
         wrong_suffix=_named(record, wrong_suffix),
         rows=rows,
@@ -44,20 +46,4 @@ def _named(record: Record, entries: list[dict[str, Any]]) -> list[dict[str, Any]
     return [
         {**each, "name": short_name(each, folder), "class": printable(each["class"])}
         for each in entries[:_MAX_LISTED]
-    ]
-
-
-def _class_rows(record: Record) -> list[dict[str, Any]]:
-    """Returns each class's name and, of each split, examples, share and length of the bar (0-1)."""
-    splits = [split["classes"] for split in record["splits"].values()]
-    most = [max(each["share"] for each in classes) for classes in splits]
-    return [
-        {
-            "name": printable(name),
-            "cells": [
-                {**classes[label], "bar": classes[label]["share"] / largest}
-                for classes, largest in zip(splits, most)
-            ],
-        }
-        for label, name in enumerate(record["class_names"][:_MAX_CLASSES])
     ]

@@ -75,14 +75,10 @@ class PixelStatistics:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the field `pixels` of inspect.json."""
-        if not self.num_images:
-            return {"images": 0, "mean": None, "std": None, "levels": None}
-        return {
-            "images": self.num_images,
-            "mean": self.mean.tolist(),
-            "std": self.std.tolist(),
-            "levels": self.levels.tolist(),
-        }
+        figures = dict.fromkeys(("mean", "std", "levels"))
+        if self.num_images:
+            figures = {name: getattr(self, name).tolist() for name in figures}
+        return {"images": self.num_images, **figures}
 
     def brightness_to_json(self, naming: Naming) -> dict[str, Any]:
         """Returns the field `brightness` of inspect.json; of equally bright images, the first."""

@@ -64,13 +64,10 @@ def _group_line(group: Record, folder: str | None) -> str:
         f"{short_name(each, folder)} [{each['split']}, {printable(each['class'])}]"
         for each in group["examples"][:_MAX_OF_GROUP]
     ]
-    more = len(group["examples"]) - _MAX_OF_GROUP
-    return (
-        " = ".join(names)
-        + (f" and {more:,} more" if more > 0 else "")
-        + (" (different labels)" if group["different_labels"] else "")
-        + (" (in more than one split)" if group["across_splits"] else "")
-    )
+    if (more := len(group["examples"]) - _MAX_OF_GROUP) > 0:
+        names.append(f"{more:,} more")
+    marks = " (different labels)" * group["different_labels"]
+    return " = ".join(names) + marks + " (in more than one split)" * group["across_splits"]
 
 
 def _show_list(console: Console, title: str, lines: Iterable[str]) -> None:
