@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from flowrate.command import run_command
 from flowrate.errors import ConfigError, DataError
-from flowrate.records import disk_errors, to_json
+from flowrate.records import disk_errors, to_json, write_json, write_text
 from input_pipelines.inspect.config import InspectConfig
 from input_pipelines.start_tensorflow import import_tensorflow, quiet_tensorflow
 
+PAGE, RECORD = "inspect.html", "inspect.json"
 USAGE = """Looks at a data set before it is trained on, and writes a page about it.
 
     python -m input_pipelines.inspect --dataset=NAME [--flag=value ...]
@@ -29,7 +30,7 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
     quiet_tensorflow()
     from input_pipelines.loading import load_sources
 
-    # Before TensorFlow is loaded: a data set that is not there is told of at once.
+    # Before TensorFlow is loaded: a data set that is not there is reported at once.
     data = load_sources(
         config.dataset,
         data_dir=config.data_dir,
@@ -43,23 +44,24 @@ def _inspect(config: InspectConfig, words: list[str]) -> None:
         config.folder.mkdir(parents=True, exist_ok=True)
     import_tensorflow()
     from input_pipelines.inspect.inspection import inspect
+    from input_pipelines.inspect.page import render_page
     from input_pipelines.inspect.summary import show
-    from input_pipelines.inspect.write import write
     from input_pipelines.progress import Progress
 
+    page, record_file = config.folder / PAGE, config.folder / RECORD
     with Progress() as progress:
         inspection = inspect(data, config, progress)
         progress.start("drawing", None)
-        record = inspection.to_json()
-        page, json_file = write(inspection, record, config.folder)
+        write_json(record_file, inspection.record)
+        write_text(page, render_page(inspection))
     if config.json:
-        print(to_json(record), end="")
+        print(to_json(inspection.record), end="")
     else:
-        show(inspection, page, json_file)
-    if inspection.failures:
+        show(inspection.record, page, record_file)
+    if failures := inspection.record["undecodable"]:
         raise DataError(
-            f"{len(inspection.failures):,} of the files cannot be used, and training stops there; "
-            f"{json_file} names each with its reason."
+            f"{len(failures):,} of the files cannot be used, and training stops there; "
+            f"{record_file} names each with its reason."
         )
 
 

@@ -52,21 +52,7 @@ def image_batches(
         return
     at_once = max(1, _BATCH_BYTES // int(np.prod(image_shape)))
     for first in range(0, len(indices), at_once):
-        part = indices[first : first + at_once]
-        yield part, _as_shape(source, part, image_shape)
-
-
-def decode_some(
-    source: Source, image_shape: tuple[int, int, int], indices: np.ndarray
-) -> np.ndarray:
-    """Returns uint8 [M, *image_shape]: these examples, which can be decoded, in their order."""
-    found = {}
-    for batch, images in image_batches(source, image_shape, np.unique(indices), []):
-        found |= dict(zip(batch.tolist(), images))
-    return np.stack([found[index] for index in indices.tolist()])
-
-
-def _as_shape(source: ArraySource, indices: np.ndarray, image_shape) -> np.ndarray:
-    part = source.take(indices)
-    same = part.images.shape[1:] == image_shape
-    return part.images if same else _decode.resized(part, image_shape).images
+        part = source.take(indices[first : first + at_once])
+        same = part.images.shape[1:] == image_shape
+        images = part.images if same else _decode.resized(part, image_shape).images
+        yield indices[first : first + at_once], images

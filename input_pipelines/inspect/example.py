@@ -1,4 +1,4 @@
-"""An example of a data set, by split and index, and how it is called."""
+"""Names of examples: by split and index, and by file where the data set has files."""
 
 from __future__ import annotations
 
@@ -12,63 +12,47 @@ from input_pipelines.source import FileSource, Source
 
 
 class Example(NamedTuple):
-    """Where an example stands."""
+    """The place of an example in the data set."""
 
     split: str
     index: int
 
 
 class Naming:
-    """Names the examples of a data set: files by their path, others by split and number."""
+    """Describes the examples of a data set for the record.
+
+    Attributes:
+        folder: that holds all files; None where the data set came as arrays.
+    """
 
     def __init__(self, sources: Mapping[str, Source]):
         self._sources = sources
-        folders = {
-            path.parent
-            for source in sources.values()
-            if isinstance(source, FileSource)
-            for path in source.paths
-        }
-        self.root = _common_folder(folders)
+        files = [source for source in sources.values() if isinstance(source, FileSource)]
+        self.folder = _common_folder({path.parent for source in files for path in source.paths})
 
-    def path(self, example: Example) -> Path | None:
-        """Returns the example's file; None where it has none."""
+    def describe(self, example: Example, **facts: Any) -> dict[str, Any]:
+        """Returns an example as in inspect.json: split, index, class and path, then `facts`."""
         source = self._sources[example.split]
-        return source.paths[example.index] if isinstance(source, FileSource) else None
-
-    def class_name(self, example: Example) -> str:
-        """Returns the name of the example's class."""
-        source = self._sources[example.split]
-        return source.class_names[source.labels[example.index]]
-
-    def short(self, example: Example) -> str:
-        """Returns a name for people: the path below the data set's folder, or split and number."""
-        path = self.path(example)
-        return self.shorten(path) if path else f"{example.split} {example.index}"
-
-    def file_name(self, example: Example) -> str:
-        """Returns the name of the example's file alone, or its number."""
-        path = self.path(example)
-        return printable(path.name) if path else str(example.index)
-
-    def shorten(self, path: Path) -> str:
-        """Returns a path below the data set's folder, printable."""
-        return printable(os.path.relpath(path, self.root) if self.root else path)
-
-    def to_json(self, example: Example) -> dict[str, Any]:
-        """Returns what inspect.json says of an example."""
-        path = self.path(example)
+        is_file = isinstance(source, FileSource)
         return {
             "split": example.split,
             "index": example.index,
-            "class": self.class_name(example),
-            "path": printable(path) if path else None,
+            "class": source.class_names[source.labels[example.index]],
+            "path": printable(source.paths[example.index]) if is_file else None,
+            **facts,
         }
+
+
+def short_name(described: Mapping[str, Any], folder: str | None) -> str:
+    """Returns the path of a described example below `folder`, or its split and index."""
+    if described["path"] is None:
+        return f"{described['split']} {described['index']}"
+    return os.path.relpath(described["path"], folder) if folder else described["path"]
 
 
 def _common_folder(folders: set[Path]) -> Path | None:
     try:
         common = Path(os.path.commonpath(folders))
-    except ValueError:  # None at all, or some absolute and some not.
+    except ValueError:  # There are no files, or some paths are absolute and some are not.
         return None
     return common.parent if len(folders) == 1 else common

@@ -1,116 +1,96 @@
-"""What a person should know, in sentences: the page and the terminal begin with these."""
+"""What may do harm, in sentences: terminal, page and record begin with these."""
 
 from __future__ import annotations
 
-from input_pipelines.inspect.inspection import Inspection
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-# From here on classes are called unequal.
+# From this ratio on classes are called unequal.
 _IMBALANCE = 1.5
-# A mean or two of this are told apart by no model; single images of one colour are worth a look.
-_FEW = 5
+_MAX_SUFFIXES = 5
+
+Record = Mapping[str, Any]
 
 
-def headline(inspection: Inspection) -> str:
+def headline(record: Record) -> str:
     """Returns what the data set is, in a sentence."""
-    counts = inspection.counts
-    splits = ", ".join(f"{counts.examples(split):,} {split}" for split in counts.by_split)
-    return f"{counts.total:,} images in {len(counts.class_names):,} classes: {splits}."
+    splits = ", ".join(f"{each['examples']:,} {name}" for name, each in record["splits"].items())
+    return f"{record['examples']:,} images in {len(record['class_names']):,} classes: {splits}."
 
 
-def findings(inspection: Inspection) -> list[str]:
-    """Returns what may do harm, the worst first; empty where nothing was found."""
+def find_harm(record: Record) -> list[str]:
+    """Returns what may do harm, the worst first; empty where nothing was found.
+
+    Args:
+        record: inspect.json without its field `findings`.
+    """
     return [
-        *_about_failures(inspection),
-        *_about_duplicates(inspection),
-        *inspection.data.notes,
-        *_about_classes(inspection),
-        *_about_files(inspection),
-        *_about_pixels(inspection),
+        f"{message.format(*values)} {advice}".strip()
+        for test, message, advice in _FINDINGS
+        for values in test(record)
     ]
 
 
-def _about_failures(inspection: Inspection) -> list[str]:
-    count = len(inspection.failures)
-    if not count:
+def _count(number: int) -> list[tuple]:
+    return [(f"{number:,}",)] if number else []
+
+
+def _duplicates(record: Record) -> list[tuple]:
+    found = record["duplicates"]
+    return [(f"{found['groups']:,}", f"{found['surplus_examples']:,}")] if found["groups"] else []
+
+
+def _imbalance(record: Record) -> list[tuple]:
+    train = record["splits"]["train"]
+    if not train["imbalance"] or train["imbalance"] < _IMBALANCE:
         return []
-    which = "file cannot" if count == 1 else "files cannot"
-    return [f"{count:,} {which} be used: training stops there. Repair or remove."]
+    by_size = sorted(train["classes"], key=lambda each: each["examples"])
+    return [(f"{train['imbalance']:.3g}", by_size[-1]["name"], by_size[0]["name"])]
 
 
-def _about_duplicates(inspection: Inspection) -> list[str]:
-    groups = inspection.duplicates
-    labels = sum(group.different_labels for group in groups)
-    splits = sum(group.across_splits for group in groups)
-    found = []
-    if labels:
-        found.append(
-            f"{_stand(labels)} in more than one class: one of its labels at least is wrong."
-            if labels == 1
-            else f"{_stand(labels)} in more than one class: labels are wrong."
-        )
-    if splits:
-        found.append(
-            f"{_stand(splits)} in more than one split: what is tested there was trained on."
-        )
-    if groups:
-        surplus = sum(len(group.examples) - 1 for group in groups)
-        found.append(
-            f"{_groups(len(groups))} of exact duplicates in all, {surplus:,} "
-            f"{'example' if surplus == 1 else 'examples'} too many."
-        )
-    return found
+def _not_used(record: Record) -> list[tuple]:
+    if not record["files"] or not (count := record["files"]["not_used"]["count"]):
+        return []
+    paths = map(Path, record["files"]["not_used"]["listed"])
+    suffixes = sorted({path.suffix.lower() or path.name for path in paths})
+    more = f" and {len(suffixes) - _MAX_SUFFIXES:,} more" if len(suffixes) > _MAX_SUFFIXES else ""
+    return [(f"{count:,}", ", ".join(suffixes[:_MAX_SUFFIXES]) + more)]
 
 
-def _about_classes(inspection: Inspection) -> list[str]:
-    counts, found = inspection.counts, []
-    ratio = counts.imbalance("train")
-    if ratio and ratio >= _IMBALANCE:
-        of_train = counts.by_split["train"]
-        most, least = (counts.class_names[i] for i in (of_train.argmax(), of_train.argmin()))
-        found.append(
-            f"Classes are unequal: train has {ratio:.3g} times as many of {most} as of {least}. "
-            "Read the accuracy of each class; --class_weights=balanced or --balance trains for it."
-        )
-    return found
-
-
-def _about_files(inspection: Inspection) -> list[str]:
-    scan, found = inspection.scan, []
-    if scan is None:
-        return found
-    if scan.wrong_suffixes:
-        found.append(
-            f"{_times(len(scan.wrong_suffixes), 'file')} named as another format; training goes "
-            "by the content."
-        )
-    if scan.others:
-        suffixes = sorted({path.suffix.lower() or path.name for path in scan.others})
-        found.append(
-            f"{_times(len(scan.others), 'file')} beside the images and not used "
-            f"({_some(suffixes)})."
-        )
-    return found
-
-
-def _about_pixels(inspection: Inspection) -> list[str]:
-    if inspection.extremes and (count := len(inspection.extremes.blank)):
-        return [f"{_times(count, 'image')} of one colour throughout."]
-    return []
-
-
-def _times(count: int, noun: str) -> str:
-    """Returns `1 image is` or `3 images are`."""
-    return f"1 {noun} is" if count == 1 else f"{count:,} {noun}s are"
-
-
-def _stand(count: int) -> str:
-    return "1 image stands" if count == 1 else f"{count:,} images stand"
-
-
-def _groups(count: int) -> str:
-    return "1 group" if count == 1 else f"{count:,} groups"
-
-
-def _some(names: list[str]) -> str:
-    rest = f" and {len(names) - _FEW:,} more" if len(names) > _FEW else ""
-    return ", ".join(names[:_FEW]) + rest
+# The worst first: a test, which gives the values of each sentence; the sentence; what to do.
+_FINDINGS = (
+    (
+        lambda record: _count(len(record["undecodable"])),
+        "Files that cannot be used: {}.",
+        "Training stops there; repair or remove them.",
+    ),
+    (
+        lambda record: _count(record["duplicates"]["different_labels"]),
+        "Images in more than one class: {}.",
+        "At least one label of each is wrong; keep the right one.",
+    ),
+    (
+        lambda record: _count(record["duplicates"]["across_splits"]),
+        "Images in more than one split: {}.",
+        "They are trained on and then tested; keep one of each.",
+    ),
+    (_duplicates, "Groups of exact duplicates: {}, with {} examples too many.", ""),
+    (lambda record: [(note,) for note in record["notes"]], "{}", ""),
+    (
+        _imbalance,
+        "Classes are unequal: train has {} times as many of {} as of {}.",
+        "Read the accuracy of each class; --class_weights=balanced or --balance trains for it.",
+    ),
+    (
+        lambda record: _count(len(record["files"]["wrong_suffix"]) if record["files"] else 0),
+        "Files named as another format: {}.",
+        "Training goes by the content; other programs may not.",
+    ),
+    (_not_used, "Files beside the images that are not used: {} ({}).", ""),
+    (
+        lambda record: _count(len(record["brightness"]["blank"])),
+        "Images of one colour throughout: {}.",
+        "Look at them; they teach nothing.",
+    ),
+)

@@ -1,8 +1,4 @@
-"""What the pixels say: channel statistics, brightness and mean images, in one pass.
-
-Everything is summed in whole numbers, so that nothing depends on the order of the images, and
-nothing is kept of an image but its brightness.
-"""
+"""What the pixels say, in one pass: channel statistics, and the brightness of each image."""
 
 from __future__ import annotations
 
@@ -11,79 +7,51 @@ from typing import Any
 
 import numpy as np
 
-# Mean images of so many classes at most, and in so much memory.
-MAX_CLASS_MEANS = 40
-_MAX_CLASS_MEAN_BYTES = 256 * 2**20
+from input_pipelines.inspect.example import Example, Naming
+
 _LEVELS = 256
-# So many pixel values are counted at once: numpy makes 8 bytes of each.
+# Pixel values that are counted at once: numpy makes 8 bytes of each.
 _CHUNK_VALUES = 2**20
-# Of a split that is drawn from, an image that was not looked at.
+# The brightness of an image that was not decoded.
 UNSEEN = -1.0
+_NUM_EXTREMES = 6
+_BRIGHTNESS_BINS = 64
 
 
 @dataclasses.dataclass
 class PixelStatistics:
-    """Sums over images of one shape; `add` counts more in.
+    """Sums over images of one shape; `add` counts more in. The order of the images is no matter.
 
     Attributes:
         levels: int64 [channels, 256], how often each level occurs.
-        image_sum: uint64 [height, width, channels], over all images.
-        num_images: of them.
-        class_sums: uint64 [K, height, width, channels], over the images of the first K classes.
-        class_counts: int64 [C], images of every class.
         brightness: {split: float32 [N]}, each image's mean level, UNSEEN where it was not added.
-        constant: {split: bool [N]}, whether all pixels of an image are the same colour.
+        constant: {split: bool [N]}, whether all pixels of an image have one colour.
+        num_images: so far.
     """
 
     levels: np.ndarray
-    image_sum: np.ndarray
-    num_images: int
-    class_sums: np.ndarray
-    class_counts: np.ndarray
     brightness: dict[str, np.ndarray]
     constant: dict[str, np.ndarray]
+    num_images: int = 0
 
     @classmethod
-    def empty(
-        cls, image_shape: tuple[int, int, int], num_classes: int, num_examples: dict[str, int]
-    ) -> PixelStatistics:
-        """Returns the statistics of no image.
-
-        Args:
-            image_shape: (height, width, channels).
-            num_classes: of the data set.
-            num_examples: {split: N}.
-        """
-        bytes_per_class = 8 * int(np.prod(image_shape))
-        shown = min(num_classes, MAX_CLASS_MEANS, max(1, _MAX_CLASS_MEAN_BYTES // bytes_per_class))
+    def empty(cls, num_channels: int, num_examples: dict[str, int]) -> PixelStatistics:
+        """Returns the statistics of no image; `num_examples` is {split: N}."""
         return cls(
-            levels=np.zeros((image_shape[2], _LEVELS), np.int64),
-            image_sum=np.zeros(image_shape, np.uint64),
-            num_images=0,
-            class_sums=np.zeros((shown, *image_shape), np.uint64),
-            class_counts=np.zeros(num_classes, np.int64),
-            brightness={
-                split: np.full(count, UNSEEN, np.float32) for split, count in num_examples.items()
-            },
-            constant={split: np.zeros(count, bool) for split, count in num_examples.items()},
+            levels=np.zeros((num_channels, _LEVELS), np.int64),
+            brightness={split: np.full(n, UNSEEN, np.float32) for split, n in num_examples.items()},
+            constant={split: np.zeros(n, bool) for split, n in num_examples.items()},
         )
 
-    def add(self, split: str, indices: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
+    def add(self, split: str, indices: np.ndarray, images: np.ndarray) -> None:
         """Counts images in.
 
         Args:
-            split: where they stand.
+            split: of the images.
             indices: int64 [M] in the split.
             images: uint8 [M, height, width, channels].
-            labels: int32 [M].
         """
         self.num_images += len(images)
-        self.class_counts += np.bincount(labels, minlength=len(self.class_counts))
-        for label in np.unique(labels):
-            of_class = images[labels == label].sum(axis=0, dtype=np.uint64)
-            self.image_sum += of_class
-            if label < len(self.class_sums):
-                self.class_sums[label] += of_class
         at_once = max(1, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
         for first in range(0, len(images), at_once):
             for channel, counts in enumerate(self.levels):
@@ -105,29 +73,34 @@ class PixelStatistics:
         squares = self.levels @ np.arange(_LEVELS) ** 2 / self.levels.sum(axis=1)
         return np.sqrt(np.maximum(squares - self.mean**2, 0))
 
-    def mean_image(self) -> np.ndarray:
-        """Returns uint8 [height, width, channels]."""
-        return _rounded_mean(self.image_sum, self.num_images)
-
-    def class_means(self) -> dict[int, np.ndarray]:
-        """Returns {label: uint8 [height, width, channels]} of the first classes with images."""
-        return {
-            label: _rounded_mean(image_sum, self.class_counts[label])
-            for label, image_sum in enumerate(self.class_sums)
-            if self.class_counts[label]
-        }
-
     def to_json(self) -> dict[str, Any]:
-        """Returns the figures of the channels, JSON-able; None where no image was seen."""
-        if not self.num_images:
-            return {"images": 0, "mean": None, "std": None, "levels": None}
-        return {
-            "images": self.num_images,
-            "mean": [float(value) for value in self.mean],
-            "std": [float(value) for value in self.std],
-            "levels": self.levels.tolist(),
+        """Returns the field `pixels` of inspect.json."""
+        figures = dict.fromkeys(("mean", "std", "levels"))
+        if self.num_images:
+            figures = {name: getattr(self, name).tolist() for name in figures}
+        return {"images": self.num_images, **figures}
+
+    def brightness_to_json(self, naming: Naming) -> dict[str, Any]:
+        """Returns the field `brightness` of inspect.json; of equally bright images, the first."""
+        places = [
+            Example(split, index)
+            for split, levels in self.brightness.items()
+            for index in range(len(levels))
+        ]
+        levels = np.concatenate(list(self.brightness.values()))
+        seen = np.flatnonzero(levels != UNSEEN)
+        chosen = {
+            "darkest": seen[np.argsort(levels[seen], kind="stable")][:_NUM_EXTREMES],
+            "brightest": seen[np.argsort(-levels[seen], kind="stable")][:_NUM_EXTREMES],
+            "blank": np.flatnonzero(np.concatenate(list(self.constant.values()))),
         }
-
-
-def _rounded_mean(image_sum: np.ndarray, count: int) -> np.ndarray:
-    return np.rint(image_sum / count).astype(np.uint8)
+        return {
+            "histogram": {
+                split: np.histogram(each[each != UNSEEN], _BRIGHTNESS_BINS, (0, 256))[0].tolist()
+                for split, each in self.brightness.items()
+            },
+            **{
+                name: [naming.describe(places[n], brightness=float(levels[n])) for n in numbers]
+                for name, numbers in chosen.items()
+            },
+        }

@@ -1,184 +1,179 @@
-"""Which images the page shows, decoded as training sees them."""
+"""The images of the page, decoded as training sees them; the page itself holds them."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+import base64
+import io
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from flowrate.text import printable
-from input_pipelines.augmentation.names import MIXING
-from input_pipelines.inspect.decoding import decode_some
-from input_pipelines.inspect.duplicates import Duplicates
-from input_pipelines.inspect.example import Example, Naming
+from input_pipelines.inspect.decoding import image_batches
+from input_pipelines.inspect.example import Example, short_name
 from input_pipelines.inspect.inspection import Inspection
-from input_pipelines.inspect.thumbnails import Thumbnail, make_thumbnail
 
 MAX_CLASSES_SHOWN = 30
 _PER_CLASS = 8
-_MAX_GROUPS = 12
-_MAX_OF_GROUP = 6
-_MAX_EXTREMES = 6
-_NUM_AUGMENTED = 9
-_AUGMENTED_IMAGES = 3
+_MAX_GROUPS, _MAX_OF_GROUP, _MAX_EXTREMES = 12, 6, 6
+NUM_AUGMENTED, _AUGMENTED_IMAGES = 9, 3
+# Smaller images are shown enlarged, each pixel a square.
+_PIXELATED_BELOW = 65
+_LARGEST_SIDE = 180
+_JPEG_QUALITY = 85
+_EXTREMES = {"Darkest": "darkest", "Brightest": "brightest", "Of one colour": "blank"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Images that belong together.
+class Thumbnail(NamedTuple):
+    """An image for `<img src>`; a small one is shown with its pixels as squares."""
 
-    Attributes:
-        title: what they have in common.
-        thumbnails: of them.
-        note: what is to be said of them.
-    """
+    address: str
+    is_pixelated: bool
+
+
+class Row(NamedTuple):
+    """Images that belong together: (key of the thumbnail, caption, detail) of each."""
 
     title: str
-    thumbnails: list[Thumbnail]
+    images: list[tuple[Hashable, str, str]]
     note: str = ""
 
 
-def class_rows(inspection: Inspection) -> list[Row]:
-    """Returns, for each class (the first of many), training images spread over the split."""
-    source, usable = inspection.data.sources["train"], inspection.usable("train")
-    labels = source.labels[usable]
-    rows = []
-    for label, name in enumerate(inspection.data.class_names[:MAX_CLASSES_SHOWN]):
-        chosen = _spread(usable[labels == label], _PER_CLASS)
-        examples = [Example("train", int(index)) for index in chosen]
-        shown = _thumbnails(inspection, examples, naming=inspection.naming.file_name)
-        rows.append(Row(printable(name), shown))
-    return rows
+def make_thumbnail(pixels: np.ndarray) -> Thumbnail:
+    """Returns uint8 [height, width, channels] as a thumbnail: a JPEG, or a PNG of a small image."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] < 3 else pixels[..., :3])
+    is_small = max(image.size) < _PIXELATED_BELOW
+    stream = io.BytesIO()
+    if is_small:
+        image.save(stream, "PNG", optimize=True)
+    else:
+        image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+        image.save(stream, "JPEG", quality=_JPEG_QUALITY)
+    kind = "png" if is_small else "jpeg"
+    content = base64.b64encode(stream.getvalue()).decode()
+    return Thumbnail(f"data:image/{kind};base64,{content}", is_small)
 
 
-def mean_row(inspection: Inspection) -> Row | None:
-    """Returns the mean of all images, and of the first classes; None where nothing was decoded."""
-    pixels = inspection.pixels
-    if not pixels.num_images:
-        return None
-    names = inspection.data.class_names
-    shown = [make_thumbnail(pixels.mean_image(), "all", f"{pixels.num_images:,} images")]
-    shown += [
-        make_thumbnail(image, printable(names[label]), f"{pixels.class_counts[label]:,} images")
-        for label, image in pixels.class_means().items()
-    ]
-    return Row("Mean images", shown)
+def collect_images(
+    inspection: Inspection,
+) -> tuple[dict[str, list[Row]], dict[Hashable, Thumbnail]]:
+    """Returns the rows of each section, and the thumbnails of what can be decoded, by key."""
+    rows = {
+        "classes": _of_classes(inspection),
+        "duplicates": _of_duplicates(inspection.record),
+        "extremes": _of_extremes(inspection.record),
+    }
+    examples = {image[0] for section in rows.values() for row in section for image in row.images}
+    thumbnails: dict[Hashable, Thumbnail] = _decode(inspection, examples, make_thumbnail)
+    rows["augmented"] = []
+    for name, images in augmented_images(inspection).items():
+        keys = [(name, number) for number in range(len(images))]
+        thumbnails |= dict(zip(keys, map(make_thumbnail, images)))
+        rows["augmented"].append(Row(name, [(key, "", "") for key in keys]))
+    return rows, thumbnails
 
 
-def duplicate_rows(inspection: Inspection) -> list[Row]:
-    """Returns the first groups of duplicates, each image with its class and name."""
-    return [_group_row(inspection, group) for group in inspection.duplicates[:_MAX_GROUPS]]
-
-
-def extreme_rows(inspection: Inspection) -> list[Row]:
-    """Returns the darkest and brightest images, and those of one colour."""
-    if inspection.extremes is None:
-        return []
-    rows = []
-    for title, found in (
-        ("Darkest", inspection.extremes.darkest),
-        ("Brightest", inspection.extremes.brightest),
-        ("Of one colour", inspection.extremes.blank),
-    ):
-        examples = [example for example, _ in found[:_MAX_EXTREMES]]
-        details = [
-            _with_class(inspection.naming, example, f"mean level {level:.0f}")
-            for example, level in found[:_MAX_EXTREMES]
-        ]
-        if examples:
-            rows.append(Row(title, _thumbnails(inspection, examples, details)))
-    return rows
-
-
-def augmented_rows(inspection: Inspection) -> list[Row]:
-    """Returns images of several classes, each as it is and nine times augmented."""
+def augmented_images(inspection: Inspection) -> dict[str, list[np.ndarray]]:
+    """Returns, by class, an image as it is and then augmented nine times, as training does it."""
     from input_pipelines.augmentation.augment import Augmentation
     from input_pipelines.blocks import training_blocks
 
-    usable = inspection.usable("train")
-    if not inspection.augmentation or not usable.size:
-        return []
+    usable, names = inspection.usable["train"], inspection.record["augmentation"]
+    if not names or not usable.size:
+        return {}
     source, classes = inspection.data.sources["train"], len(inspection.data.class_names)
-    augmentation = Augmentation(inspection.augmentation, classes)
-    chosen = _one_of_each_class(source.labels, usable, _AUGMENTED_IMAGES)
-    originals = decode_some(source, inspection.data.image_shape, chosen)
-    # Of a pair that is blended, the second is another image, as it is in training.
-    rows_per_image = 2 * _NUM_AUGMENTED if augmentation.mixes else _NUM_AUGMENTED
+    augmentation = Augmentation(tuple(names), classes)
+    _, first = np.unique(source.labels[usable], return_index=True)
+    chosen = [Example("train", int(index)) for index in usable[first[:_AUGMENTED_IMAGES]]]
+    decoded = _decode(inspection, set(chosen), np.copy)
+    originals = np.stack([decoded[example] for example in chosen])
+    # An image is blended with another one, as in training.
+    rows_per_image = 2 * NUM_AUGMENTED if augmentation.mixes else NUM_AUGMENTED
     # The draws are those of training's first steps.
     (block,) = training_blocks(
-        source, None, seed=inspection.config.seed, first_step=0, last_step=len(chosen),
+        source, None, seed=inspection.seed, first_step=0, last_step=len(chosen),
         global_batch_size=rows_per_image, steps_per_block=len(chosen),
         num_draws=augmentation.num_draws,
     )  # fmt: skip
-    rows = []
-    for number, index in enumerate(chosen):
+    found = {}
+    for number, example in enumerate(chosen):
         batch = np.repeat(originals[number : number + 1], rows_per_image, axis=0)
         if augmentation.mixes:
             others = np.delete(originals, number, axis=0) if len(originals) > 1 else originals
-            batch[1::2] = np.resize(others, (_NUM_AUGMENTED, *batch.shape[1:]))
-        labels = np.full(rows_per_image, source.labels[index], np.int32)
+            batch[1::2] = np.resize(others, (NUM_AUGMENTED, *batch.shape[1:]))
+        label = source.labels[example.index]
+        labels = np.full(rows_per_image, label, np.int32)
         images = augmentation(batch, labels, block["draws"][number])[0].numpy()
-        shown = images[:: rows_per_image // _NUM_AUGMENTED]
-        name = inspection.naming.short(Example("train", int(index)))
-        thumbnails = [make_thumbnail(originals[number], "as it is")]
-        thumbnails += [
-            make_thumbnail(image, "", alt=f"augmented, {n}") for n, image in enumerate(shown, 1)
-        ]
-        rows.append(Row(name, thumbnails))
-    return rows
-
-
-def is_mixing(inspection: Inspection) -> bool:
-    """Returns whether the augmentation blends images."""
-    return any(name in MIXING for name in inspection.augmentation)
-
-
-def _group_row(inspection: Inspection, group: Duplicates) -> Row:
-    marks = []
-    if group.different_labels:
-        marks.append("different labels")
-    if group.across_splits:
-        marks.append("in more than one split")
-    shown = group.examples[:_MAX_OF_GROUP]
-    naming = inspection.naming
-    details = [f"{printable(naming.class_name(example))}, {example.split}" for example in shown]
-    more = len(group.examples) - len(shown)
-    title = f"{len(group.examples)} times" + (f", {more} not shown" if more else "")
-    return Row(title, _thumbnails(inspection, shown, details), ", ".join(marks))
-
-
-def _thumbnails(
-    inspection: Inspection, examples, details=None, naming: Callable[[Example], str] | None = None
-) -> list[Thumbnail]:
-    """Returns the examples that can be decoded, under their names."""
-    name_of, found = naming or inspection.naming.short, []
-    details = details or [""] * len(examples)
-    pixels = {}
-    for split, source in inspection.data.sources.items():
-        wanted = {e.index for e in examples if e.split == split and e not in inspection.failures}
-        if wanted:
-            indices = np.array(sorted(wanted))
-            images = decode_some(source, inspection.data.image_shape, indices)
-            pixels |= {Example(split, int(index)): image for index, image in zip(indices, images)}
-    for example, detail in zip(examples, details):
-        if example in pixels:
-            found.append(make_thumbnail(pixels[example], name_of(example), detail))
+        shown = [originals[number], *images[:: rows_per_image // NUM_AUGMENTED]]
+        found[printable(source.class_names[label])] = shown
     return found
 
 
-def _with_class(naming: Naming, example: Example, words: str) -> str:
-    """Returns the words, after the class where the example's name does not tell it."""
-    return words if naming.path(example) else f"{printable(naming.class_name(example))}, {words}"
+def _of_classes(inspection: Inspection) -> list[Row]:
+    """Returns, for each class (the first of many), training images spread over the split."""
+    source, usable = inspection.data.sources["train"], inspection.usable["train"]
+    labels, paths = source.labels[usable], getattr(source, "paths", None)
+    rows = []
+    for label, name in enumerate(inspection.data.class_names[:MAX_CLASSES_SHOWN]):
+        members = usable[labels == label]
+        places = np.linspace(0, len(members) - 1, min(_PER_CLASS, len(members))).round()
+        images = [
+            (
+                Example("train", index),
+                printable(Path(paths[index]).name) if paths else str(index),
+                "",
+            )
+            for index in members[places.astype(int)].tolist()
+        ]
+        rows.append(Row(printable(name), images))
+    return rows
 
 
-def _spread(indices: np.ndarray, count: int) -> np.ndarray:
-    """Returns up to `count` of the indices, at equal distances."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    return indices[places]
+def _of_duplicates(record: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    for group in record["duplicates"]["listed"][:_MAX_GROUPS]:
+        marks = ["different labels"] * group["different_labels"]
+        marks += ["in more than one split"] * group["across_splits"]
+        more = len(group["examples"]) - _MAX_OF_GROUP
+        title = f"{len(group['examples'])} times" + (f", {more} not shown" if more > 0 else "")
+        images = [_image(record, each, each["split"]) for each in group["examples"][:_MAX_OF_GROUP]]
+        rows.append(Row(title, images, ", ".join(marks)))
+    return rows
 
 
-def _one_of_each_class(labels: np.ndarray, usable: np.ndarray, count: int) -> np.ndarray:
-    """Returns the first usable example of up to `count` classes that have one."""
-    _, first = np.unique(labels[usable], return_index=True)
-    return usable[first[:count]]
+def _of_extremes(record: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(
+            title,
+            [
+                _image(record, each, f"level {each['brightness']:.0f}")
+                for each in found[:_MAX_EXTREMES]
+            ],
+        )
+        for title, name in _EXTREMES.items()
+        if (found := record["brightness"][name])
+    ]
+
+
+def _image(record: Mapping[str, Any], described: Mapping[str, Any], detail: str):
+    """Returns an image of a row: its key, its name, its class with a detail."""
+    place = Example(described["split"], described["index"])
+    name = short_name(described, record["folder"])
+    return place, name, f"{printable(described['class'])}, {detail}"
+
+
+def _decode(
+    inspection: Inspection, examples: set[Example], keep: Callable[[np.ndarray], Any]
+) -> dict[Example, Any]:
+    """Returns `keep(image)` of the examples that can be decoded."""
+    found = {}
+    for split, source in inspection.data.sources.items():
+        wanted = np.array(sorted(each.index for each in examples if each.split == split), np.int64)
+        wanted = np.intersect1d(wanted, inspection.usable[split])
+        for batch, images in image_batches(source, inspection.data.image_shape, wanted, []):
+            for index, image in zip(batch.tolist(), images):
+                found[Example(split, index)] = keep(image)
+    return found

@@ -35,11 +35,11 @@ def check_ready(cluster: Cluster) -> None:
 
 
 def is_listening(address: str) -> bool:
-    """Returns whether something accepts connections at host:port."""
+    """Returns whether something accepts connections at host:port; what is no address does not."""
     try:
         with socket.create_connection(split_address(address), timeout=_CONNECT_SECONDS):
             return True
-    except OSError:
+    except (OSError, OverflowError, ValueError):
         return False
 
 

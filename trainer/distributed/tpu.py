@@ -1,12 +1,7 @@
-"""`--strategy=tpu`: finds a TPU and connects to it. Never run: no TPU was at hand.
-
-What can be known without TensorFlow is checked first: its resolver would ask a metadata server that
-is only on Google Cloud, and wait for addresses that do not answer.
-"""
+"""`--strategy=tpu`. Never run: no TPU was at hand."""
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,47 +12,28 @@ from trainer.distributed.preflight import is_listening
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Where the environment names a TPU, in the order of TensorFlow's own client.
-_VARIABLES = ("KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS", "TPU_NAME")
+# It resolves names on Google Cloud; TensorFlow would wait for it elsewhere.
 _METADATA_SERVER = "metadata.google.internal:80"
-_DEFAULT_PORT = "8470"
-_LOCAL = "local"
 
 
 def find_tpu(asked: str | None, environment: Mapping[str, str]) -> str:
-    """Returns the TPU to use, as TPUClusterResolver takes it.
-
-    Args:
-        asked: of `--tpu_name`.
-        environment: names one where the flag does not.
+    """Returns the TPU that `--tpu_name` or TPU_NAME names, as TPUClusterResolver takes it.
 
     Raises:
-        ClusterError: there is none, or it does not answer.
+        ClusterError: neither names one, or it cannot be reached. No TensorFlow is needed to know.
     """
-    named = [environment[variable] for variable in _VARIABLES if environment.get(variable)]
-    attached = [_LOCAL] if glob.glob("/dev/accel[0-9]*") else []
-    name = next(iter([*([asked] if asked else []), *named, *attached]), None)
-    if name is None:
-        raise ClusterError(
-            "--strategy=tpu: there is no TPU here, and neither --tpu_name nor TPU_NAME names one. "
-            "Give --tpu_name=NAME, grpc://host:port or local, or use --strategy=mirrored."
-        )
-    if name == _LOCAL:
-        if not importlib.util.find_spec("libtpu"):
-            raise ClusterError(
-                "--strategy=tpu: a TPU of this machine needs TensorFlow built for it; "
-                "pip install tensorflow-tpu, or use --strategy=mirrored."
-            )
-    elif name.startswith("grpc://"):
-        for address in name.split(","):
-            _check_answers(name, address.removeprefix("grpc://"))
-    elif not is_listening(_METADATA_SERVER):
-        raise ClusterError(
-            f"--strategy=tpu: the TPU {name!r} is found by its name on Google Cloud only, and its "
-            "metadata server does not answer here. Give --tpu_name=grpc://host:port, or use "
-            "--strategy=mirrored."
-        )
-    return name
+    name = asked or environment.get("TPU_NAME")
+    address = name.removeprefix("grpc://") if name and name.startswith("grpc://") else None
+    if not name:
+        problem = "there is no TPU here, and neither --tpu_name nor TPU_NAME names one. Give "
+        problem += "--tpu_name=NAME, grpc://host:port or local,"
+    elif name == "local" and not importlib.util.find_spec("libtpu"):
+        problem = "a TPU of this machine needs TensorFlow built for it; pip install tensorflow-tpu,"
+    elif name != "local" and not is_listening(address or _METADATA_SERVER):
+        problem = f"the TPU {name} does not answer; check the address,"
+    else:
+        return name
+    raise ClusterError(f"--strategy=tpu: {problem} or use --strategy=mirrored.")
 
 
 def connect(name: str) -> tf.distribute.TPUStrategy:
@@ -76,15 +52,3 @@ def connect(name: str) -> tf.distribute.TPUStrategy:
     except (tf.errors.OpError, ImportError, OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ClusterError(f"--strategy=tpu: cannot use the TPU {name!r}: {reason}.") from None
-
-
-def _check_answers(name: str, address: str) -> None:
-    host, colon, port = address.partition(":")
-    port = port if colon else _DEFAULT_PORT
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ClusterError(f"--strategy=tpu: {name!r} is not an address; give grpc://host:port.")
-    if not is_listening(f"{host}:{port}"):
-        raise ClusterError(
-            f"--strategy=tpu: the TPU {name} does not answer; check the address, or use "
-            "--strategy=mirrored."
-        )

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 
 from trainer.doctor import diagnosis, machine, table
-from trainer.doctor.check import Check
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,11 +27,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _without_packages(argv: Sequence[str]) -> int:
     checks = diagnosis.without_packages()
+    found = list(checks) if "--json" in argv else table.show(checks)
     if "--json" in argv:
-        found: list[Check] = list(checks)
         print(json.dumps(diagnosis.to_json(found), indent=2))
-    else:
-        found = table.show(checks)
     print(f"error: {diagnosis.describe_failures(found)}", file=sys.stderr)
     return diagnosis.UNFIT_EXIT_CODE
 

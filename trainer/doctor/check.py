@@ -1,4 +1,4 @@
-"""One thing looked at: what was found, the verdict, and what to do. Python's own library only."""
+"""The result of one check, and how checks are run. Python's own library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ OK, WARNING, FAILED, ABSENT = "ok", "warning", "failed", "absent"
 VERDICTS = (OK, WARNING, FAILED, ABSENT)
 # Gibibytes are what memory and disks are sold and limited in.
 GIB = 2**30
-MIB = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,57 +17,47 @@ class Check:
     """What one check found.
 
     Attributes:
-        section: the part of the table it stands in.
-        name: what was looked at; unique within a section.
-        verdict: ok; warning: training works, but something is to be known; failed: what must work
-            does not; absent: not here, and nothing that training needs.
+        verdict: ok; warning: training works, but something should be known; failed: what must work
+            does not; absent: not here, and training works without it.
         found: one line.
         to_do: one line; empty where nothing is to be done.
         facts: the figures behind it, JSON-able.
+        section, name: its place in the table; `run_check` sets them.
     """
 
-    section: str
-    name: str
     verdict: str
     found: str
     to_do: str = ""
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the fields as a JSON-able dictionary."""
-        return dataclasses.asdict(self)
+    section: str = ""
+    name: str = ""
 
 
-def guarded(
-    section: str, name: str, look: Callable[[], Check | Iterable[Check]]
-) -> Iterator[Check]:
-    """Yields what a check finds; one that breaks is a failed check, and the others go on.
+# Of a check function: one check, or several by name.
+Found = Check | Iterable[tuple[str, Check]]
 
-    One that lacks a package is absent: that the package is missing is another check's finding.
 
-    Args:
-        section, name: of the check that stands in where it breaks.
-        look: makes one check, or several.
+def run_check(section: str, name: str, look: Callable[[], Found]) -> Iterator[Check]:
+    """Yields what a check function finds; where it breaks, a failed check, and the others go on.
+
+    A function that lacks a package gives an absent check: another check reports the package.
     """
     try:
         found = look()
-        yield from [found] if isinstance(found, Check) else found
+        for its_name, check in [(name, found)] if isinstance(found, Check) else found:
+            yield dataclasses.replace(check, section=section, name=its_name)
     except ImportError as error:
-        yield Check(
-            section, name, ABSENT, f"not looked at: it needs {error.name}, which is not installed"
-        )  # fmt: skip
+        reason = f"not checked: it needs {error.name}, which is not installed"
+        yield Check(ABSENT, reason, section=section, name=name)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        yield Check(
-            section, name, FAILED, f"could not be looked at: {type(error).__name__}: {reason}",
-            "look at it by hand, and report this.",
-        )  # fmt: skip
+        reason = f"could not be checked: {type(error).__name__}: {one_line(error)[:200]}"
+        yield Check(FAILED, reason, "check it by hand, and report this.", {}, section, name)
 
 
 def in_gib(num_bytes: int) -> str:
     """Returns `1.5 GiB`, or `64 MiB` below one."""
     if num_bytes < GIB:
-        return f"{num_bytes / MIB:,.0f} MiB"
+        return f"{num_bytes / 2**20:,.0f} MiB"
     return f"{num_bytes / GIB:,.1f} GiB"
 
 

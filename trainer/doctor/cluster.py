@@ -1,25 +1,18 @@
-"""The cluster that the environment tells of, checked by the trainer's own code, without joining."""
+"""The cluster that the environment describes, checked by the trainer's code, without joining."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flowrate.errors import ClusterError
-from trainer.doctor.check import ABSENT, FAILED, OK, Check, guarded, one_line
+from trainer.doctor.check import ABSENT, FAILED, OK, Check, one_line
 
 if TYPE_CHECKING:
-    from trainer.distributed.cluster import Cluster
+    pass
 
-SECTION = "cluster"
-_PROGRAMS = {
-    "sbatch": "scripts/submit --cluster=slurm needs it",
-    "kubectl": "only people need it: scripts/submit --cluster=kubernetes does without",
-}
-# What says that this is a place of a cluster, though no task of a run: the variable, what it
-# means, and how a run is started there.
+# Variables of places that belong to a cluster but are no task of a run: what they mean, and how a
+# run is started there.
 _PLACES = {
     "SLURM_JOB_ID": (
         "a Slurm job, but no task of it",
@@ -30,15 +23,6 @@ _PLACES = {
         "scripts/submit --cluster=kubernetes",
     ),
 }
-
-
-def look() -> Iterator[Check]:
-    """Yields the checks."""
-    yield from guarded(SECTION, "workers", lambda: check_workers(os.environ))
-    for name, use in _PROGRAMS.items():
-        path = shutil.which(name)
-        found = path or f"not in PATH; {use}"
-        yield Check(SECTION, name, OK if path else ABSENT, found, facts={"path": path})
 
 
 def check_workers(environment: Mapping[str, str]) -> Check:
@@ -56,31 +40,25 @@ def check_workers(environment: Mapping[str, str]) -> Check:
             return _without_workers(environment)
         check_ready(cluster)
     except ClusterError as error:
-        return Check(
-            SECTION, "workers", FAILED, one_line(error),
-            "docs/cluster.md says what each variable must hold; unset them to train alone.",
-        )  # fmt: skip
+        to_do = "docs/cluster.md says what each variable must hold; unset them to train alone."
+        return Check(FAILED, one_line(error), to_do)
     facts = {"source": cluster.source, "addresses": list(cluster.addresses), "index": cluster.index}
-    return Check(SECTION, "workers", OK, _describe(cluster), facts=facts)
-
-
-def _describe(cluster: Cluster) -> str:
-    number, count = cluster.index + 1, cluster.num_workers
     role = ", the chief, who writes" if cluster.is_chief else ""
     local = f"; {cluster.num_local} on this machine" if cluster.num_local > 1 else ""
-    return (
-        f"{cluster.source}: task {number} of {count}, {cluster.describe(cluster.index)}{role}"
-        f"{local}; all names resolve and its port is free"
+    found = (
+        f"{cluster.source}: task {cluster.index + 1} of {cluster.num_workers}, "
+        f"{cluster.describe(cluster.index)}{role}{local}; all names resolve and its port is free"
     )
+    return Check(OK, found, facts=facts)
 
 
 def _without_workers(environment: Mapping[str, str]) -> Check:
     for variable, (what, start) in _PLACES.items():
         if variable in environment:
-            return Check(SECTION, "workers", ABSENT, f"{what} ({variable} is set)",
-                         f"{start} starts one (docs/cluster.md).")  # fmt: skip
+            to_do = f"{start} starts one (docs/cluster.md)."
+            return Check(ABSENT, f"{what} ({variable} is set)", to_do)
     return Check(
-        SECTION, "workers", ABSENT,
-        "nothing tells of others (TF_CONFIG, Slurm, Kubernetes, SageMaker): one process "
-        "trains, or several by scripts/launch",
-    )  # fmt: skip
+        ABSENT,
+        "the environment describes none (TF_CONFIG, Slurm, Kubernetes, Vertex AI, SageMaker): one "
+        "process trains, or several by scripts/launch",
+    )

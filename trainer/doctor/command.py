@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,8 @@ from flowrate.command import run_command
 from flowrate.errors import ConfigError, UnfitMachineError
 from flowrate.options import option
 from flowrate.records import to_json
-from trainer.doctor import data_sets, diagnosis, table
+from input_pipelines.fetch.download import existing_folder
+from trainer.doctor import diagnosis, table
 
 USAGE = """Says whether this machine can train, and what to do where it cannot.
 
@@ -49,13 +49,11 @@ def run(argv: Sequence[str]) -> int:
 def _look(config: DoctorConfig, words: list[str]) -> None:
     if words:
         raise ConfigError(f"{words[0]!r} stands alone; write every flag as --name=value.")
-    data_dir = Path(os.path.expanduser(config.data_dir)).absolute() if config.data_dir else None
-    data_sets.check_data_dir(data_dir)
+    data_dir = Path(config.data_dir).expanduser().absolute() if config.data_dir else None
+    existing_folder(data_dir, "")
     checks = diagnosis.look(config.probe, data_dir, config.probe_timeout)
+    found = list(checks) if config.json else table.show(checks)
     if config.json:
-        found = list(checks)
         print(to_json(diagnosis.to_json(found)), end="")
-    else:
-        found = table.show(checks)
     if failures := diagnosis.describe_failures(found):
         raise UnfitMachineError(failures)

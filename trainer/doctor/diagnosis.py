@@ -1,7 +1,10 @@
-"""All checks in order, one section after the other. Python's own library only at the top."""
+"""The list of checks, in the order of the table. Python's own library only at the top."""
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,14 +14,12 @@ from trainer.doctor import (
     data_sets,
     gpu,
     machine,
-    network,
+    nvml_child,
     packages,
-    probe_runs,
     probes,
-    storage,
     tensorflow_child,
 )
-from trainer.doctor.check import ABSENT, FAILED, Check, guarded
+from trainer.doctor.check import FAILED, Check, run_check
 
 SCHEMA_VERSION = 1
 PROBES = ("quick", "full", "none")
@@ -26,6 +27,24 @@ PROBES = ("quick", "full", "none")
 UNFIT_EXIT_CODE = 4
 # Of a failure in the last line, in characters: the table has all of it.
 _LONGEST_REASON = 100
+# Section, name and function of the checks that need no package.
+_BARE = (
+    ("machine", "Python", machine.check_python),
+    ("machine", "CPU", machine.check_cpu),
+    ("machine", "memory", machine.check_memory),
+    ("machine", "disk for runs", lambda: machine.check_folder(Path.cwd() / "runs", "--run_dir")),
+    ("machine", "disk for data", machine.check_cache_folder),
+    ("machine", "temporary files",
+     lambda: machine.check_folder(Path(tempfile.gettempdir()), "TMPDIR")),
+    ("packages", "required", packages.check_required),
+)  # fmt: skip
+_REST = (
+    ("packages", "TensorFlow", packages.check_tensorflow),
+    ("GPU", "GPU", lambda: gpu.judge(nvml_child.facts(), tensorflow_child.facts()[0], os.environ)),
+    ("GPU", "/dev/shm",
+     lambda: machine.check_shared_memory(machine.SHARED_MEMORY, nvml_child.num_gpus())),
+    ("cluster", "workers", lambda: cluster.check_workers(os.environ)),
+)  # fmt: skip
 
 
 def look(
@@ -38,22 +57,18 @@ def look(
         data_dir: where to look for data sets before the usual places.
         probe_timeout_seconds: for each training.
     """
-    yield from machine.look()
-    yield from storage.look(gpu.num_gpus)
-    yield from network.look()
-    yield from packages.look()
-    yield from gpu.look()
-    yield from cluster.look()
-    yield from guarded(data_sets.SECTION, "data sets", lambda: data_sets.look(data_dir))
-    yield from guarded(probes.SECTION, "probes", lambda: _probe(probe, probe_timeout_seconds))
+    asked = [("data sets", "data sets", lambda: data_sets.look(data_dir))]
+    if probe != "none":
+        is_full = probe == "full"
+        asked.append(("probes", "probes", lambda: probes.look(is_full, probe_timeout_seconds)))
+    for row in (*_BARE, *_REST, *asked):
+        yield from run_check(*row)
 
 
 def without_packages() -> Iterator[Check]:
     """Yields the checks that can be made where not even this program's packages are installed."""
-    yield from machine.look()
-    yield from storage.look(lambda: 0)
-    yield from network.look()
-    yield packages.check_missing()
+    for row in _BARE:
+        yield from run_check(*row)
 
 
 def describe_failures(checks: Sequence[Check]) -> str:
@@ -71,16 +86,5 @@ def to_json(checks: Sequence[Check]) -> dict:
     return {
         "schema_version": SCHEMA_VERSION,
         "exit_code": UNFIT_EXIT_CODE if describe_failures(checks) else 0,
-        "checks": [check.to_json() for check in checks],
+        "checks": [dataclasses.asdict(check) for check in checks],
     }
-
-
-def _probe(probe: str, timeout_seconds: float) -> Iterator[Check]:
-    if probe == "none":
-        return
-    facts, _ = tensorflow_child.facts()
-    if facts is None:
-        yield Check(probes.SECTION, "probes", ABSENT, "not tried: TensorFlow cannot be imported")
-        return
-    tried = probes.quick_probes() if probe == "quick" else probes.all_probes()
-    yield from probe_runs.look(tried, len(facts["gpus"]), timeout_seconds)

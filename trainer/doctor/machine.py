@@ -1,36 +1,25 @@
-"""The machine itself: system, Python, CPU, memory, files and clock. Python's own library only."""
+"""The machine: Python, CPU, memory and folders. Python's own library only."""
 
 from __future__ import annotations
 
-import datetime
 import platform
+import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from pathlib import Path
 
-from trainer.doctor.check import FAILED, GIB, OK, WARNING, Check, guarded, in_gib
+from trainer.doctor.check import FAILED, GIB, OK, WARNING, Check, in_gib
 
-SECTION = "machine"
 # As setup.cfg's python_requires.
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 # What a run of the digits needs at its peak is 0.6 to 0.9 GiB; photos and their cache need more.
 _LEAST_MEMORY_BYTES, _LITTLE_MEMORY_BYTES = GIB, 2 * GIB
-# Data sets of files, TensorFlow's threads and the sockets of workers.
-_FEW_FILES = 1024
-# No run takes place before this program was written.
-_EARLIEST_YEAR = 2026
-
-
-def look() -> Iterator[Check]:
-    """Yields the checks."""
-    for name, check in (
-        ("system", _check_system),
-        ("Python", _check_python),
-        ("CPU", _check_cpu),
-        ("memory", _check_memory),
-        ("open files", _check_open_files),
-        ("clock", _check_clock),
-    ):
-        yield from guarded(SECTION, name, check)
+# A run of a small model writes a few MB; photos decoded by --cache=disk take gigabytes.
+_LEAST_FREE_BYTES, _LITTLE_FREE_BYTES = 100 * 2**20, GIB
+# NCCL's buffers; its own guide asks for containers with --shm-size=1g
+# (docs.nvidia.com/deeplearning/nccl/user-guide/docs/troubleshooting.html, "Shared memory").
+_SHARED_MEMORY_BYTES = GIB
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def python_is_allowed(version: tuple[int, ...] = sys.version_info[:2]) -> bool:
@@ -38,85 +27,85 @@ def python_is_allowed(version: tuple[int, ...] = sys.version_info[:2]) -> bool:
     return OLDEST_PYTHON <= version[:2] <= NEWEST_PYTHON
 
 
-def _check_system() -> Check:
-    facts = {"platform": platform.platform(), "machine": platform.machine()}
-    if sys.platform.startswith("linux"):
-        return Check(SECTION, "system", OK, facts["platform"], facts=facts)
-    return Check(
-        SECTION, "system", WARNING, f"{facts['platform']}: only Linux was tried",
-        "use Linux, a container or WSL 2 where something does not work.", facts,
-    )  # fmt: skip
-
-
-def _check_python() -> Check:
-    version = platform.python_version()
-    oldest, newest = (".".join(map(str, each)) for each in (OLDEST_PYTHON, NEWEST_PYTHON))
-    facts = {
-        "version": version,
-        "executable": sys.executable,
-        "virtual": sys.prefix != sys.base_prefix,
-    }
+def check_python() -> Check:
+    """Returns whether this Python is among those that setup.cfg allows."""
+    version, virtual = platform.python_version(), sys.prefix != sys.base_prefix
+    facts = {"version": version, "executable": sys.executable, "virtual": virtual}
     if python_is_allowed():
-        return Check(SECTION, "Python", OK, f"{version} ({sys.executable})", facts=facts)
-    return Check(
-        SECTION, "Python", FAILED, f"{version}; {oldest} to {newest} can be used",
-        f"python{newest} -m venv .venv, and install there.", facts,
-    )  # fmt: skip
+        return Check(OK, f"{version} ({sys.executable})", facts=facts)
+    oldest, newest = (".".join(map(str, each)) for each in (OLDEST_PYTHON, NEWEST_PYTHON))
+    to_do = f"python{newest} -m venv .venv, and install there."
+    return Check(FAILED, f"{version}; {oldest} to {newest} can be used", to_do, facts)
 
 
-def _check_cpu() -> Check:
+def check_cpu() -> Check:
+    """Returns whether the CPU has the vector instructions that TensorFlow needs."""
     from flowrate.environment import describe_cpu
 
     cpu = describe_cpu()
     sets = ", ".join(cpu["flags"]) or "no vector instructions that matter"
     found = f"{cpu['model']}; CPUs: {cpu['count']}; {sets}"
-    is_slow = platform.machine() in ("x86_64", "AMD64") and "avx2" not in cpu["flags"]
-    if is_slow:
-        return Check(
-            SECTION, "CPU", WARNING, f"{found}; no AVX2: TensorFlow is slow, or does not start",
-            "use a machine made since 2015, or pass the host's CPU on to the virtual machine.", cpu,
-        )  # fmt: skip
-    return Check(SECTION, "CPU", OK, found, facts=cpu)
+    if platform.machine() not in ("x86_64", "AMD64") or "avx2" in cpu["flags"]:
+        return Check(OK, found, facts=cpu)
+    to_do = "use a machine made since 2015, or pass the host's CPU on to the virtual machine."
+    return Check(WARNING, f"{found}; no AVX2: TensorFlow is slow or does not start", to_do, cpu)
 
 
-def _check_memory() -> Check:
+def check_memory() -> Check:
+    """Returns whether there is memory for a small run."""
     from flowrate.environment import available_memory_bytes, total_memory_bytes
 
     available, total = available_memory_bytes(), total_memory_bytes()
     facts = {"available_bytes": available, "total_bytes": total}
     found = f"{in_gib(available)} of {in_gib(total)} can be used"
     if available >= _LITTLE_MEMORY_BYTES:
-        return Check(SECTION, "memory", OK, found, facts=facts)
+        return Check(OK, found, facts=facts)
     verdict = WARNING if available >= _LEAST_MEMORY_BYTES else FAILED
-    return Check(
-        SECTION, "memory", verdict, f"{found}; a small run needs about 1 GiB",
-        "end other programs, give the container or job more memory, or train with --cache=none.",
-        facts,
-    )  # fmt: skip
+    to_do = "end other programs, give the container or job more, or train with --cache=none."
+    return Check(verdict, f"{found}; a small run needs about 1 GiB", to_do, facts)
 
 
-def _check_open_files() -> Check:
-    import resource
+def check_cache_folder() -> Check:
+    """Returns whether data sets can be downloaded; what needs no download trains all the same."""
+    from input_pipelines.fetch.download import cache_folder
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    facts = {"soft": soft, "hard": hard}
-    unlimited = resource.RLIM_INFINITY
-    if soft == unlimited or soft >= _FEW_FILES:
-        found = "no limit" if soft == unlimited else f"at most {soft:,}"
-        return Check(SECTION, "open files", OK, found, facts=facts)
-    return Check(
-        SECTION, "open files", WARNING, f"at most {soft:,}: several workers may fail",
-        f"ulimit -n {_FEW_FILES if hard == unlimited else max(soft, min(hard, 65_536))}", facts,
-    )  # fmt: skip
+    return check_folder(cache_folder(), "XDG_CACHE_HOME", unwritable=WARNING)
 
 
-def _check_clock() -> Check:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    found = f"{now:%Y-%m-%d %H:%M} UTC"
-    facts = {"time_utc": now.isoformat(timespec="seconds")}
-    if now.year >= _EARLIEST_YEAR:
-        return Check(SECTION, "clock", OK, found, facts=facts)
-    return Check(
-        SECTION, "clock", FAILED, f"{found} cannot be: downloads and names of runs depend on it",
-        "set the clock (timedatectl set-ntp true).", facts,
-    )  # fmt: skip
+def check_folder(folder: Path, how_to_choose: str, unwritable: str = FAILED) -> Check:
+    """Returns whether files can be written in `folder`, and how many bytes.
+
+    Args:
+        folder: need not exist: then the nearest one above it is tried.
+        how_to_choose: the flag or variable that names it.
+        unwritable: the verdict where they cannot.
+    """
+    existing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(existing).free
+    facts = {"path": str(folder), "free_bytes": free}
+    elsewhere = f"choose another folder ({how_to_choose})."
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".flowrate-doctor-") as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        found = f"{folder}: cannot be written: {error.strerror or error}"
+        return Check(unwritable, found, f"make it writable, or {elsewhere}", facts)
+    found = f"{folder}: {in_gib(free)} free"
+    if free >= _LITTLE_FREE_BYTES:
+        return Check(OK, found, facts=facts)
+    verdict = WARNING if free >= _LEAST_FREE_BYTES else unwritable
+    return Check(verdict, found, f"make room there, or {elsewhere}", facts)
+
+
+def check_shared_memory(path: Path, num_gpus: int) -> Check:
+    """Returns whether several GPUs have room in `path` to send each other gradients by NCCL."""
+    usage = shutil.disk_usage(path) if path.is_dir() else None
+    found = f"{in_gib(usage.free)} of {in_gib(usage.total)} free" if usage else "there is none"
+    facts = {"total_bytes": usage.total, "free_bytes": usage.free} if usage else {}
+    if num_gpus < 2:
+        return Check(OK, f"{found}; only several GPUs (NCCL) need it", facts=facts)
+    if usage and usage.free >= _SHARED_MEMORY_BYTES:
+        return Check(OK, found, facts=facts)
+    to_do = "docker run --shm-size=1g, or in Kubernetes an emptyDir of medium Memory at /dev/shm."
+    return Check(WARNING, f"{found}; NCCL wants {in_gib(_SHARED_MEMORY_BYTES)}", to_do, facts)

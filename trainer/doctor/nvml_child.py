@@ -1,6 +1,6 @@
 """What NVIDIA's driver says, by NVML, as one line of JSON: `python -m trainer.doctor.nvml_child`.
 
-In a process of its own: a driver in trouble makes whoever asks wait for ever.
+In a process of its own: a driver in trouble can block its caller for ever.
 """
 
 from __future__ import annotations
@@ -29,77 +29,56 @@ def facts() -> dict[str, Any]:
     """
     found, ended = children.ask([__name__], timeout_seconds=_SECONDS)
     if found is None:
-        found = {
-            "error": f"the driver's library {ended.how()}: {children.last_line(ended.errors)[:120]}"
-        }
-    return {
-        **found,
-        "nodes": sorted(glob.glob("/dev/nvidia[0-9]*")),
-        "on_pci_bus": num_on_pci_bus(),
-    }
+        said = children.last_line(ended.errors)[:120]
+        found = {"error": f"the driver's library {ended.how()}: {said}"}
+    nodes = sorted(glob.glob("/dev/nvidia[0-9]*"))
+    return {**found, "nodes": nodes, "on_pci_bus": num_on_pci_bus()}
+
+
+def num_gpus() -> int:
+    """Returns how many GPUs the driver reports."""
+    return len(facts().get("devices", []))
 
 
 def num_on_pci_bus(devices: Path = Path("/sys/bus/pci/devices")) -> int:
     """Returns how many NVIDIA GPUs are on the bus, whether or not they can be used."""
-    count = 0
-    for folder in devices.glob("*") if devices.is_dir() else ():
-        try:
-            vendor, kind = ((folder / name).read_text().strip() for name in ("vendor", "class"))
-        except OSError:
-            continue
-        count += vendor == _NVIDIA_VENDOR and kind.startswith(_DISPLAY_CLASS)
-    return count
+    return sum(
+        vendor.read_text().strip() == _NVIDIA_VENDOR
+        and vendor.with_name("class").read_text().startswith(_DISPLAY_CLASS)
+        for vendor in devices.glob("*/vendor")
+    )
 
 
 def main() -> None:
     """Prints the facts, or why there are none."""
     try:
-        import pynvml
-    except ImportError:
-        print(json.dumps({"error": "nvidia-ml-py is not installed"}))
-        return
-    try:
-        pynvml.nvmlInit()
-        print(json.dumps(_ask(pynvml)))
-    except pynvml.NVMLError as error:
-        print(json.dumps({"error": str(error)}))
+        import pynvml as nvml
 
-
-def _ask(nvml: Any) -> dict[str, Any]:
-    cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
-    handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-    return {
-        "driver_version": _text(nvml.nvmlSystemGetDriverVersion()),
-        "cuda_version": f"{cuda // 1000}.{cuda % 1000 // 10}",
-        "devices": [_describe(nvml, handle) for handle in handles],
-    }
+        nvml.nvmlInit()
+        cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
+        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
+        found = {
+            "driver_version": nvml.nvmlSystemGetDriverVersion(),
+            "cuda_version": f"{cuda // 1000}.{cuda % 1000 // 10}",
+            "devices": [_describe(nvml, handle) for handle in handles],
+        }
+    except Exception as error:  # NVML's own, and that of a package that is missing.
+        found = {"error": str(error)}
+    print(json.dumps(found))
 
 
 def _describe(nvml: Any, handle: Any) -> dict[str, Any]:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    capability = _or_none(nvml, lambda: nvml.nvmlDeviceGetCudaComputeCapability(handle))
+    try:
+        processes = [each.pid for each in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
+    except nvml.NVMLError:  # This GPU, or this user, gets no answer.
+        processes = []
     return {
-        "name": _text(nvml.nvmlDeviceGetName(handle)),
+        "name": nvml.nvmlDeviceGetName(handle),
         "memory_total_bytes": memory.total,
         "memory_free_bytes": memory.free,
-        "compute_capability": capability,
-        "mig": _or_none(nvml, lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0])) or False,
-        "processes": _or_none(
-            nvml, lambda: [each.pid for each in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-        ) or [],
-    }  # fmt: skip
-
-
-def _or_none(nvml: Any, look: Any) -> Any:
-    """Returns what NVML says, None where this GPU, or whoever asks, may not be told."""
-    try:
-        return look()
-    except nvml.NVMLError:
-        return None
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+        "processes": processes,
+    }
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def _export(config: ExportConfig, words: list[str]) -> None:
     import_tensorflow()
     from trainer.export.run import export
 
-    _show(export(config, trained, checkpoint, data, output), output)
+    _show(export(config, trained, checkpoint, data.sources, output), output)
 
 
 def _show(record: dict[str, Any], output: Path) -> None:

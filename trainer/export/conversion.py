@@ -1,28 +1,27 @@
-"""One conversion, and what is said where a converter fails."""
+"""One conversion; where the converter fails, the layer that it cannot take."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from flowrate.errors import DiskError, ExportError, OutOfMemoryError, as_out_of_resources
 from trainer.export.config import ExportConfig
-from trainer.export.failing_layer import find_failing_layer
-from trainer.export.labels import Labels
+from trainer.export.interface import Labels
+
+if TYPE_CHECKING:
+    import keras
 
 
 def convert(
-    config: ExportConfig,
-    model: keras.Model,
-    path: Path,
-    labels: Labels,
-    images: np.ndarray | None,
+    config: ExportConfig, model: keras.Model, path: Path, labels: Labels, images: np.ndarray | None
 ) -> None:
     """Writes the file.
 
@@ -31,12 +30,15 @@ def convert(
         OutOfMemoryError: the converter needs more than there is.
         OSError: the file cannot be written.
     """
-    write = config.format_module().write
+
+    def write(part: keras.Model, target: Path) -> None:
+        config.format_module().write(part, target, labels, config.quantize, images)
+
     try:
         with warnings.catch_warnings():
             # Converters warn of their own libraries' future.
             warnings.simplefilter("ignore")
-            write(model, path, labels, config.quantize, images)
+            write(model, path)
     except OSError:
         raise
     except Exception as error:
@@ -45,25 +47,49 @@ def convert(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         if out_of:
             raise OutOfMemoryError(f"out of memory on the way to {config.format}.") from error
-        raise ExportError(_explain(error, config, model, path, labels, images)) from error
+
+        def try_part(part: keras.Model) -> None:
+            with tempfile.TemporaryDirectory(dir=path.parent) as trial:
+                write(part, Path(trial, path.name))
+
+        layer = _find_failing_layer(model, try_part)
+        where = f"the layer {layer.name} ({type(layer).__name__})" if layer else "the whole model"
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if "error:" in line), (lines or [""])[0])[:200]
+        raise ExportError(
+            f"the converter to {config.format} cannot take {where}: {type(error).__name__}: "
+            f"{reason}; choose another --format, or --quantize=none."
+        ) from error
 
 
-def _explain(error: Exception, config: ExportConfig, model, path: Path, labels, images) -> str:
-    trial = path.parent / "trial"
+def _find_failing_layer(
+    model: keras.Model, try_part: Callable[[keras.Model], None]
+) -> keras.Layer | None:
+    """Returns the first layer up to which a model cannot be converted; None where all of it can.
 
-    def try_part(part: keras.Model) -> None:
-        trial.mkdir()
+    By bisection: a part that holds the layer fails, any that does not is converted, so that about
+    log2(layers) conversions tell.
+
+    Args:
+        model: a functional model.
+        try_part: raises where it cannot convert.
+    """
+    import keras
+
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+    def fails(count: int) -> bool:
+        outputs = [layer.output for layer in layers[:count]]
         try:
-            write = config.format_module().write
-            write(part, trial / path.name, labels, config.quantize, images)
-        finally:
-            shutil.rmtree(trial)
+            try_part(keras.Model(model.inputs, outputs))
+        except Exception:
+            return True
+        return False
 
-    layer = find_failing_layer(model, try_part)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = next((line for line in lines if "error:" in line), (lines or [""])[0])[:200]
-    where = f"the layer {layer.name} ({type(layer).__name__})" if layer else "the model as a whole"
-    return (
-        f"the converter to {config.format} cannot take {where}: {type(error).__name__}: {reason}; "
-        "choose another --format, or --quantize=none."
-    )
+    low, high = 0, len(layers)  # The first `low` layers convert, the first `high` do not.
+    if not fails(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fails(middle) else (middle, high)
+    return layers[low]

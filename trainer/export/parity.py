@@ -31,10 +31,7 @@ class Parity:
     right_after: int = 0
 
     def add(
-        self,
-        labels: np.ndarray,
-        trained: np.ndarray,
-        exported: tuple[np.ndarray, np.ndarray],
+        self, labels: np.ndarray, trained: np.ndarray, exported: tuple[np.ndarray, np.ndarray]
     ) -> None:
         """Adds a batch.
 
@@ -48,28 +45,30 @@ class Parity:
         """
         logits, probabilities = exported
         for name, values in (("logits", logits), ("probabilities", probabilities)):
+            problem = None
             if values.shape != trained.shape or values.dtype != np.float32:
-                raise ExportError(
-                    f"the exported model gives {name} as {values.dtype} {list(values.shape)}, not "
-                    f"float32 {list(trained.shape)}; choose another --format or --quantize."
+                problem = (
+                    f"as {values.dtype} {list(values.shape)}, not float32 {list(trained.shape)}"
                 )
-            if not np.isfinite(values).all():
+            elif not np.isfinite(values).all():
+                problem = "that are not finite numbers"
+            if problem:
                 raise ExportError(
-                    f"the exported model gives {name} that are not finite numbers; choose another "
-                    "--format or --quantize."
+                    f"the exported model gives {name} {problem}; choose another --format or "
+                    "--quantize."
                 )
         before, after = trained.argmax(axis=1), logits.argmax(axis=1)
         self.examples += len(labels)
-        self.max_logit_difference = max(self.max_logit_difference, _distance(logits, trained))
-        self.max_probability_difference = max(
-            self.max_probability_difference, _distance(probabilities, softmax(trained))
-        )
+        distance = float(np.abs(logits - trained).max())
+        self.max_logit_difference = max(self.max_logit_difference, distance)
+        distance = float(np.abs(probabilities - softmax(trained)).max())
+        self.max_probability_difference = max(self.max_probability_difference, distance)
         self.changed_answers += int((before != after).sum())
         self.right_before += int((before == labels).sum())
         self.right_after += int((after == labels).sum())
 
     def is_within(self, largest_fall: float) -> bool:
-        """Says whether accuracy falls by at most this share of the examples."""
+        """Returns whether accuracy falls by at most this share of the examples."""
         # In examples: the difference of two accuracies is rounded.
         return self.right_before - self.right_after <= largest_fall * self.examples + 1e-6
 
@@ -83,7 +82,3 @@ class Parity:
             "max_logit_difference": self.max_logit_difference,
             "max_probability_difference": self.max_probability_difference,
         }
-
-
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max())

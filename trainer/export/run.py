@@ -6,24 +6,19 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
+import rich.progress
 from rich.console import Console
-from rich.progress import Progress
 
 from flowrate.environment import describe_environment, num_cpus
 from flowrate.errors import ExportError
 from flowrate.records import disk_errors, write_json
 from flowrate.text import masked
-from input_pipelines.cache import apply_tier
 from input_pipelines.source import Source
 from trainer.checkpoints.store import Checkpoint
-from trainer.data import TrainingData
 from trainer.export import verify
-from trainer.export.calibration import choose_examples
 from trainer.export.config import ExportConfig
 from trainer.export.conversion import convert
 from trainer.export.folder import (
@@ -33,12 +28,12 @@ from trainer.export.folder import (
     size_bytes,
     temporary_folder,
 )
-from trainer.export.labels import Labels
-from trainer.export.model import in_float32, with_probabilities
+from trainer.export.interface import Labels
 from trainer.export.parity import Parity
-from trainer.trained.inference import batches_of, logits_function, read_images
-from trainer.trained.model import load_model
 from trainer.trained.run import TrainedRun
+
+if TYPE_CHECKING:
+    import keras
 
 SCHEMA_VERSION = 1
 _NUM_LATENCY_IMAGES = 64
@@ -49,7 +44,7 @@ def export(
     config: ExportConfig,
     trained: TrainedRun,
     checkpoint: Checkpoint,
-    data: TrainingData,
+    sources: dict[str, Source],
     output: Path,
 ) -> dict[str, Any]:
     """Exports, checks and puts in place; returns what export.json says (docs/records.md).
@@ -58,7 +53,7 @@ def export(
         config: what was asked for.
         trained: the run.
         checkpoint: with the weights.
-        data: of the run, for calibration and the check.
+        sources: the splits of the run's data set, for calibration and the check.
         output: the folder.
 
     Raises:
@@ -66,23 +61,27 @@ def export(
             than config allows; what was written is then in `rejected(output)`.
         DiskError: the folder cannot be written.
     """
-    # On any machine the same: a GPU's float32 is rounded otherwise.
-    tf.config.set_visible_devices([], "GPU")
-    model = in_float32(load_model(trained, checkpoint), trained)
+    from input_pipelines.cache import apply_tier
+    from trainer.trained.inference import read_images
+
+    model = _load_in_float32(trained, checkpoint)
     labels = Labels(trained.class_names, trained.image_shape, trained.model)
     with temporary_folder(output) as folder:
         path = folder / config.format_module().FILE
         images = None
         if config.quantize == "int8":
-            images = _calibration_images(config, trained, data)
+            source, count = sources["train"], config.calibration_examples
+            chosen = choose_examples(source.labels, count, trained.config.seed)
+            images = read_images(source, chosen, trained.image_shape)
         with disk_errors(output):
-            convert(config, with_probabilities(model), path, labels, images)
+            convert(config, _with_probabilities(model), path, labels, images)
             for name, text in labels.files().items():
                 (folder / name).write_text(text, encoding="utf-8")
         # Arrays of another size are brought to the model's, as in training.
-        test = apply_tier(data.sources["test"], "none", trained.image_shape)
+        test = apply_tier(sources["test"], "none", trained.image_shape)
         parity, measured = _check(config, model, path, labels, test)
         accepted = parity.is_within(config.largest_fall)
+        command = masked(shlex.join([sys.executable, "-m", "trainer.export", *sys.argv[1:]]))
         record = {
             "schema_version": SCHEMA_VERSION,
             "status": "accepted" if accepted else "rejected",
@@ -99,7 +98,7 @@ def export(
             "tolerance": config.largest_fall,
             **parity.to_json(),
             **measured,
-            "environment": _environment(),
+            "environment": {**describe_environment(sys.argv, _PACKAGES), "command": command},
         }
         write_json(folder / RECORD_FILE, record)
         put_in_place(folder, output if accepted else rejected(output))
@@ -112,23 +111,60 @@ def export(
     return record
 
 
-def _environment() -> dict[str, Any]:
-    command = masked(shlex.join([sys.executable, "-m", "trainer.export", *sys.argv[1:]]))
-    return {**describe_environment(sys.argv, _PACKAGES), "command": command}
+def choose_examples(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Returns int64 [M] indices of examples drawn at random, as many of each class as can be.
+
+    M is `count`, or the number of examples where that is less. A class with fewer examples gives
+    them all, and the others make up for it.
+
+    Args:
+        labels: int32 [N].
+        count: examples wanted.
+        seed: decides the draw.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    of_class = labels[shuffled]
+    turns = np.empty(len(labels), np.int64)
+    for label in np.unique(of_class):
+        members = np.flatnonzero(of_class == label)
+        turns[members] = np.arange(len(members))
+    # The first example of each class, then the second of each, and so on.
+    return shuffled[np.argsort(turns, kind="stable")[:count]]
 
 
-def _calibration_images(
-    config: ExportConfig, trained: TrainedRun, data: TrainingData
-) -> np.ndarray:
-    source = data.sources["train"]
-    chosen = choose_examples(source.labels, config.calibration_examples, trained.config.seed)
-    return read_images(source, chosen, trained.image_shape)
+def _load_in_float32(trained: TrainedRun, checkpoint: Checkpoint) -> keras.Model:
+    """Returns the model of a run, built to compute in float32; its weights are float32 already."""
+    import keras
+    import tensorflow as tf
+
+    from trainer.model.model import build_model
+    from trainer.trained.model import load_model
+
+    # On any machine the same: a GPU's float32 is rounded otherwise.
+    tf.config.set_visible_devices([], "GPU")
+    weights = load_model(trained, checkpoint).get_weights()
+    keras.mixed_precision.set_dtype_policy("float32")
+    model = build_model(trained.model, len(trained.class_names), trained.image_shape)
+    model.set_weights(weights)
+    return model
+
+
+def _with_probabilities(model: keras.Model) -> keras.Model:
+    """Returns the model with both outputs by name: {"logits", "probabilities"}."""
+    import keras
+
+    (logits,) = model.outputs
+    probabilities = keras.layers.Softmax(name="probabilities")(logits)
+    outputs = {"logits": logits, "probabilities": probabilities}
+    return keras.Model(model.inputs[0], outputs, name=model.name)
 
 
 def _check(
     config: ExportConfig, model: keras.Model, path: Path, labels: Labels, source: Source
 ) -> tuple[Parity, dict[str, Any]]:
     """Runs the file in a process of its own over a split, beside the trained model."""
+    from trainer.trained.inference import logits_function, read_images
+
     threads = num_cpus()
     answer = logits_function(model)
     parity = Parity()
@@ -137,43 +173,34 @@ def _check(
         runtime, class_names = exported.load()
         if class_names != labels.class_names:
             raise ExportError(f"{path.name} tells other class names: {', '.join(class_names)}.")
-        for images, batch_labels in _with_bar(_batches(source, labels.image_shape), source):
+        for images, batch_labels in _batches(source, labels.image_shape):
             parity.add(batch_labels, answer(images).numpy(), exported.answer(images))
         few = np.arange(min(_NUM_LATENCY_IMAGES, len(source)))
         latencies = exported.latencies_ms(read_images(source, few, labels.image_shape))
     log.unlink(missing_ok=True)
-    p50, p99 = np.percentile(latencies, [50, 99])
-    return parity, {
-        "runtime": runtime,
-        "threads": threads,
-        "latency_ms": {
-            "p50": float(p50),
-            "p99": float(p99),
-            "calls": len(latencies),
-            "warmup_calls": verify.NUM_WARMUP_CALLS,
-        },
-    }
-
-
-def _with_bar(batches: Iterator, source: Source) -> Iterator:
-    """Yields (images, labels); shows on a terminal how far it is."""
-    with Progress(
-        *Progress.get_default_columns(), console=Console(stderr=True), transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as progress:  # fmt: skip
-        task = progress.add_task("test split", total=len(source))
-        for images, labels in batches:
-            yield images, labels
-            progress.advance(task, len(labels))
+    p50, p99 = np.percentile(latencies, [50, 99]).tolist()
+    latency = {"p50": p50, "p99": p99, "calls": len(latencies),
+               "warmup_calls": verify.NUM_WARMUP_CALLS}  # fmt: skip
+    return parity, {"runtime": runtime, "threads": threads, "latency_ms": latency}
 
 
 def _batches(
     source: Source, shape: tuple[int, int, int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (uint8 [N, *shape], int32 [N]) over all examples in order; the last may be smaller."""
-    position = 0
-    for images in batches_of(source, shape):
-        labels = source.labels[position : position + len(images)]
-        if len(labels):
-            yield images.numpy()[: len(labels)], labels
-        position += len(images)
+    """Yields (uint8 [N, *shape], int32 [N]) over all examples in order; the last may be smaller.
+
+    A terminal shows how far it is.
+    """
+    from trainer.trained.inference import batches_of
+
+    position, total = 0, len(source)
+    with rich.progress.Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
+        task = progress.add_task("test split", total=total)
+        for images in batches_of(source, shape):
+            labels = source.labels[position : position + len(images)]
+            if len(labels):
+                yield images.numpy()[: len(labels)], labels
+            position += len(images)
+            progress.update(task, completed=min(position, total))

@@ -18,7 +18,7 @@ import numpy as np
 from flowrate.errors import ExportError
 from flowrate.native_log import divert_native_stderr
 from trainer.export.formats import FORMATS
-from trainer.export.runtime import Runtime
+from trainer.export.interface import Runtime
 
 NUM_WARMUP_CALLS = 20
 NUM_TIMED_CALLS = 200
@@ -27,7 +27,10 @@ _runtime: Runtime  # Of the process that checks.
 
 
 class ExportedModel:
-    """A file as its own runtime sees it; use as a context."""
+    """A file as its own runtime sees it; use as a context.
+
+    Every method raises ExportError where the runtime cannot load or run the file.
+    """
 
     def __init__(self, format: str, path: Path, threads: int, log: Path):
         """Starts the process.
@@ -52,36 +55,21 @@ class ExportedModel:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def load(self) -> tuple[str, tuple[str, ...]]:
-        """Loads the file; returns the runtime's name and the class names that the file tells.
-
-        Raises:
-            ExportError: the runtime does not take it.
-        """
-        return self._do(_load, *self._arguments)
+        """Loads the file; returns the runtime's name and the class names that the file tells."""
+        return self.call(_load, *self._arguments)
 
     def answer(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns logits and probabilities, each float32 [N, classes], of uint8 images.
-
-        Raises:
-            ExportError: the runtime cannot run the file.
-        """
-        return self._do(_answer, images)
+        """Returns logits and probabilities, each float32 [N, classes], of uint8 images."""
+        return self.call(_answer, images)
 
     def latencies_ms(self, images: np.ndarray) -> np.ndarray:
-        """Returns float64 [NUM_TIMED_CALLS]: time of the runtime for one image, in turn of these.
+        """Returns float64 [NUM_TIMED_CALLS]: the time for one image, each of these in turn."""
+        return self.call(_time, images)
 
-        Raises:
-            ExportError: the runtime cannot run the file.
-        """
-        return self._do(_time, images)
-
-    def loaded_modules(self) -> set[str]:
-        """Returns the names of the modules that the process has imported."""
-        return self._do(_list_modules)
-
-    def _do(self, function: Callable, *arguments: Any) -> Any:
+    def call(self, function: Callable, *arguments: Any) -> Any:
+        """Returns what a function of a module gives in the process."""
         try:
-            return self._pool.submit(function, *arguments).result()
+            return self._pool.submit(_as_text, function, *arguments).result()
         except _RuntimeFailure as error:
             raise ExportError(f"{self._path.name}: its own runtime fails: {error}.") from None
         except BrokenProcessPool:
@@ -96,7 +84,7 @@ class _RuntimeFailure(Exception):  # noqa: N818 (carries a message between proce
     """An error of a runtime, as text: its own class may not travel between processes."""
 
 
-def _told(function: Callable[..., Any], *arguments: Any) -> Any:
+def _as_text(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
@@ -107,12 +95,12 @@ def _told(function: Callable[..., Any], *arguments: Any) -> Any:
 def _load(format: str, path: Path, threads: int) -> tuple[str, tuple[str, ...]]:
     global _runtime
     module, _ = FORMATS.load(format)
-    _runtime = _told(module.load, path, threads)
+    _runtime = module.load(path, threads)
     return _runtime.name, _runtime.class_names
 
 
 def _answer(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    logits, probabilities = _told(_runtime.answer, images)
+    logits, probabilities = _runtime.answer(images)
     return np.asarray(logits), np.asarray(probabilities)
 
 
@@ -121,12 +109,6 @@ def _time(images: np.ndarray) -> np.ndarray:
     for call in range(NUM_WARMUP_CALLS + NUM_TIMED_CALLS):
         image = images[call % len(images)][None]
         started = time.perf_counter()
-        _told(_runtime.answer, image)
+        _runtime.answer(image)
         samples.append(time.perf_counter() - started)
     return np.array(samples[NUM_WARMUP_CALLS:]) * 1000
-
-
-def _list_modules() -> set[str]:
-    import sys
-
-    return set(sys.modules)

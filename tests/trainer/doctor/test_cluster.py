@@ -21,8 +21,7 @@ def tf_config(jobs: dict[str, list[str]], kind: str = "worker", index: int = 0) 
 
 
 def test_nothing_tells_of_others():
-    check = check_workers({"HOME": "/root"})
-    assert (check.verdict, "one process trains" in check.found) == ("absent", True)
+    assert check_workers({"HOME": "/root"}).verdict == "absent"
 
 
 def test_a_tf_config_that_works():

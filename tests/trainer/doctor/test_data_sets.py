@@ -19,13 +19,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def look(data_dir: Path | None) -> dict:
-    return {check.name: check for check in data_sets.look(data_dir)}
+    return dict(data_sets.look(data_dir))
 
 
 @pytest.fixture(autouse=True)
 def _private_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
 
 
 def test_what_is_not_here_is_told_with_its_size_and_host():
@@ -35,7 +34,7 @@ def test_what_is_not_here_is_told_with_its_size_and_host():
     assert checks["cifar10"].found == "would be downloaded: 170 MB from www.cs.toronto.edu"
     assert checks["flowers"].facts["num_bytes"] == 228_813_984
     assert "--data_dir" in checks["image_folder"].found
-    assert checks["tfds"].verdict == "absent"
+    assert "tfds" not in checks
     assert checks["digits"].verdict == checks["synthetic"].verdict == "ok"
 
 
@@ -79,7 +78,7 @@ def test_a_folder_is_judged_as_training_judges_it(tmp_path, names, verdict):
         said += load_sources("image_folder", data_dir=str(folder)).notes
     except DataError as error:
         said.append(str(error).removesuffix("." if verdict == "absent" else ""))
-    check = data_sets._check("image_folder", folder)
+    check = data_sets.check_data_set("image_folder", folder)
     assert check.verdict == verdict
     assert check.found.endswith(" ".join(said))
     assert "delete" not in check.to_do
@@ -88,33 +87,18 @@ def test_a_folder_is_judged_as_training_judges_it(tmp_path, names, verdict):
 def test_damaged_images_of_the_users_are_named(tmp_path):
     write_photos(tmp_path, *(f"{name}/{number}.jpg" for name in ("a", "b") for number in range(3)))
     (tmp_path / "a" / "1.jpg").write_bytes(b"")
-    check = data_sets._check("image_folder", tmp_path)
+    check = data_sets.check_data_set("image_folder", tmp_path)
     assert check.verdict == "failed"
     assert check.found.startswith(f"1 image cannot be used: {tmp_path / 'a' / '1.jpg'}: is empty.")
 
 
-def test_damage_is_told_with_the_file(tmp_path):
-    (tmp_path / "cache" / "flowrate" / "mnist").mkdir(parents=True)
+def test_damage_names_the_file(tmp_path):
     path = tmp_path / "cache" / "flowrate" / "mnist" / "mnist.npz"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"no archive")
-    check = look(None)["mnist"]
+    check = data_sets.check_data_set("mnist", None)
     assert check.verdict == "failed"
     assert str(path) in check.found
-
-
-def test_what_tensorflow_datasets_has_prepared(tmp_path):
-    for name in ("mnist/3.0.1", "cmaterdb/bangla/1.0.0"):
-        (tmp_path / "prepared" / name).mkdir(parents=True)
-        (tmp_path / "prepared" / name / "dataset_info.json").write_text("{}")
-    (tmp_path / "prepared" / "half" / "1.0.0").mkdir(parents=True)
-    check = look(None)["tfds"]
-    assert check.verdict == "ok"
-    assert check.facts["prepared"] == ["cmaterdb/bangla", "mnist"]
-
-
-def test_a_data_dir_that_is_none(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
-        data_sets.check_data_dir(tmp_path / "none")
 
 
 def test_no_code_reaches_the_network():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import zipfile
@@ -15,6 +16,7 @@ import pytest
 from flowrate.records import read_json, write_json
 from trainer.export.formats import FORMATS
 
+ROOT = Path(__file__).resolve().parents[3]
 DIGITS = tuple("0123456789")
 WORKING = [
     (format, quantize)
@@ -184,7 +186,7 @@ def test_onnxruntime_reads_the_onnx_file(export):
 
 @pytest.mark.parametrize(("format", "number"), [("tflite", 0), ("onnx", 1)])
 def test_the_programs_in_the_documentation(export, monkeypatch, capsys, format, number):
-    text = (Path(__file__).resolve().parents[3] / "docs" / "export.md").read_text()
+    text = (ROOT / "docs" / "export.md").read_text()
     program = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number]
     monkeypatch.chdir(export("mlp16", format, "none"))
     exec(program, {"photo": images()[0]})
@@ -250,17 +252,6 @@ def test_a_full_disk_leaves_nothing(run_program, trained, make_disk):
     assert list(disk.iterdir()) == []
 
 
-def changed(name: str, **values):
-    def change(run: Path) -> None:
-        write_json(run / name, read_json(run / name) | values)
-
-    return change
-
-
-def of_other_weights(run: Path) -> None:
-    changed("plan.json", data=read_json(run / "plan.json")["data"] | {"model": "mlp64"})(run)
-
-
 @pytest.mark.slow
 def test_arrays_of_another_size_are_brought_to_the_model_s(run_program, tmp_path):
     run = tmp_path / "run"
@@ -276,31 +267,48 @@ def test_arrays_of_another_size_are_brought_to_the_model_s(run_program, tmp_path
     assert record["changed_answers"] == 0
 
 
-HOSTILE = {
-    "a model elsewhere": (
-        lambda run: changed("plan.json", data={"model": "../../evil"})(run), "plan.json is damaged",
-    ),
-    "a flag that is code": (changed("config.json", seed="import os"), "config.json"),
-    "weights of another model": (of_other_weights, "does not hold the weights of"),
-    "no checkpoint": (lambda run: shutil.rmtree(run / "checkpoints"), "holds no checkpoint"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("change", "message"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_no_run_has_written_is_refused(run_program, trained, tmp_path, change, message):
+def test_weights_of_another_model_are_refused(run_program, trained, tmp_path):
     run = shutil.copytree(trained("mlp16"), tmp_path / "run")
-    change(run)
+    plan = read_json(run / "plan.json")
+    plan["data"]["model"] = "mlp64"
+    write_json(run / "plan.json", plan)
     done = run_program("trainer.export", str(run))
     assert done.returncode == 5, done.stderr
     (line,) = done.stderr.splitlines()
-    assert message in line
+    assert "does not hold the weights of" in line
     assert not (run / "export").exists()
 
 
 def test_data_of_other_classes_is_refused(run_program, trained, tmp_path):
     run = shutil.copytree(trained("mlp16"), tmp_path / "run")
-    facts = read_json(run / "plan.json")["data"]
-    changed("plan.json", data={**facts, "class_names": list("abcdefghij")})(run)
+    plan = read_json(run / "plan.json")
+    plan["data"]["class_names"] = list("abcdefghij")
+    write_json(run / "plan.json", plan)
     done = run_program("trainer.export", str(run))
     assert done.returncode == 3
     assert "the run was trained on" in done.stderr
+
+
+def test_a_new_format_is_one_file(run_program, trained, tmp_path):
+    """That of CONTRIBUTING.md, in a folder that each process adds to trainer/export/formats."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (shown,) = re.findall(
+        r"`trainer/export/formats/dense.py`:\n\n```python\n(.*?)```", text, re.DOTALL
+    )
+    folder, start = tmp_path / "formats", tmp_path / "start"
+    for each in (folder, start):
+        each.mkdir()
+    (folder / "dense.py").write_text(shown)
+    (start / "sitecustomize.py").write_text(
+        f"import trainer.export.formats as formats\nformats.__path__.append({str(folder)!r})\n"
+    )
+    output = tmp_path / "out"
+    done = run_program(
+        "trainer.export", str(trained("mlp16")), "--format=dense", f"--output={output}",
+        PYTHONPATH=f"{start}{os.pathsep}{ROOT}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = read_json(output / "export.json")
+    assert (record["format"], record["changed_answers"]) == ("dense", 0)
+    assert record["runtime"].startswith("NumPy")
+    assert (output / "weights.npz").is_file()

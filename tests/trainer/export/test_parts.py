@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from flowrate.errors import ConfigError, ExportError
-from trainer.export.calibration import choose_examples
 from trainer.export.folder import check_output, put_in_place, size_bytes, temporary_folder
-from trainer.export.labels import Labels, class_names_of
+from trainer.export.interface import Labels, class_names_of
 from trainer.export.parity import Parity
+from trainer.export.run import choose_examples
 from trainer.export.verify import ExportedModel
 
 
@@ -137,6 +137,6 @@ def test_a_runtime_that_refuses_a_file_is_one_line(tmp_path):
         with pytest.raises(ExportError, match=r"model\.tflite: its own runtime fails: ValueError"):
             exported.load()
         # The process has seen neither TensorFlow nor this project's models.
-        modules = exported.loaded_modules()
+        modules = exported.call(eval, "set(__import__('sys').modules)")
     assert not {"tensorflow", "keras", "models", "trainer.build"} & modules
     assert "ai_edge_litert" in modules

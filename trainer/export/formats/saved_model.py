@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.export.labels import Labels
-from trainer.export.runtime import Runtime
+from trainer.export.interface import Labels, Runtime
 
 if TYPE_CHECKING:
     import keras

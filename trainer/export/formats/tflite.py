@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.export.labels import METADATA_FILE, Labels, class_names_of
-from trainer.export.runtime import Runtime
+from trainer.export.interface import METADATA_FILE, Labels, Runtime, class_names_of
 
 if TYPE_CHECKING:
     import keras
