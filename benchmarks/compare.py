@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.records import (
-    PRIMARY_METRIC,
     GroupKey,
+    Records,
+    Row,
     group_repeats,
-    is_lower_better,
-    read_environments,
-    read_results,
+    primary_metric,
+    read_records,
 )
 from benchmarks.statistics import Difference, compare
 from flowrate.errors import ConfigError
@@ -30,7 +30,6 @@ from flowrate.errors import ConfigError
 _NOT_COMPARED = {"kind", "schema_version", "environment_id", "command", "started_at",
                  "working_directory"}  # fmt: skip
 _ABSENT = "absent"
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ def compare_folders(
     """
     if not 0 <= same_within < 1:
         raise ConfigError(f"same_within is {same_within}; give a share from 0 to below 1: 0.05.")
-    rows_a, rows_b = read_results(folder_a), read_results(folder_b)
-    groups_a, groups_b = group_repeats(rows_a), group_repeats(rows_b)
+    records_a, records_b = read_records(folder_a), read_records(folder_b)
+    groups_a, groups_b = group_repeats(records_a.rows), group_repeats(records_b.rows)
     cases = tuple(
         _compare_case(key, groups_a.get(key, []), groups_b.get(key, []), same_within)
         for key in {**groups_a, **groups_b}
@@ -119,9 +118,9 @@ def compare_folders(
         str(folder_a),
         str(folder_b),
         same_within,
-        tuple(_environment_differences(_facts(folder_a, rows_a), _facts(folder_b, rows_b))),
+        tuple(_environment_differences(_facts(records_a), _facts(records_b))),
         cases,
-        (*_not_ok("A", rows_a), *_not_ok("B", rows_b)),
+        (*_not_ok("A", records_a.rows), *_not_ok("B", records_b.rows)),
     )
 
 
@@ -143,8 +142,11 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     )
 
 
-def _compare_case(key: GroupKey, rows_a: Rows, rows_b: Rows, same_within: float) -> CaseComparison:
-    metric = PRIMARY_METRIC[key[0]]
+def _compare_case(
+    key: GroupKey, rows_a: list[Row], rows_b: list[Row], same_within: float
+) -> CaseComparison:
+    judged_by = primary_metric(key[0])
+    metric = judged_by.name
     ok_a, ok_b = _ok(rows_a), _ok(rows_b)
     values_a, values_b = _values(ok_a, metric), _values(ok_b, metric)
     reason = (
@@ -155,8 +157,9 @@ def _compare_case(key: GroupKey, rows_a: Rows, rows_b: Rows, same_within: float)
     )
     difference = None
     if not reason:
-        lower_is_better = is_lower_better(metric)
-        difference = compare(values_a, values_b, same_within, lower_is_better=lower_is_better)
+        difference = compare(
+            values_a, values_b, same_within, lower_is_better=judged_by.is_lower_better
+        )
     return CaseComparison(
         key,
         float(np.median(values_a)) if values_a else None,
@@ -171,21 +174,21 @@ def _compare_case(key: GroupKey, rows_a: Rows, rows_b: Rows, same_within: float)
     )
 
 
-def _ok(rows: Rows) -> Rows:
+def _ok(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["status"] == "ok"]
 
 
-def _values(rows: Rows, metric: str) -> list[float]:
+def _values(rows: list[Row], metric: str) -> list[float]:
     return [row["metrics"][metric] for row in rows if metric in row["metrics"]]
 
 
-def _only_in_one(rows_a: Rows, rows_b: Rows) -> str | None:
+def _only_in_one(rows_a: list[Row], rows_b: list[Row]) -> str | None:
     if rows_a and rows_b:
         return None
     return f"only in {'A' if rows_a else 'B'}"
 
 
-def _unlike_labels(rows_a: Rows, rows_b: Rows) -> str | None:
+def _unlike_labels(rows_a: list[Row], rows_b: list[Row]) -> str | None:
     names = dict.fromkeys(name for row in (*rows_a, *rows_b) for name in row["labels"])
     unlike = []
     for name in names:
@@ -196,11 +199,11 @@ def _unlike_labels(rows_a: Rows, rows_b: Rows) -> str | None:
     return f"unlike: {'; '.join(unlike)}" if unlike else None
 
 
-def _labels(rows: Rows, name: str) -> list[str]:
+def _labels(rows: list[Row], name: str) -> list[str]:
     return sorted({str(row["labels"].get(name, _ABSENT)) for row in rows})
 
 
-def _not_measured(folder: str, rows: Rows, metric: str) -> str | None:
+def _not_measured(folder: str, rows: list[Row], metric: str) -> str | None:
     ok = _ok(rows)
     if not ok:
         return f"no result in {folder}: {rows[-1]['status']}"
@@ -209,7 +212,7 @@ def _not_measured(folder: str, rows: Rows, metric: str) -> str | None:
     return f"{num_missed} of {len(ok)} in {folder} without {metric}" if num_missed else None
 
 
-def _not_ok(folder: str, rows: Rows) -> Iterable[str]:
+def _not_ok(folder: str, rows: list[Row]) -> Iterable[str]:
     for row in rows:
         if row["status"] != "ok":
             place = f"{row['suite']} {row['case']} {row['contender']} repeat {row['repeat']}"
@@ -227,12 +230,11 @@ def _nothing_to_compare(folder_a: Any, folder_b: Any, cases: tuple[CaseCompariso
     )
 
 
-def _facts(folder: str | Path, rows: Rows) -> dict[str, list[str]]:
+def _facts(records: Records) -> dict[str, list[str]]:
     """Returns every fact of the environments that the rows were measured in, by its dotted name."""
-    environments = read_environments(folder)
     facts: dict[str, list[str]] = {}
-    for name in dict.fromkeys(row["environment_id"] for row in rows):
-        for fact, value in _flatten(environments.get(name, {})):
+    for name in dict.fromkeys(row["environment_id"] for row in records.rows):
+        for fact, value in _flatten(records.environments.get(name, {})):
             if value not in facts.setdefault(fact, []):
                 facts[fact].append(value)
     return facts
@@ -286,7 +288,7 @@ def _print_environment(environment: tuple[tuple[str, str, str], ...], console: C
 
 
 def _print_suite(suite: str, comparison: Comparison, console: Console) -> None:
-    title = f"{suite}: {PRIMARY_METRIC[suite]}"
+    title = f"{suite}: {primary_metric(suite).name}"
     table = Table(title=title, title_justify="left")
     # In a narrow window a name goes on in the next line: cut off, it could be another's.
     table.add_column("case", overflow="fold")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.case import OURS, BenchmarkCase
-from benchmarks.suites._choice import Choice
+from benchmarks.case import OURS, BenchmarkCase, Choice
+from benchmarks.measure import STARTUP
+from benchmarks.measure.metrics import METRICS, named
 
 TITLE = "seconds from process start to the first step, beside importing TensorFlow and one trace"
+METRIC = METRICS["first_step_seconds"]
+COLUMNS = named("wall_seconds")
 
-_SUITE = "startup"
 _WORKS = ({"dataset": "digits", "model": "mlp"}, {"dataset": "digits", "model": "cnn"})
 
 
@@ -15,12 +17,12 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases; `import_and_trace` does no more than it says."""
     return choice.select(
         BenchmarkCase(
-            suite=_SUITE,
+            suite="startup",
             name=f"{work['dataset']}-{work['model']}",
             contender=contender,
-            kind=kind,
+            measure=STARTUP,
             flags={**work, "steps": 1},
         )
         for work in _WORKS
-        for contender, kind in ((OURS, "startup"), ("import_and_trace", "import_and_trace"))
+        for contender in (OURS, "import_and_trace")
     )

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.compare import compare_folders, print_comparison
+from benchmarks.records import primary_metric
+from benchmarks.suites import SUITES
 from flowrate.errors import ConfigError, DataError
 from flowrate.records import append_json_lines
 
@@ -117,25 +119,15 @@ def test_the_answer_and_the_exit_status(compared, values, answer, exit_status):
     assert case.difference.ratio == pytest.approx(sum(values) / len(values) / 100.5, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("suite", "metric", "lower_is_better"),
-    [
-        ("tutorials", "steps_per_second", False),
-        ("throughput", "steps_per_second", False),
-        ("scaling", "steps_per_second", False),
-        ("input", "images_per_second", False),
-        ("accuracy", "seconds_to_target", True),
-        ("startup", "first_step_seconds", True),
-    ],
-)
-def test_every_suite_is_judged_by_its_own_metric(compared, suite, metric, lower_is_better):
-    comparison = compared(
-        make_rows(STEADY, metric, suite=suite), make_rows(SLOWER, metric, suite=suite)
-    )
+@pytest.mark.parametrize("suite", SUITES.names())
+def test_every_suite_is_judged_by_its_own_metric(compared, suite):
+    metric = primary_metric(suite)
+    rows = [make_rows(values, metric.name, suite=suite) for values in (STEADY, SLOWER)]
+    comparison = compared(*rows)
     [case] = comparison.cases
-    assert case.difference.answer == ("faster" if lower_is_better else "slower")
-    assert comparison.exit_status == (0 if lower_is_better else 1)
-    assert f"{suite}: {metric}" in printed(comparison)
+    assert case.difference.answer == ("faster" if metric.is_lower_better else "slower")
+    assert comparison.exit_status == (0 if metric.is_lower_better else 1)
+    assert f"{suite}: {metric.name}" in printed(comparison)
 
 
 def test_same_within_is_the_callers(compared):

@@ -93,12 +93,7 @@ def results(tmp_path):
 
 @pytest.fixture
 def realistic_rows():
-    """Rows of all six suites, all statuses, several contenders, repeats, noise, odd strings."""
-    return all_rows()
-
-
-def all_rows():
-    """See `realistic_rows`; a plain function, so that a person can look at its report too."""
+    """Rows of six suites, all statuses, several contenders, repeats, noise, odd strings."""
     random = np.random.default_rng(0)
     return [
         *tutorials(random), *throughput(random), *scaling(random), *inputs(random),
@@ -278,10 +273,7 @@ def startup(random):
                 contender=contender,
                 repeat=repeat,
                 labels={"dataset": "digits", "model": "mlp"},
-                metrics={
-                    "first_step_seconds": jitter(random, seconds),
-                    "import_seconds": jitter(random, 3.9),
-                },
+                metrics={"first_step_seconds": jitter(random, seconds)},
                 phases={"import": 3.9, "data": 0.2, "build": 0.1, "compile": 1.1, "train": 0.1},
                 wall_seconds=6.5,
             )

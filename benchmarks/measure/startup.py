@@ -25,9 +25,7 @@ def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def as_row(
-    case: BenchmarkCase, seed: int, answer: dict[str, Any], wall_seconds: float
-) -> dict[str, Any]:
+def as_row(case: BenchmarkCase, answer: dict[str, Any], wall_seconds: float) -> dict[str, Any]:
     """Returns a row's part."""
     words = ["python", "-m", _BASELINE, f"--model={case.flags['model']}"]
     own = {} if case.contender == OURS else {"command": shlex.join(words)}
