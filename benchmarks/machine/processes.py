@@ -49,8 +49,8 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
             # A session of its own: what it started goes with it.
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                errors="replace", start_new_session=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+                start_new_session=True,
             )  # fmt: skip
             watch = _MemoryWatch(process)
         _, errors = process.communicate(timeout=timeout_seconds)

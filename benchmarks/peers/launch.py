@@ -40,13 +40,11 @@ class Peer:
         return ["-m", f"{__package__}.{self.module}", *self.options]
 
 
-_JAX = ("jax", "optax")
 PEERS = {
     "keras_fit": Peer("keras_fit", reads_folder=True, augments=True),
     "torch_eager": Peer("torch_loop", needs=("torch",)),
     "torch_compiled": Peer("torch_loop", ("--compiled",), needs=("torch",)),
-    "jax_scan": Peer("jax_scan", ("--mode=scan",), needs=_JAX),
-    "jax_step": Peer("jax_scan", ("--mode=step",), needs=_JAX),
+    "jax_scan": Peer("jax_scan", needs=("jax", "optax")),
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.case import OURS
 from benchmarks.records import Records, Row, group_repeats, primary_metric
-from benchmarks.statistics import MedianInterval, RatioInterval, median_interval, ratio_interval
+from benchmarks.statistics import Difference, MedianInterval, compare, median_interval
 from benchmarks.suites import SUITES
 
 
@@ -106,7 +106,7 @@ class Entry:
         return phases
 
 
-Ratios = dict[Entry, RatioInterval]
+Ratios = dict[Entry, Difference]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ def ratios_to_ours(entries: Sequence[Entry]) -> Ratios:
         a, b = ours[entry.case].values(metric.name), entry.values(metric.name)
         if usable(a) and usable(b):
             # Of times theirs over ours: the interval, symmetric in logarithms, only swaps.
-            found[entry] = ratio_interval(b, a) if metric.is_lower_better else ratio_interval(a, b)
+            found[entry] = compare(a, b) if metric.is_lower_better else compare(b, a)
     return found
 
 

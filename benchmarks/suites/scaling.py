@@ -55,13 +55,13 @@ def group(entry) -> str:
 
 def ratios(entries) -> dict[Any, Any]:
     """Returns the speed-up of each entry over the one with one replica, where that was measured."""
-    from benchmarks.statistics import ratio_interval  # scipy, which lists of cases do without.
+    from benchmarks.statistics import compare  # scipy, which lists of cases do without.
 
     found = {}
     for entry in entries:
         one = _one_replica(entry, entries)
         if one and one is not entry and entry.values(METRIC.name):
-            found[entry] = ratio_interval(entry.values(METRIC.name), one.values(METRIC.name))
+            found[entry] = compare(one.values(METRIC.name), entry.values(METRIC.name))
     return found
 
 

@@ -22,7 +22,7 @@ COLUMNS = named(
 # What a peer runs of a long workload: enough for its rate, not for an accuracy.
 _PART = {"epochs": 2, "max_steps_per_epoch": 40}
 # JAX's convolutions on CPUs take so long that the whole of any would be a long one.
-_SLOW_AT_CONVOLUTIONS = ("jax_scan", "jax_step")
+_SLOW_AT_CONVOLUTIONS = ("jax_scan",)
 _TIMEOUT_SECONDS = 4 * 3600
 
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["run", "--suite=tutorials", "--output=x", "--models=cmn"], "Did you mean 'cnn'?"),
         (["run", "--suite=tutorials", "--output=x", "--datasets=mnst"], "Did you mean 'mnist'?"),
         (["run", "--suite=tutorials", "--output=x", "--repeats=0"], "--repeats=0: must be between"),
-        (["run", "--suite=startup", "--output=x", "--models=resnet18"], "has no case of these"),
+        (["run", "--suite=accuracy", "--output=x", "--models=resnet18"], "has no case of these"),
         (["compare", "one"], "error: compare needs two results folders; 1 given."),
         (["compare", "nowhere", "nowhere"], "nowhere is not a folder"),
         (["report"], "error: report needs one results folder; 0 given."),
