@@ -15,14 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.records import (
-    PRIMARY_METRIC,
-    GroupKey,
-    group_repeats,
-    is_lower_better,
-    read_environments,
-    read_results,
-)
+from benchmarks.records import GroupKey, Records, Row, group_repeats, primary_metric, read_records
 from benchmarks.statistics import Difference, compare
 from flowrate.errors import ConfigError
 
@@ -30,36 +23,51 @@ from flowrate.errors import ConfigError
 _NOT_COMPARED = {"kind", "schema_version", "environment_id", "command", "started_at",
                  "working_directory"}  # fmt: skip
 _ABSENT = "absent"
-Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The repeats of one case in one of the two folders.
+
+    Attributes:
+        n: how many gave the suite's primary metric.
+        median: of that; None where nothing was measured.
+        num_noisy: how many of the good repeats ran on a busy machine.
+        num_failed: how many gave no result.
+        reason: why they cannot be compared; empty where they can.
+        values: of the metric.
+    """
+
+    n: int
+    median: float | None
+    num_noisy: int
+    num_failed: int
+    reason: str
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class CaseComparison:
-    """One case of one contender.
+    """One case of one contender, by (suite, case, contender).
 
-    Attributes:
-        key: (suite, case, contender).
-        median_a: of the suite's primary metric; None where nothing was measured.
-        median_b: the same of B.
-        n_a: number of repeats that were measured.
-        n_b: the same of B.
-        noisy_a: number of those that ran on a busy machine.
-        noisy_b: the same of B.
-        failed_b: whether repeats of B failed that did not fail in A.
-        difference: what can be said; None where there is a `reason`.
-        reason: why the two cannot be compared.
+    Either `difference` says what can be said, or `reason` why the two cannot be compared.
     """
 
     key: GroupKey
-    median_a: float | None
-    median_b: float | None
-    n_a: int
-    n_b: int
-    noisy_a: int
-    noisy_b: int
-    failed_b: bool
+    a: Side
+    b: Side
     difference: Difference | None
-    reason: str | None
+    reason: str
+
+    @property
+    def is_slower(self) -> bool:
+        return self.difference is not None and self.difference.answer == "slower"
+
+    @property
+    def is_lacking(self) -> bool:
+        """Whether A has figures whose like B lacks: absent, unlike, or failed in B alone."""
+        failed_in_b_alone = bool(self.b.num_failed) and not self.a.num_failed
+        return self.a.n > 0 and (failed_in_b_alone or self.difference is None)
 
 
 @dataclass(frozen=True)
@@ -67,16 +75,14 @@ class Comparison:
     """Two folders, compared.
 
     Attributes:
-        folder_a: the earlier one.
-        folder_b: the later one.
+        folders: A's and B's.
         same_within: relative difference that counts as none.
         environment: (name, A's value, B's value) where the two environments differ.
         cases: every case of either folder.
         not_ok: one line for each repeat without a result, with its reason.
     """
 
-    folder_a: str
-    folder_b: str
+    folders: tuple[str, str]
     same_within: float
     environment: tuple[tuple[str, str, str], ...]
     cases: tuple[CaseComparison, ...]
@@ -86,13 +92,11 @@ class Comparison:
     def exit_status(self) -> int:
         """1 if something is slower, 2 if something A measured lacks its like in B, else 0.
 
-        Its like is lacking where the case is not in B, is unlike, or has repeats that failed in B
-        only. What A has not measured, such as a new case, does not count.
+        What A has not measured, such as a new case, does not count.
         """
-        if any(case.difference and case.difference.answer == "slower" for case in self.cases):
+        if any(case.is_slower for case in self.cases):
             return 1
-        lacking = (case.n_a and (case.failed_b or not case.difference) for case in self.cases)
-        return 2 if any(lacking) else 0
+        return 2 if any(case.is_lacking for case in self.cases) else 0
 
 
 def compare_folders(
@@ -107,8 +111,8 @@ def compare_folders(
     """
     if not 0 <= same_within < 1:
         raise ConfigError(f"same_within is {same_within}; give a share from 0 to below 1: 0.05.")
-    rows_a, rows_b = read_results(folder_a), read_results(folder_b)
-    groups_a, groups_b = group_repeats(rows_a), group_repeats(rows_b)
+    records = read_records(folder_a), read_records(folder_b)
+    groups_a, groups_b = (group_repeats(each.rows) for each in records)
     cases = tuple(
         _compare_case(key, groups_a.get(key, []), groups_b.get(key, []), same_within)
         for key in {**groups_a, **groups_b}
@@ -116,22 +120,28 @@ def compare_folders(
     if not any(case.difference for case in cases):
         raise ConfigError(_nothing_to_compare(folder_a, folder_b, cases))
     return Comparison(
-        str(folder_a),
-        str(folder_b),
+        (str(folder_a), str(folder_b)),
         same_within,
-        tuple(_environment_differences(_facts(folder_a, rows_a), _facts(folder_b, rows_b))),
+        tuple(_environment_differences(*map(_facts, records))),
         cases,
-        (*_not_ok("A", rows_a), *_not_ok("B", rows_b)),
+        tuple(line for name, each in zip("AB", records) for line in _not_ok(name, each.rows)),
     )
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Prints the environments' differences, then a table for each suite and what is not in it."""
-    console = console or make_console()
-    console.print(f"A  {comparison.folder_a}\nB  {comparison.folder_b}\n")
-    _print_environment(comparison.environment, console)
+    console = console or _make_console()
+    for name, folder in zip("AB", comparison.folders):
+        console.print(f"{name}  {folder}")
+    if comparison.environment:
+        table = Table("", "A", "B", title="\nThe environments differ", title_justify="left")
+        for row in comparison.environment:
+            table.add_row(*row)
+        console.print(table, "")
+    else:
+        console.print("\nThe two environments are the same.\n")
     for suite in dict.fromkeys(case.key[0] for case in comparison.cases):
-        _print_suite(suite, comparison, console)
+        console.print(_suite_table(suite, comparison), "")
     if comparison.not_ok:
         console.print("Repeats without a result:", *comparison.not_ok, "", sep="\n", soft_wrap=True)
     num_compared = sum(case.difference is not None for case in comparison.cases)
@@ -143,73 +153,56 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     )
 
 
-def _compare_case(key: GroupKey, rows_a: Rows, rows_b: Rows, same_within: float) -> CaseComparison:
-    metric = PRIMARY_METRIC[key[0]]
-    ok_a, ok_b = _ok(rows_a), _ok(rows_b)
-    values_a, values_b = _values(ok_a, metric), _values(ok_b, metric)
-    reason = (
-        _only_in_one(rows_a, rows_b)
-        or _unlike_labels(rows_a, rows_b)
-        or _not_measured("A", rows_a, metric)
-        or _not_measured("B", rows_b, metric)
-    )
+def _compare_case(
+    key: GroupKey, rows_a: list[Row], rows_b: list[Row], same_within: float
+) -> CaseComparison:
+    metric = primary_metric(key[0])
+    a, b = _side("A", rows_a, metric.name), _side("B", rows_b, metric.name)
+    if rows_a and rows_b:
+        reason = _unlike_labels(rows_a, rows_b) or a.reason or b.reason
+    else:
+        reason = f"only in {'A' if rows_a else 'B'}"
     difference = None
     if not reason:
-        lower_is_better = is_lower_better(metric)
-        difference = compare(values_a, values_b, same_within, lower_is_better=lower_is_better)
-    return CaseComparison(
-        key,
-        float(np.median(values_a)) if values_a else None,
-        float(np.median(values_b)) if values_b else None,
-        len(values_a),
-        len(values_b),
-        sum(bool(row["health"].get("noisy")) for row in ok_a),
-        sum(bool(row["health"].get("noisy")) for row in ok_b),
-        len(ok_b) < len(rows_b) and len(ok_a) == len(rows_a),
-        difference,
-        reason,
+        difference = compare(
+            a.values, b.values, same_within, lower_is_better=metric.is_lower_better
+        )
+    return CaseComparison(key, a, b, difference, reason)
+
+
+def _side(name: str, rows: list[Row], metric: str) -> Side:
+    ok = [row for row in rows if row["status"] == "ok"]
+    values = tuple(row["metrics"][metric] for row in ok if metric in row["metrics"])
+    reason = ""
+    if rows and not ok:
+        reason = f"no result in {name}: {rows[-1]['status']}"
+    elif len(values) < len(ok):
+        # Leaving the misses out would compare the lucky repeats only.
+        reason = f"{len(ok) - len(values)} of {len(ok)} in {name} without {metric}"
+    return Side(
+        n=len(values),
+        median=float(np.median(values)) if values else None,
+        num_noisy=sum(bool(row["health"].get("noisy")) for row in ok),
+        num_failed=len(rows) - len(ok),
+        reason=reason,
+        values=values,
     )
 
 
-def _ok(rows: Rows) -> Rows:
-    return [row for row in rows if row["status"] == "ok"]
+def _unlike_labels(rows_a: list[Row], rows_b: list[Row]) -> str:
+    def values(rows: list[Row], name: str) -> list[str]:
+        return sorted({str(row["labels"].get(name, _ABSENT)) for row in rows})
 
-
-def _values(rows: Rows, metric: str) -> list[float]:
-    return [row["metrics"][metric] for row in rows if metric in row["metrics"]]
-
-
-def _only_in_one(rows_a: Rows, rows_b: Rows) -> str | None:
-    if rows_a and rows_b:
-        return None
-    return f"only in {'A' if rows_a else 'B'}"
-
-
-def _unlike_labels(rows_a: Rows, rows_b: Rows) -> str | None:
-    names = dict.fromkeys(name for row in (*rows_a, *rows_b) for name in row["labels"])
     unlike = []
-    for name in names:
-        labels_a, labels_b = _labels(rows_a, name), _labels(rows_b, name)
+    for name in dict.fromkeys(name for row in (*rows_a, *rows_b) for name in row["labels"]):
+        a, b = values(rows_a, name), values(rows_b, name)
         # More than one value within a folder is as bad: its repeats are not repeats.
-        if labels_a != labels_b or len(labels_a) > 1:
-            unlike.append(f"{name} {', '.join(labels_a)} / {', '.join(labels_b)}")
-    return f"unlike: {'; '.join(unlike)}" if unlike else None
+        if a != b or len(a) > 1:
+            unlike.append(f"{name} {', '.join(a)} / {', '.join(b)}")
+    return f"unlike: {'; '.join(unlike)}" if unlike else ""
 
 
-def _labels(rows: Rows, name: str) -> list[str]:
-    return sorted({str(row["labels"].get(name, _ABSENT)) for row in rows})
-
-
-def _not_measured(folder: str, rows: Rows, metric: str) -> str | None:
-    ok = _ok(rows)
-    if not ok:
-        return f"no result in {folder}: {rows[-1]['status']}"
-    num_missed = len(ok) - len(_values(ok, metric))
-    # Leaving the misses out would compare the lucky repeats only.
-    return f"{num_missed} of {len(ok)} in {folder} without {metric}" if num_missed else None
-
-
-def _not_ok(folder: str, rows: Rows) -> Iterable[str]:
+def _not_ok(folder: str, rows: list[Row]) -> Iterable[str]:
     for row in rows:
         if row["status"] != "ok":
             place = f"{row['suite']} {row['case']} {row['contender']} repeat {row['repeat']}"
@@ -227,12 +220,11 @@ def _nothing_to_compare(folder_a: Any, folder_b: Any, cases: tuple[CaseCompariso
     )
 
 
-def _facts(folder: str | Path, rows: Rows) -> dict[str, list[str]]:
+def _facts(records: Records) -> dict[str, list[str]]:
     """Returns every fact of the environments that the rows were measured in, by its dotted name."""
-    environments = read_environments(folder)
     facts: dict[str, list[str]] = {}
-    for name in dict.fromkeys(row["environment_id"] for row in rows):
-        for fact, value in _flatten(environments.get(name, {})):
+    for name in dict.fromkeys(row["environment_id"] for row in records.rows):
+        for fact, value in _flatten(records.environments.get(name, {})):
             if value not in facts.setdefault(fact, []):
                 facts[fact].append(value)
     return facts
@@ -248,13 +240,10 @@ def _flatten(environment: dict[str, Any], prefix: str = "") -> Iterable[tuple[st
             # In GiB: the same machine reports a few pages more or less after each start.
             yield f"{prefix}{name.removesuffix('_bytes')}", f"{value / 2**30:.1f} GiB"
         elif isinstance(value, list):
-            yield f"{prefix}{name}", ", ".join(map(_describe_item, value)) or "none"
+            items = (" ".join(map(str, x.values())) if isinstance(x, dict) else x for x in value)
+            yield f"{prefix}{name}", ", ".join(map(str, items)) or "none"
         else:
             yield f"{prefix}{name}", _ABSENT if value is None else str(value)
-
-
-def _describe_item(item: Any) -> str:
-    return " ".join(map(str, item.values())) if isinstance(item, dict) else str(item)
 
 
 def _environment_differences(
@@ -266,29 +255,16 @@ def _environment_differences(
             yield name, " and ".join(values_a), " and ".join(values_b)
 
 
-def make_console() -> Console:
-    """Returns the console for tables: as wide as the terminal, or as a log may be."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        # A log has no width of its own; at the usual 80 columns the table would be in shreds.
-        console = Console(highlight=False, markup=False, emoji=False, width=160)
-    return console
+def _make_console() -> Console:
+    # A log has no width of its own; at the usual 80 columns the table would be in shreds.
+    plain = {"highlight": False, "markup": False, "emoji": False}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(**plain, width=160)
 
 
-def _print_environment(environment: tuple[tuple[str, str, str], ...], console: Console) -> None:
-    if not environment:
-        console.print("The two environments are the same.\n")
-        return
-    table = Table("", "A", "B", title="The environments differ", title_justify="left")
-    for row in environment:
-        table.add_row(*row)
-    console.print(table, "")
-
-
-def _print_suite(suite: str, comparison: Comparison, console: Console) -> None:
-    title = f"{suite}: {PRIMARY_METRIC[suite]}"
-    table = Table(title=title, title_justify="left")
-    # In a narrow window a name goes on in the next line: cut off, it could be another's.
+def _suite_table(suite: str, comparison: Comparison) -> Table:
+    table = Table(title=f"{suite}: {primary_metric(suite).name}", title_justify="left")
+    # In a narrow window a name continues in the next line: cut off, it could be another's.
     table.add_column("case", overflow="fold")
     table.add_column("contender", overflow="fold")
     for name in ("n A / B", "median A", "median B", "B / A"):
@@ -297,17 +273,17 @@ def _print_suite(suite: str, comparison: Comparison, console: Console) -> None:
     for case in comparison.cases:
         if case.key[0] == suite:
             table.add_row(*case.key[1:], *_describe_case(case, comparison.same_within))
-    console.print(table, "")
+    return table
 
 
 def _describe_case(case: CaseComparison, same_within: float) -> tuple[str, ...]:
-    noisy = f"; noisy {case.noisy_a} / {case.noisy_b}" if case.noisy_a or case.noisy_b else ""
+    noisy = (case.a.num_noisy, case.b.num_noisy)
     return (
-        f"{case.n_a} / {case.n_b}",
-        _describe_number(case.median_a),
-        _describe_number(case.median_b),
+        f"{case.a.n} / {case.b.n}",
+        *(_describe_number(side.median) for side in (case.a, case.b)),
         _describe_ratio(case.difference),
-        (case.reason or _describe_answer(case.difference, same_within)) + noisy,
+        (case.reason or _describe_answer(case.difference, same_within))
+        + (f"; noisy {noisy[0]} / {noisy[1]}" if any(noisy) else ""),
     )
 
 

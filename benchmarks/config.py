@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from benchmarks.case import Choice
 from benchmarks.suites import SUITES
-from benchmarks.suites._choice import Choice
 from flowrate import options
 from flowrate.errors import ConfigError
 from flowrate.options import option
@@ -28,7 +28,7 @@ class RunConfig:
     )
     output: str = option(
         "", group=_WHAT,
-        help="Results folder; one that holds rows is gone on with. Needed.",
+        help="Results folder; one that holds rows is continued. Needed.",
     )  # fmt: skip
     models: str = option("", group=_WHAT, help="Only these, separated by commas.")
     datasets: str = option("", group=_WHAT, help="Only these, separated by commas.")
@@ -45,10 +45,9 @@ class RunConfig:
         "places.",
     )  # fmt: skip
 
-    repeats: int | None = option(
-        None, group=_HOW, lower_bound=1, upper_bound=1000,
-        help="Processes per case, with seeds 0, 1, 2 and on; all cases once before any again. "
-        "Unset: 3, of `faults` 1.",
+    repeats: int = option(
+        3, group=_HOW, lower_bound=1, upper_bound=1000,
+        help="Processes per case, with seeds 0, 1, 2 and on; all cases once before any again.",
     )  # fmt: skip
     seconds: float = option(
         3.0, group=_HOW, lower_bound=0.1, upper_bound=3600,
@@ -102,28 +101,6 @@ class CompareConfig:
 
     def __post_init__(self):
         options.check(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictConfig:
-    """What was asked of `predict`, besides the folder."""
-
-    models: str = option("", group=_WHAT, help="Only these, separated by commas; or resnet50.")
-    gradient_dtype: str = option(
-        "float32", group=_HOW, choices=("float32", "bfloat16"),
-        help="Of the gradients on their way; this trainer sends float32.",
-    )  # fmt: skip
-    overlap: float = option(
-        0.0, group=_HOW, lower_bound=0.0, upper_bound=1.0,
-        help="Share of the computing that goes on beside the sum over workers; this trainer has 0.",
-    )  # fmt: skip
-
-    def __post_init__(self):
-        options.check(self)
-
-    def model_names(self) -> tuple[str, ...]:
-        """Returns the models asked for; empty for all."""
-        return _split(self.models)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -15,14 +15,9 @@ USAGE = """Measures the trainer, and what people use instead.
     python -m benchmarks.main run --suite=NAME --output=DIR [--flag=value ...]
     python -m benchmarks.main compare DIR_A DIR_B     is B faster than A? exit status 0 no case is
                                                       slower, 1 some case is, 2 cannot compare
-    python -m benchmarks.main report DIR              writes DIR/report.html, report.md, report.csv
+    python -m benchmarks.main report DIR              writes DIR/report.html and report.csv
     python -m benchmarks.main readme DIR FILE.md      puts its tables between FILE.md's markers
-    python -m benchmarks.main predict DIR             what 8 to 1,024 workers would do, from the
-                                                      all-reduces and steps measured there
     python -m benchmarks.main list                    the suites and their cases"""
-
-
-_NUM_REPEATS = 3
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print("stopped; the rows so far are kept, the same command goes on.", file=sys.stderr)
+        print("stopped; the rows so far are kept, and the same command continues.", file=sys.stderr)
         return 130
 
 
@@ -81,7 +76,7 @@ def _run(words: list[str]) -> int:
         Path(config.output), ["benchmarks.main", "run", *words], config.strict, _say,
         find_batch=config.find_batch,
     )  # fmt: skip
-    runner.run(cases, config.repeats or getattr(suite, "NUM_REPEATS", _NUM_REPEATS))
+    runner.run(cases, config.repeats)
     return _report([config.output])
 
 
@@ -103,10 +98,7 @@ def _compare(words: list[str]) -> int:
 def _report(words: list[str]) -> int:
     if len(words) != 1:
         raise ConfigError(f"report needs one results folder; {len(words)} given.")
-    from benchmarks.records import read_results
-
-    read_results(words[0])  # Before matplotlib is imported, for an answer at once.
-    from benchmarks.report import write_report
+    from benchmarks.report.write import write_report
 
     for path in write_report(Path(words[0])):
         _say(str(path))
@@ -116,37 +108,15 @@ def _report(words: list[str]) -> int:
 def _readme(words: list[str]) -> int:
     if len(words) != 2:
         raise ConfigError(f"readme needs a results folder and a file; {len(words)} given.")
-    from benchmarks.records import read_results
-
-    read_results(words[0])
-    from benchmarks.report.markdown import update_file
+    from benchmarks.report.readme import update_file
 
     update_file(Path(words[0]), Path(words[1]))
     return 0
 
 
-def _predict(words: list[str]) -> int:
-    from benchmarks.config import PredictConfig
-
-    config, folders = options.parse_with_words(PredictConfig, ["predict", *words])
-    if config is None:
-        print(options.render_help(PredictConfig, USAGE))
-        return 0
-    if len(folders) != 1:
-        raise ConfigError(f"predict needs one results folder; {len(folders)} given.")
-    from benchmarks.compare import make_console
-    from benchmarks.prediction_tables import print_predictions
-
-    print_predictions(
-        folders[0], make_console(), models=config.model_names(),
-        gradient_dtype=config.gradient_dtype, overlap=config.overlap,
-    )  # fmt: skip
-    return 0
-
-
 def _list(words: list[str]) -> int:
+    from benchmarks.case import Choice
     from benchmarks.suites import SUITES
-    from benchmarks.suites._choice import Choice
 
     if words:
         raise ConfigError(f"list takes nothing; {words[0]!r} given.")
@@ -167,7 +137,6 @@ def _say(line: str) -> None:
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "run": _run, "compare": _compare, "report": _report, "readme": _readme, "list": _list,
-    "predict": _predict,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import importlib
 import importlib.util
 import json
 import shlex
@@ -20,20 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
-from benchmarks.contenders import peer as peer_runs
-from benchmarks.contenders import startup as startup_runs
-from benchmarks.contenders import worker as worker_runs
 from benchmarks.machine import health
 from benchmarks.machine.processes import Failure, run_to_end
-from benchmarks.measure import batch_search
-from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION
+from benchmarks.measure import RATE, batch_search, worker
+from benchmarks.measure.metrics import METRICS
+from benchmarks.records import RECORDS_NAME, SCHEMA_VERSION, primary_metric
 from flowrate.environment import describe_environment, list_gpus
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, disk_errors, read_json, read_json_lines
 from flowrate.text import masked
 
-# How a case's process is started and what it writes is read, where it is not the worker.
-_KINDS = {"peer": peer_runs, "startup": startup_runs, "import_and_trace": startup_runs}
+# Of the peers: their versions are part of the environment.
+_PACKAGES = ("torch", "jax", "optax")
+# In the line of a case, besides what its suite judges it by.
+_TOLD = ("efficiency", "test_accuracy", "exchange_share")
 _SKIP_AGAIN = ("ok", "skipped", "out_of_memory")
 
 
@@ -84,7 +85,7 @@ class Runner:
                     continue
                 place = f"repeat {repeat + 1}/{repeats}, case {number}/{len(cases)}"
                 row = self._run_and_write(case, repeat, place)
-                if row["status"] == "out_of_memory" and self._find_batch and case.kind == "rate":
+                if row["status"] == "out_of_memory" and self._find_batch and case.measure == RATE:
                     self._run_largest_batch(case, repeat, place)
 
     def _run_and_write(self, case: BenchmarkCase, repeat: int, place: str) -> dict[str, Any]:
@@ -126,7 +127,6 @@ class Runner:
             "contender": case.contender,
             "repeat": repeat,
             "seed": repeat,
-            "labels": {},
             "command": case.trainer_command(repeat),
             "started_at": started_at,
             "wall_seconds": wall_seconds,
@@ -136,10 +136,11 @@ class Runner:
             "verdict": None,
             "health": health.describe(before, health.take_snapshot()),
             **answer,
+            "labels": {**answer.get("labels", {}), **case.labels},
         }
 
     def _write_environment(self, argv: list[str]) -> str:
-        facts = describe_environment(argv, packages=peer_runs.PACKAGES)
+        facts = describe_environment(argv, packages=_PACKAGES)
         facts["devices"] = [{"name": name} for name in list_gpus()]
         # What anybody can type; where this checkout and its Python lie says nothing.
         facts["command"] = masked(shlex.join(["python", "-m", *argv]))
@@ -164,18 +165,18 @@ def measure(case: BenchmarkCase, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="flowrate-benchmark-") as folder:
         # The name under which a run leaves its own result.
         answer_path = Path(folder) / "result.json"
-        kind = _KINDS.get(case.kind, worker_runs)
-        command = _missing_packages(case) or kind.command(case, seed, answer_path)
+        # A function is called by the worker; a module brings a program of its own.
+        way = worker if ":" in case.measure else importlib.import_module(case.measure)
+        command = _missing_packages(case) or way.command(case, seed, answer_path)
         if isinstance(command, str):  # Why there is none.
             return {"status": "skipped", "error": command}
         started = time.perf_counter()
-        # What trainings say is not for those who measure many; attempts may take an hour.
-        failure = run_to_end(command, case.timeout_seconds, is_shown=case.kind == "faults")
+        failure = run_to_end(command, case.timeout_seconds)
         wall_seconds = time.perf_counter() - started
         if not answer_path.exists():
             failure = failure or Failure("failed", "the process wrote no answer")
             return dataclasses.asdict(failure)
-        return kind.as_row(case, seed, read_json(answer_path), wall_seconds)
+        return way.as_row(case, read_json(answer_path), wall_seconds)
 
 
 def describe_row(row: dict[str, Any]) -> str:
@@ -183,20 +184,14 @@ def describe_row(row: dict[str, Any]) -> str:
     metrics, name = row["metrics"], f"{row['case']} {row['contender']}"
     if row["status"] != "ok":
         return f"{name}: {row['status']}: {row['error']}"
-    shown = [
-        f"{metrics[key]:,.4g} {unit}"
-        for key, unit in (
-            ("steps_per_second", "steps/s"), ("images_per_second", "images/s"),
-            ("first_step_seconds", "s to the first step"),
-            ("seconds_to_target", "s to the target"), ("test_accuracy", "test accuracy"),
-            ("efficiency", "of the limit"), ("exchange_share", "of a step in the exchange"),
-            ("bus_gigabytes_per_second", "GB/s"), ("agreeing_decimals", "decimals agree"),
-            ("attempts_kept", "attempts kept"), ("attempts", "attempts"),
-        )
-        if key in metrics
-    ]  # fmt: skip
+    shown = [primary_metric(row["suite"]), *(METRICS[name] for name in _TOLD)]
+    figures = [
+        f"{metric.title.lower()} {metric.scale * metrics[metric.name]:,.4g} {metric.unit}".strip()
+        for metric in shown
+        if metric.name in metrics
+    ]
     noisy = f"  NOISY: {'; '.join(row['health']['reasons'])}" if row["health"]["noisy"] else ""
-    return f"{name}: {', '.join(shown)}, {row['wall_seconds']:.1f} s{noisy}"
+    return f"{name}: {', '.join(figures)}, {row['wall_seconds']:.1f} s{noisy}"
 
 
 def now() -> str:
@@ -206,6 +201,5 @@ def now() -> str:
 
 def _missing_packages(case: BenchmarkCase) -> str | None:
     """Returns, in words, which packages the case needs and has not; None where it has all."""
-    needs = case.arguments.get("needs", ())
-    missing = [name for name in needs if importlib.util.find_spec(name) is None]
+    missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
     return f"{' and '.join(missing)} not installed: pip install -e .[peers]" if missing else None

@@ -38,17 +38,6 @@ class MedianInterval:
 
 
 @dataclass(frozen=True)
-class RatioInterval:
-    """Ours over theirs; `low` and `high` are None where one side has a single value."""
-
-    ratio: float
-    low: float | None
-    high: float | None
-    n_ours: int
-    n_theirs: int
-
-
-@dataclass(frozen=True)
 class Percentiles:
     """The values that 50, 90 and 99 % of the samples do not exceed."""
 
@@ -114,19 +103,6 @@ def median_interval(
     low = float(np.clip(interval.low, samples[0], median))
     high = float(np.clip(interval.high, median, samples[-1]))
     return MedianInterval(median, low, high, len(samples))
-
-
-def ratio_interval(
-    ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95
-) -> RatioInterval:
-    """Returns ours over theirs (geometric means) with Welch's interval; see `log_ratio`.
-
-    Raises:
-        DataError: a side has no values, or one is not a positive number.
-    """
-    a, b = _positive(theirs), _positive(ours)
-    ratio, low, high = _as_ratios(*log_ratio_interval(a, b, confidence), min(len(a), len(b)))
-    return RatioInterval(ratio, low, high, len(b), len(a))
 
 
 def compare(
@@ -215,47 +191,32 @@ def log_ratio(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return mean_b - mean_a, np.sqrt(square), freedom
 
 
-def percentiles(step_ms: Sequence[float], weights: Sequence[float] | None = None) -> Percentiles:
-    """Returns percentiles that are values of the sample themselves (inverted CDF), not between.
-
-    Args:
-        step_ms: one positive time for each sample.
-        weights: how many steps each sample stands for; 1 if not given.
-
-    Raises:
-        DataError: there are no values, or one is not a positive number.
-    """
-    samples = _positive(step_ms)
-    counts = np.ones_like(samples) if weights is None else _positive(weights)
-    found = np.percentile(samples, (50, 90, 99), weights=counts, method="inverted_cdf")
-    return Percentiles(*map(float, found))
-
-
 def step_percentiles(segments: Sequence[tuple[int, float]]) -> Percentiles:
     """Returns the percentiles of the step time in ms of segments (num_steps, seconds).
 
-    A segment counts as num_steps steps of seconds / num_steps: what varies within a segment is not
-    seen, so p99 is that of single steps only where segments are single steps.
+    They are times of the segments themselves (inverted CDF), not between. A segment counts as
+    num_steps steps of seconds / num_steps: what varies within a segment is not seen, so p99 is that
+    of single steps only where segments are single steps.
 
     Raises:
         DataError: there are no segments, or one has no steps or no time.
     """
     num_steps, seconds = _columns(segments)
-    return percentiles(1e3 * seconds / num_steps, num_steps)
+    step_ms = 1e3 * seconds / num_steps
+    found = np.percentile(step_ms, (50, 90, 99), weights=num_steps, method="inverted_cdf")
+    return Percentiles(*map(float, found))
 
 
-def is_stable(
-    rates: Sequence[float], window: int = WARMUP_WINDOW, within: float = WARMUP_WITHIN
-) -> bool:
-    """Tells whether the last `window` rates lie within the share `within` of the slowest of them.
+def is_stable(rates: Sequence[float]) -> bool:
+    """Tells whether the last WARMUP_WINDOW rates lie within WARMUP_WITHIN of the slowest of them.
 
     Raises:
         DataError: a rate is not a positive number.
     """
-    if len(rates) < window:
+    if len(rates) < WARMUP_WINDOW:
         return False
-    last = _positive(rates)[-window:]
-    return bool(last.max() <= last.min() * (1 + within))
+    last = _positive(rates)[-WARMUP_WINDOW:]
+    return bool(last.max() <= last.min() * (1 + WARMUP_WITHIN))
 
 
 def warmup_is_over(segments: Sequence[tuple[int, float]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.measure import run as measured_run
+from benchmarks.measure.training import begin
 from flowrate.environment import process_seconds
 from trainer import loop
 from trainer.config import TrainConfig
@@ -31,14 +31,15 @@ class _Watch:
         return found
 
 
-def measure_time_to_target(config: TrainConfig, target: float) -> dict[str, Any]:
+def measure_time_to_target(flags: dict[str, Any], seconds: float, target: float) -> dict[str, Any]:
     """Trains until an evaluation reaches the target, or to the end.
 
     Returns:
         metrics and labels of a row: reached_target (0 or 1), seconds_to_target from the start of
         the process, only where it was reached; and the best test_accuracy.
     """
-    run, data = measured_run.begin(config)
+    config = TrainConfig(**flags)
+    run, data = begin(config)
     run.evaluator = watch = _Watch(run.evaluator, target)
     metrics: dict[str, float] = {"reached_target": 0}
     try:
@@ -57,5 +58,4 @@ def measure_time_to_target(config: TrainConfig, target: float) -> dict[str, Any]
         },
         "samples": {"evaluations": watch.accuracies},
         "phases": dict(run.clock.seconds),
-        "verdict": None,
     }  # fmt: skip

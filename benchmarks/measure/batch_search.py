@@ -37,5 +37,5 @@ def with_batch(case: BenchmarkCase, batch_size: int, seconds: float | None = Non
         name=f"{case.name}-largest_batch",
         flags={**case.flags, "global_batch_size": batch_size},
         seconds=case.seconds if seconds is None else seconds,
-        arguments={**case.arguments, "labels": {"largest_batch": batch_size}},
+        labels={**case.labels, "largest_batch": batch_size},
     )

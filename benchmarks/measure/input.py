@@ -14,23 +14,24 @@ from trainer.config import TrainConfig
 
 # Other loaders give float32 batches of this size; ours gives blocks of it.
 _BATCH_SIZE = 32
+_BLOCKS_LEFT_OUT = 3
 
 
 def measure_input(
-    config: TrainConfig, seconds: float, loader: str | None = None, needs: tuple[str, ...] = ()
+    flags: dict[str, Any], seconds: float, loader: str | None = None
 ) -> dict[str, Any]:
     """Returns metrics and labels of a row: images_per_second and images_per_cpu_second.
 
     Where nothing is cached, one pass over the files is timed; else later passes, for `seconds`.
 
     Args:
-        config: data set, image size, cache and augmentation.
+        flags: of the data set, image size, cache and augmentation.
         seconds: how long to read.
         loader: another loader's name, or None for ours.
-        needs: packages it needs.
     """
     from trainer.data import load_data
 
+    config = TrainConfig(**flags)
     data = load_data(config)
     source = data.sources["train"]
     read = _LOADERS[loader](config, data)
@@ -56,6 +57,29 @@ def measure_input(
         },
         "samples": {"segments": [[count, elapsed]]},
     }
+
+
+def images_per_second(
+    blocks: Iterator[dict[str, Any]], images_per_block: int, seconds: float
+) -> float | None:
+    """Reads blocks for about so many seconds; None where there are too few to tell.
+
+    Args:
+        blocks: as Batches.host_blocks gives them.
+        images_per_block: examples in each.
+        seconds: how long to read.
+    """
+    # Blocks that were made while nobody asked are not part of the rate.
+    for _ in range(_BLOCKS_LEFT_OUT):
+        if next(blocks, None) is None:
+            return None
+    count, started = 0, time.perf_counter()
+    for block in blocks:
+        next(iter(block.values())).shape  # noqa: B018 - the tensor is there; nothing is copied
+        count += images_per_block
+        if time.perf_counter() - started > seconds:
+            break
+    return count / (time.perf_counter() - started) if count else None
 
 
 def _cpu_seconds() -> float:

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-import dataclasses
 import resource
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from benchmarks.case import image_size_label
-from benchmarks.measure import run as measured_run
 from benchmarks.measure import verdict
 from benchmarks.measure.flops import flops_per_step, matmul_peak_flops_per_second
-from benchmarks.measure.input_rate import images_per_second
+from benchmarks.measure.input import images_per_second
 from benchmarks.measure.limit import Limit, measure_limit
 from benchmarks.measure.recorder import Recorder
 from benchmarks.statistics import step_percentiles
 from flowrate.environment import describe_cpu, process_seconds
+from flowrate.signals import StopRequest
 from trainer import loop, session
 from trainer.config import TrainConfig
 from trainer.distributed import strategy
 from trainer.model.precision import choose_precision
+from trainer.output.console import Console
 from trainer.plan import Segment
 from trainer.run import TrainingRun
+from trainer.run_dir.folder import RunDir
+
+if TYPE_CHECKING:
+    from trainer.data import TrainingData
 
 _INPUT_SECONDS = 1.0
 # Far enough for any measurement; the engine is left long before.
 _ENDLESS = 1_000_000
 
 
-def measure_run(config: TrainConfig) -> dict[str, Any]:
+def begin(config: TrainConfig) -> tuple[TrainingRun, TrainingData]:
+    """Does what `python -m trainer.main` does up to the first step; raises as session.start does.
+
+    Signals are left as they are: whoever measures is killed, not asked to save.
+    """
+    console = Console()
+    run_dir = RunDir.open(config, console.say)
+    return session.start(
+        config, ["trainer.main"], run_dir, console, StopRequest(), time.perf_counter()
+    )
+
+
+def measure_run(flags: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Trains as the command does, from start to result.json; see `_measure`."""
 
     def work(run: TrainingRun, data) -> dict[str, float]:
@@ -42,16 +59,16 @@ def measure_run(config: TrainConfig) -> dict[str, Any]:
             "steps": result["global_step"],
         }
 
-    return _measure(config, work)
+    return _measure(TrainConfig(**flags), work)
 
 
-def measure_rate(config: TrainConfig, seconds: float) -> dict[str, Any]:
+def measure_rate(flags: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Trains until the rate is stable and for so many seconds more; see `_measure`.
 
     Each call has one of the bare step beside it, on the run's own weights: what they come to is
     of no interest here.
     """
-    config = dataclasses.replace(config, steps=_ENDLESS, epochs=None)
+    config = TrainConfig(**{**flags, "steps": _ENDLESS, "epochs": None})
 
     def work(run: TrainingRun, data) -> dict[str, float]:
         # Nothing pauses this: no evaluation, no checkpoint. The recorder ends it.
@@ -69,7 +86,7 @@ def _measure(config: TrainConfig, work, rate_seconds: float = 0.0) -> dict[str, 
 
     wall_seconds is that of the process so far, less what the measuring itself took.
     """
-    run, data = measured_run.begin(config)
+    run, data = begin(config)
     run.engine = Recorder(run.engine, rate_seconds)
     before = measure_limit(run)
     metrics = work(run, data)

@@ -1,109 +1,59 @@
 """One measurement in a fresh process: `python -m benchmarks.measure.worker REQUEST ANSWER`.
 
-The request is a case and a seed, the answer what goes into its row. The runner starts this; peers
-are started directly.
+The request is a case and a seed, the answer what goes into its row. The runner starts it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.case import BenchmarkCase
+from benchmarks.machine import namespaces
+from flowrate.environment import num_gpus
 from flowrate.errors import FlowrateError, OutOfMemoryError, as_out_of_resources
 from flowrate.records import read_json, write_json
 from input_pipelines import start_tensorflow
-from trainer.config import TrainConfig
+
+
+def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
+    """Returns the command that measures the case, or, in words, why there is none."""
+    if "link" in case.arguments and (reason := _why_no_workers(case)):
+        return reason
+    request_path = answer_path.with_name("request.json")
+    write_json(request_path, {"case": dataclasses.asdict(case), "seed": seed})
+    return [sys.executable, "-m", "benchmarks.measure.worker", str(request_path), str(answer_path)]
+
+
+def as_row(case: BenchmarkCase, answer: dict[str, Any], wall_seconds: float) -> dict[str, Any]:
+    """Returns a row's part for what the worker wrote."""
+    return {"labels": case.flags, **answer}
 
 
 def main(argv: list[str]) -> int:
     """Measures what the request asks for; writes the answer, also of a failure."""
     request = read_json(Path(argv[1]))
     try:
-        answer = {"status": "ok", "error": None, **_measure(request)}
+        answer = {"status": "ok", "error": None, **_measure(request["case"], request["seed"])}
     except Exception as error:
         answer = _failure(error)
     write_json(Path(argv[2]), answer)
     return 0
 
 
-def _measure(request: dict[str, Any]) -> dict[str, Any]:
-    case = request["case"]
+def _measure(case: dict[str, Any], seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="flowrate-benchmark-") as folder:
-        flags = {
-            # What no peer makes is not counted.
-            "report": False,
-            **case["flags"], "seed": request["seed"], "run_dir": str(Path(folder) / "run"),
-        }  # fmt: skip
-        kind = case["kind"]
-        if kind in _GROUP_KINDS:
-            return _GROUP_KINDS[kind](flags, case)
-        start_tensorflow.import_tensorflow()
-        return _KINDS[kind](flags, case)
-
-
-def _run(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.training import measure_run
-
-    return measure_run(TrainConfig(**flags))
-
-
-def _rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.training import measure_rate
-
-    return measure_rate(TrainConfig(**flags), case["seconds"])
-
-
-def _input(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.input import measure_input
-
-    return measure_input(TrainConfig(**flags), case["seconds"], **case["arguments"])
-
-
-def _time_to_target(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.accuracy import measure_time_to_target
-
-    return measure_time_to_target(TrainConfig(**flags), **case["arguments"])
-
-
-def _equality(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_equality import measure_equality
-
-    return measure_equality(flags, **_arguments(case))
-
-
-def _workers_rate(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.workers import measure_workers_rate
-
-    return measure_workers_rate(flags, case["seconds"], **_arguments(case))
-
-
-def _collectives(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure.workers import measure_collectives
-
-    return measure_collectives(flags, **_arguments(case))
-
-
-def _faults(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_faults import measure_faults
-
-    return measure_faults(flags, **_arguments(case))
-
-
-def _arguments(case: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of a case without its labels, which go into the row as they are."""
-    return {name: value for name, value in case["arguments"].items() if name != "labels"}
-
-
-_KINDS = {"run": _run, "rate": _rate, "input": _input, "time_to_target": _time_to_target}
-# These start processes of their own, which import TensorFlow.
-_GROUP_KINDS = {
-    "equality": _equality,
-    "workers_rate": _workers_rate,
-    "collectives": _collectives,
-    "faults": _faults,
-}
+        # No peer makes a report, so that ours is not counted.
+        own = {"report": False, "seed": seed, "run_dir": str(Path(folder) / "run")}
+        if "num_workers" not in case["arguments"]:  # Else other processes train.
+            start_tensorflow.import_tensorflow()
+        module, _, function = case["measure"].partition(":")
+        measure = getattr(importlib.import_module(module), function)
+        return measure({**case["flags"], **own}, case["seconds"], **case["arguments"])
 
 
 def _failure(error: Exception) -> dict[str, Any]:
@@ -114,6 +64,16 @@ def _failure(error: Exception) -> dict[str, Any]:
         text = f"{type(error).__name__}: {text}"
     is_memory = isinstance(error, OutOfMemoryError)
     return {"status": "out_of_memory" if is_memory else "failed", "error": text[:500]}
+
+
+def _why_no_workers(case: BenchmarkCase) -> str | None:
+    """Returns, in words, why the case's workers cannot be had here; None where they can."""
+    num_workers, count = case.arguments["num_workers"], num_gpus()
+    if 0 < count < num_workers:
+        return f"{num_workers} workers need a GPU each; here: {count}"
+    if case.arguments["link"] == "loopback":
+        return None
+    return "virtual hosts do not share out GPUs" if count else namespaces.why_none()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""Runs a program as one process, or as several workers that are told of each other."""
+"""Runs a program as several workers that form a cluster."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,23 +14,6 @@ from trainer.distributed.process_group import Host, ProcessGroup, Task
 # as they come or as slow as a gigabit network.
 LINKS = ("loopback", "namespaces", "gigabit")
 _RATES = {"namespaces": None, "gigabit": "1gbit"}
-
-
-def run_alone(program: Sequence[str]) -> None:
-    """Runs a module with its words as one plain process.
-
-    Raises:
-        ClusterError: it failed; with its last words.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", *program],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        errors="replace",
-    )  # fmt: skip
-    if done.returncode:
-        raise ClusterError(
-            f"the process ended with status {done.returncode}: {last_words(done.stderr)}"
-        )
 
 
 def run_group(

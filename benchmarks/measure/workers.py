@@ -1,4 +1,4 @@
-"""Measures several processes from outside: the rate at which they train, and their all-reduces."""
+"""Measures the rate at which several processes train, from outside."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.case import DEFAULT_BATCH_SIZE
 from benchmarks.machine.pinning import cores_per_worker
-from benchmarks.measure import collectives, workers_rate
+from benchmarks.measure import workers_rate
 from benchmarks.measure.worker_group import run_group
 from benchmarks.statistics import step_percentiles
 from flowrate.environment import num_cpus, num_gpus
@@ -23,11 +21,10 @@ _LARGE_SHARE = 0.5
 def measure_workers_rate(
     flags: dict[str, Any], seconds: float, num_workers: int, link: str
 ) -> dict[str, Any]:
-    """Returns a row's part: the rate of several workers, and the share of their collectives.
+    """Returns a row's part: the rate of several workers, and what their exchange costs.
 
     The share is measured within the very steps (StepResults.exchange_seconds), in the chief: with
-    the wait for a slower worker. Beside it stands the bare all-reduce of the step's tensors,
-    measured by the same processes right after.
+    the wait for a slower worker.
 
     Args:
         flags: of the training.
@@ -49,78 +46,16 @@ def measure_workers_rate(
     return {
         "labels": {**answer["labels"], "link": link, "cores_per_worker": num_cores},
         "metrics": metrics,
-        "samples": {
-            name: answer[name] for name in ("warmup", "segments", "limit_beside", "all_reduce")
-        },
+        "samples": {name: answer[name] for name in ("warmup", "segments", "limit_beside")},
         "verdict": _verdict(metrics, num_workers, num_cores),
         "command": shlex.join(["scripts/launch", f"--workers={num_workers}", "--", *words]),
     }
-
-
-def measure_collectives(
-    flags: dict[str, Any], num_workers: int, link: str, sizes: list[int]
-) -> dict[str, Any]:
-    """Returns a row's part: the time of an all-reduce by the size of the message.
-
-    Args:
-        flags: only `run_dir`, a folder to work in.
-        num_workers: processes.
-        link: what joins them, one of worker_group.LINKS.
-        sizes: of the messages, bytes.
-
-    Raises:
-        ClusterError: a worker failed.
-    """
-    folder, num_cores = Path(flags["run_dir"]), cores_per_worker()
-    folder.mkdir(parents=True)
-    program = ["benchmarks.measure.collectives", str(folder), str(num_cores), *map(str, sizes)]
-    run_group(program, folder, num_workers, link)
-    answer = read_json(folder / collectives.ANSWER)
-    return {
-        "labels": {
-            "num_workers": num_workers, "num_replicas": num_workers, "link": link,
-            "device": answer["device"], "cores_per_worker": num_cores,
-        },
-        "metrics": collective_metrics(answer["samples"], num_workers),
-        "samples": {"all_reduce": answer["samples"]},
-        "command": "python -m benchmarks.main run --suite=collectives --output=DIR",
-    }  # fmt: skip
-
-
-def collective_metrics(samples: list[list], num_workers: int) -> dict[str, float]:
-    """Returns median and interquartile range by size, and the bandwidth of the largest message.
-
-    The bandwidth is what each worker sends: 2 (p - 1) / p of the message, whatever the algorithm
-    (the "bus bandwidth" of github.com/NVIDIA/nccl-tests, doc/PERFORMANCE.md).
-
-    Args:
-        samples: [[bytes, [seconds, ...]], ...], sizes rising.
-        num_workers: p.
-    """
-    metrics = {}
-    for size, seconds in samples:
-        low, median, high = np.percentile(seconds, (25, 50, 75))
-        name = f"all_reduce_{size_name(size)}"
-        metrics |= {f"{name}_ms": 1e3 * median, f"{name}_range_ms": 1e3 * (high - low)}
-    largest, seconds = samples[-1]
-    sent = 2 * (num_workers - 1) / num_workers * largest
-    metrics["bus_gigabytes_per_second"] = sent / float(np.median(seconds)) / 1e9
-    return {name: float(value) for name, value in metrics.items()}
-
-
-def size_name(num_bytes: int) -> str:
-    """Returns `64MiB`; bytes where it is no whole number of KiB."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if num_bytes and num_bytes % size == 0:
-            return f"{num_bytes // size}{unit}"
-    return f"{num_bytes}B"
 
 
 def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
     rate = answer["steps_per_second"]
     steps, seconds = map(sum, zip(*answer["limit_beside"]))
     percentiles = step_percentiles(answer["segments"])
-    all_reduce_seconds = float(np.median(answer["all_reduce"])) if answer["all_reduce"] else 0.0
     limit = steps / seconds
     return {
         "steps_per_second": rate,
@@ -131,7 +66,6 @@ def _metrics(answer: dict[str, Any], batch_size: int) -> dict[str, float]:
         "step_p90_ms": percentiles.p90,
         "step_p99_ms": percentiles.p99,
         "gradient_bytes_per_step": answer["gradient_bytes_per_step"],
-        "all_reduce_ms": 1e3 * all_reduce_seconds,
         "exchange_ms": 1e3 * answer["exchange_share"] / rate,
         "exchange_share": answer["exchange_share"],
     }

@@ -1,7 +1,7 @@
 """`python -m benchmarks.measure.workers_rate SECONDS CORES FLAGS`: trainer.main with its rate.
 
 Each of several workers runs this, or one alone. All agree on when the rate is stable and when it
-has been measured for long enough; then the bare all-reduce of the step's own tensors is measured.
+has been measured for long enough.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def _train(seconds: float, run: TrainingRun) -> None:
         )
     finally:
         run.saver.close()
-    answer = {**_rates(recorder), **_collective(run), "labels": _labels(run)}
     if run.is_chief:
+        sizes = {"gradient_bytes_per_step": _gradient_bytes(run)}
+        answer = {**_rates(recorder), **sizes, "labels": _labels(run)}
         write_json(run.run_dir.path / ANSWER, answer)
 
 
@@ -74,17 +75,12 @@ def _rates(recorder: Recorder) -> dict[str, Any]:
     }
 
 
-def _collective(run: TrainingRun) -> dict[str, Any]:
-    """Returns the bytes that a step sums over the workers, and the seconds of that sum alone."""
+def _gradient_bytes(run: TrainingRun) -> int:
+    """Returns how many bytes of gradients each worker sends in a step."""
     import tensorflow as tf
 
-    from benchmarks.measure.collectives import all_reduce_seconds
-
-    shapes = [list(weight.shape) for weight in run.state.model.trainable_variables]
-    dtype = run.config.gradient_dtype
-    num_bytes = tf.as_dtype(dtype).size * sum(math.prod(shape) for shape in shapes)
-    samples = all_reduce_seconds(run.state.strategy, shapes, dtype) if run.team else []
-    return {"gradient_bytes_per_step": num_bytes, "all_reduce": samples}
+    shapes = [weight.shape for weight in run.state.model.trainable_variables]
+    return tf.as_dtype(run.config.gradient_dtype).size * sum(map(math.prod, shapes))
 
 
 def _labels(run: TrainingRun) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers.keras_fit  --data=flower_photos --model=flowers_cnn --output=a.json
     python -m benchmarks.peers.torch_loop --data=mnist.npz --model=cnn --output=b.json [--compiled]
-    python -m benchmarks.peers.jax_scan   --data=mnist.npz --model=cnn --output=c.json [--mode=step]
+    python -m benchmarks.peers.jax_scan   --data=mnist.npz --model=cnn --output=c.json
 
 All train the same networks (models/) with the same batches and Adam (learning rate 0.001, epsilon
 1e-7, Glorot-uniform weights, zero biases), show each example once an epoch, keep the last, smaller

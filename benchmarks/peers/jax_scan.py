@@ -1,18 +1,14 @@
-"""JAX and optax, without a library of layers: the data set on the device, the step compiled.
+"""JAX and optax, without a library of layers: the data set on the device, an epoch in one call.
 
-`--mode=scan`: an epoch is one call, `lax.scan` over its batches. `--mode=step`: a call for each
-step. In both the order is drawn anew each epoch (by NumPy: a millisecond, where sorting in JAX
-takes many), each batch is gathered from the resident uint8 images inside the compiled step, and
-the state is donated. The last, smaller batch is a step of its own, compiled beside the others. All
-compiling is done before the first epoch and counted apart.
-
-`--convolution`: XLA's own, or patches and a product of matrices, which is many times faster inside
-a scan on CPUs (_jax_layers.py has figures); auto takes that one there and XLA's elsewhere.
+The order is drawn anew each epoch (by NumPy: a millisecond, where sorting in JAX takes many), each
+batch is gathered from the resident uint8 images inside `lax.scan`, and the state is donated. The
+last, smaller batch is a step of its own, compiled beside the others. All compiling is done before
+the first epoch and counted apart. On CPUs convolutions are products of matrices, which are many
+times faster inside a scan (_jax_network.py has figures).
 
 Tried with the Fashion-MNIST network on 2 cores, beside other work, steps/s (best of 6): scan over
 uint8 images 2,116, over float images 1,865, with a promise that indices are in bounds 2,161, four
-steps unrolled 1,930, over a shuffled copy 1,364. Step by step, with the batch's indices from the
-host 1,777, cut out of the epoch's order on the device 1,672, the batch gathered by NumPy 1,690.
+steps unrolled 1,930, over a shuffled copy 1,364; a call for each step 1,777.
 
 `--precision=bfloat16` computes in bfloat16 and keeps weights, loss and Adam in float32.
 """
@@ -36,9 +32,9 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is not installed: pip install -e .[peers]")
 
-from benchmarks.peers._arrays import load_arrays
-from benchmarks.peers._jax_models import NETWORKS, apply_model, init_parameters
-from benchmarks.peers._options import parser, refuse_augmentation, run
+from benchmarks.peers._jax_network import apply_model, init_parameters
+from benchmarks.peers._networks import NETWORKS
+from benchmarks.peers._options import load_arrays, parser, refuse_augmentation, run
 from benchmarks.peers._record import Record
 
 LEARNING_RATE = 1e-3
@@ -53,69 +49,49 @@ State = tuple[Any, Any, jax.Array]
 def main(argv: Sequence[str]) -> None:
     """Trains, evaluates and writes the record."""
     record = Record()
-    options = parse(argv)
+    options = parser(__doc__).parse_args(argv)
+    refuse_augmentation(options)
     with record.phase("data"):
         data = load_arrays(options)
         images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
     with record.phase("build"):
         generator = np.random.default_rng(options.seed)
-        shape = images.shape[1:]
-        parameters = init_parameters(NETWORKS[options.model], data.num_classes, shape, generator)
+        parameters = init_parameters(
+            NETWORKS[options.model], data.num_classes, images.shape[1:], generator
+        )
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(parameters))
         optimizer = optax.adam(LEARNING_RATE, eps=EPSILON)
         state = (parameters, jax.jit(optimizer.init)(parameters), jax.random.key(options.seed))
         loss_of, count_right = make_model_functions(options)
     with record.phase("compile"):
-        make_epoch = make_scanned_epoch if options.mode == "scan" else make_stepped_epoch
         update = make_update(loss_of, optimizer)
-        train_epoch = make_epoch(update, state, images, labels, options.global_batch_size)
+        train_epoch = compile_epoch(update, state, images, labels, options.global_batch_size)
     num_steps = math.ceil(len(labels) / options.global_batch_size)
     with record.phase("train"):
         for _ in range(options.epochs):
             started = time.perf_counter()
             order = generator.permutation(len(labels)).astype(np.int32)
-            state, losses = train_epoch(state, order)
+            state, losses = train_epoch(state, images, labels, order)
             train_loss = float(np.mean(jax.device_get(losses)))  # Waits for the device.
             record.add_epoch(num_steps, time.perf_counter() - started)
     with record.phase("evaluate"):
         test_accuracy = evaluate(count_right, state[0], data.test_images, data.test_labels)
-
     record.write(
-        options.output,
-        test_accuracy=test_accuracy,
-        train_loss=train_loss,
+        options.output, test_accuracy=test_accuracy, train_loss=train_loss,
         num_parameters=num_parameters,
-        num_train_examples=len(labels),
-        num_test_examples=len(data.test_labels),
-        packages=("jax", "jaxlib", "optax", "numpy"),
-        first_epoch_compiles=False,
-    )
-
-
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Returns the flags; `as_matmul` says how to convolve."""
-    flags = parser(__doc__)
-    flags.add_argument("--mode", choices=("scan", "step"), default="scan")
-    flags.add_argument("--convolution", choices=("auto", "xla", "matmul"), default="auto")
-    options = flags.parse_args(argv)
-    refuse_augmentation(options)
-    slow_scan = options.mode == "scan" and jax.default_backend() == "cpu"
-    options.as_matmul = options.convolution == "matmul" or (
-        options.convolution == "auto" and slow_scan
-    )
-    return options
+    )  # fmt: skip
 
 
 def make_model_functions(options: argparse.Namespace) -> tuple[Callable, Callable]:
     """Returns two functions of (parameters, images, labels, ...): the loss, the number right."""
-    network = NETWORKS[options.model]
+    network, on_cpu = NETWORKS[options.model], jax.default_backend() == "cpu"
 
     def logits_of(parameters, images, as_matmul, dropout_key=None):
         parameters = jax.tree.map(lambda leaf: leaf.astype(options.precision), parameters)
         return apply_model(network, parameters, images, as_matmul, dropout_key)
 
     def loss_of(parameters, images, labels, dropout_key):
-        logits = logits_of(parameters, images, options.as_matmul, dropout_key)
+        logits = logits_of(parameters, images, on_cpu, dropout_key)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     def count_right(parameters, images, labels):
@@ -139,16 +115,17 @@ def make_update(loss_of: Callable, optimizer: optax.GradientTransformation) -> C
     return update
 
 
-def make_scanned_epoch(
+def compile_epoch(
     update: Callable, state: State, images: jax.Array, labels: jax.Array, global_batch_size: int
-) -> Callable[[State, np.ndarray], tuple[State, jax.Array]]:
-    """Compiles an epoch: (state, order int32 [N]) -> (state, losses), in one call."""
+) -> Callable[..., tuple[State, jax.Array]]:
+    """Compiles an epoch: (state, images, labels, order int32 [N]) -> (state, losses)."""
+    num_whole = len(labels) // global_batch_size * global_batch_size
 
     def train_epoch(state, images, labels, order):
         def step(state, indices):
             return update(state, images[indices], labels[indices])
 
-        whole, rest = split_order(order, global_batch_size)
+        whole, rest = order[:num_whole].reshape(-1, global_batch_size), order[num_whole:]
         state, losses = lax.scan(step, state, whole)
         if rest.size:
             state, loss = step(state, rest)
@@ -156,40 +133,7 @@ def make_scanned_epoch(
         return state, losses
 
     order = jax.ShapeDtypeStruct(labels.shape, jnp.int32)
-    compiled = jax.jit(train_epoch, donate_argnums=0).lower(state, images, labels, order).compile()
-    return lambda state, order: compiled(state, images, labels, order)
-
-
-def make_stepped_epoch(
-    update: Callable, state: State, images: jax.Array, labels: jax.Array, global_batch_size: int
-) -> Callable[[State, np.ndarray], tuple[State, list[jax.Array]]]:
-    """Compiles a step; returns the epoch (state, order int32 [N]) -> (state, losses), in Python."""
-
-    def step(state, images, labels, indices):
-        return update(state, images[indices], labels[indices])
-
-    step = jax.jit(step, donate_argnums=0)
-    whole, rest = split_order(np.arange(len(labels), dtype=np.int32), global_batch_size)
-    for batch in (*whole[:1], rest):
-        if batch.size:  # What is compiled here is found again when it is called.
-            copy = jax.tree.map(jnp.copy, state)
-            jax.block_until_ready(step(copy, images, labels, batch))
-
-    def train_epoch(state, order):
-        whole, rest = split_order(order, global_batch_size)
-        losses = []
-        for indices in (*whole, rest) if rest.size else whole:
-            state, loss = step(state, images, labels, indices)
-            losses.append(loss)
-        return state, losses
-
-    return train_epoch
-
-
-def split_order(order, global_batch_size: int) -> tuple:
-    """Returns indices [num_whole_batches, global_batch_size], and those left over."""
-    num_whole = len(order) // global_batch_size * global_batch_size
-    return order[:num_whole].reshape(-1, global_batch_size), order[num_whole:]
+    return jax.jit(train_epoch, donate_argnums=0).lower(state, images, labels, order).compile()
 
 
 def evaluate(count_right: Callable, parameters, images: np.ndarray, labels: np.ndarray) -> float:

@@ -30,11 +30,11 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is not installed: pip install -e .[peers]")
 
-from benchmarks.peers._arrays import load_arrays
-from benchmarks.peers._options import parser, refuse_augmentation, run
+from benchmarks.peers._networks import NETWORKS
+from benchmarks.peers._options import load_arrays, parser, refuse_augmentation, run
 from benchmarks.peers._record import Record
 from benchmarks.peers._torch_compiled import EPSILON, LEARNING_RATE, Step, compile_step
-from benchmarks.peers._torch_models import build_model
+from benchmarks.peers._torch_network import build_model
 
 # Large enough to be fast, small enough for photos in a few gigabytes.
 EVALUATION_BATCH_SIZE = 256
@@ -61,14 +61,14 @@ def main(argv: Sequence[str]) -> None:
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(data.test_images, data.test_labels, device)
     with record.phase("build"):
-        model = build_model(options.model, data.num_classes, data.train_images.shape[1:])
-        model = model.to(device)
+        network, shape = NETWORKS[options.model], data.train_images.shape[1:]
+        model = build_model(network, data.num_classes, shape).to(device)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
     if options.compiled:
         num_examples, batch_size = len(train_labels), options.global_batch_size
         sizes = {min(batch_size, num_examples), num_examples % batch_size} - {0}
         shapes = [(train_images[:size], train_labels[:size]) for size in sizes]
-        step, record.phases_seconds["compile"] = compile_step(model, autocast, shapes)
+        step, record.phases["compile"] = compile_step(model, autocast, shapes)
     else:
         step = eager_step(model, autocast)
 
@@ -80,17 +80,10 @@ def main(argv: Sequence[str]) -> None:
             record.add_epoch(num_steps, time.perf_counter() - started)
     with record.phase("evaluate"):
         test_accuracy = evaluate(model, test_images, test_labels, autocast)
-
     record.write(
-        options.output,
-        test_accuracy=test_accuracy,
-        train_loss=train_loss,
+        options.output, test_accuracy=test_accuracy, train_loss=train_loss,
         num_parameters=num_parameters,
-        num_train_examples=len(train_labels),
-        num_test_examples=len(test_labels),
-        packages=("torch", "numpy"),
-        first_epoch_compiles=False,
-    )
+    )  # fmt: skip
 
 
 def to_device(images, labels, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

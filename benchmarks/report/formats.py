@@ -17,31 +17,21 @@ def number(value: float | None) -> str:
     return f"{value:,.{min(12, max(0, 2 - exponent))}f}"
 
 
-def interval(low: float | None, high: float | None, to: str = " to ") -> str:
-    """Returns `4,741 to 5,126`."""
-    if low is None or high is None:
-        return NOTHING
-    return f"{number(low)}{to}{number(high)}"
+def interval(low: float | None, high: float | None) -> str:
+    """Returns `4,741 to 5,126`; empty where there is none."""
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
-def deviation(mean: float | None, spread: float | None, decimals: int = 4) -> str:
+def deviation(mean: float, spread: float | None) -> str:
     """Returns `0.8853 ± 0.0037`, without the second part where there is no spread."""
-    if mean is None:
-        return NOTHING
-    text = f"{mean:.{decimals}f}"
-    return text if spread is None else f"{text} ± {spread:.{decimals}f}"
+    return f"{mean:.4f}" if spread is None else f"{mean:.4f} ± {spread:.4f}"
 
 
-def times(value: float | None) -> str:
+def times(value: float) -> str:
     """Returns a ratio as `10.2x`."""
-    return NOTHING if value is None else f"{number(value)}x"
+    return f"{number(value)}x"
 
 
-def count_of(num: int, singular: str, plural: str | None = None) -> str:
+def count_of(num: int, singular: str) -> str:
     """Returns `1 repeat`, `1,200 repeats`."""
-    return f"{num:,} {singular if num == 1 else plural or singular + 's'}"
-
-
-def memory(num_bytes: float | None) -> str:
-    """Returns a size in GiB with its unit."""
-    return NOTHING if num_bytes is None else f"{number(num_bytes / 2**30)} GiB"
+    return f"{num:,} {singular}{'s' * (num != 1)}"

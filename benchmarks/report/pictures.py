@@ -1,182 +1,120 @@
-"""Which pictures a suite gets: its rates, limits, accuracies, phases and scaling."""
+"""The pictures of a suite: the figure it is judged by, and where the time goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import dataclasses
+from collections.abc import Callable
 
-from markupsafe import Markup
-
-from benchmarks.records import PRIMARY_METRIC, is_lower_better
-from benchmarks.report import charts, formats
-from benchmarks.report.cells import STATUS_WORDS
-from benchmarks.report.columns import PRIMARY_HEADER
-from benchmarks.report.entry import OURS, Entry
-from benchmarks.report.panels import Bar, Panel, panels_of
-from benchmarks.report.scaling import scaling_series
-from benchmarks.report.scaling_chart import scaling_panel
-from flowrate.pages.drawing import phase_color
+from benchmarks.case import OURS
+from benchmarks.report import formats
+from benchmarks.report.entry import Entry, SuiteEntries
+from benchmarks.report.tables import LIMIT, STATUS_WORDS
+from flowrate.pages.bars import Bar, Bars
+from flowrate.pages.colors import phase_color, series_color
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Picture:
-    """A heading, what is to be seen, and a drawing for each panel with its title.
-
-    Attributes:
-        legend: (name, colour) pairs, where the drawings do not name their parts.
-    """
+    """A heading, what is to be seen, the bars, and (name, colour) of their parts."""
 
     title: str
     note: str
-    panels: tuple[tuple[str, Markup], ...]
-    legend: tuple[tuple[str, str], ...] = ()
+    panels: list[Bars]
+    legend: list[tuple[str, str]]
 
 
-def pictures(suite: str, entries: Sequence[Entry]) -> list[Picture]:
+def pictures(of: SuiteEntries) -> list[Picture]:
     """Returns the pictures of a suite that have something to show."""
-    if suite == "faults":
-        return []  # How often each promise was tried is no measure of anything.
-    scaled = scaling(entries) if suite == "scaling" else None
-    found = [
-        # Lines over the number of replicas say what bars would, and more.
-        scaled if scaled and scaled.panels else rates(suite, entries),
-        efficiencies(suite, entries),
-        accuracies(suite, entries),
-        phases(suite, entries),
-    ]
-    return [picture for picture in found if picture.panels]
+    return [picture for picture in (_figures(of), _phases(of)) if picture.panels]
 
 
-def rates(suite: str, entries: Sequence[Entry]) -> Picture:
-    """The figure the suite is judged by, with interval and limit."""
-    metric = PRIMARY_METRIC[suite]
-    unit = PRIMARY_HEADER[metric][1]
-    with_limit = metric == "steps_per_second"
+def _figures(of: SuiteEntries) -> Picture:
+    metric = of.suite.METRIC
+    mark = getattr(of.suite, "mark", _limit)
+    contenders = sorted({e.contender for e in of.entries}, key=lambda name: (name != OURS, name))
 
     def make(entry: Entry, label: str) -> Bar | None:
-        bar = _bar(entry, label, entry.primary)
-        limit = entry.median("limit_steps_per_second") if with_limit else None
-        return bar and replace(bar, limit=limit and limit.median)
-
-    note = "Median and 95 % interval."
-    if is_lower_better(metric):
-        note += " Shorter is better."
-    if with_limit and any(entry.values("limit_steps_per_second") for entry in entries):
-        note += " The thick upright line is the limit: the bare compiled step."
-    names = _contenders(entries)
-    panels = panels_of(entries, make)
-    return Picture(
-        PRIMARY_HEADER[metric][0],
-        f"{note} Points in place of bars mark a logarithmic axis." if _any_log(panels) else note,
-        _drawn(f"{suite}-rate", panels, charts.bar_panel, unit, names),
-    )
-
-
-def efficiencies(suite: str, entries: Sequence[Entry]) -> Picture:
-    """How near each case comes to its limit."""
-
-    def make(entry: Entry, label: str) -> Bar | None:
-        found = entry.median("efficiency")
-        bar = _bar(entry, label, found) if found else None
-        return bar and replace(bar, limit=1.0)
-
-    names = _contenders(entries)
-    return Picture(
-        "Efficiency against the limit",
-        "Rate over the lower of the limit and the input-only rate, with its 95 % interval. "
-        "At the upright line nothing is lost.",
-        _drawn(
-            f"{suite}-efficiency", panels_of(entries, make), charts.bar_panel, "of the limit", names
-        ),
-    )
-
-
-def accuracies(suite: str, entries: Sequence[Entry]) -> Picture:
-    """Test accuracy with its deviation over seeds."""
-
-    def make(entry: Entry, label: str) -> Bar | None:
-        found = entry.accuracy
+        found = entry.primary
         if found is None:
-            return None
-        spread = found.deviation
-        text = formats.deviation(found.mean, spread)
-        low, high = (None, None) if spread is None else (found.mean - spread, found.mean + spread)
-        return Bar(label, entry.contender, found.mean, low, high, text)
+            # A skipped case is missed by nobody who looks at a picture.
+            words = [STATUS_WORDS[row["status"]] for row in entry.rows if row["status"] != "ok"]
+            return Bar(label, words[-1]) if words and set(words) != {"skipped"} else None
+        color = series_color(entry.contender, contenders)
+        has_interval = found.low is not None and found.low < found.high
+        limit = mark(entry, of.entries)
+        return Bar(
+            label,
+            formats.number(metric.scale * found.median),
+            ((metric.scale * found.median, color),),
+            (metric.scale * found.low, metric.scale * found.high) if has_interval else None,
+            limit and metric.scale * limit,
+        )
 
-    names = _contenders(entries)
-    return Picture(
-        "Test accuracy",
-        "Mean and standard deviation over seeds. The axes do not begin at zero.",
-        _drawn(f"{suite}-accuracy", panels_of(entries, make), charts.accuracy_panel, names),
-    )
+    panels = _panels(of, make)
+    note = f"{metric.unit}: median and 95 % interval."
+    if metric.is_lower_better:
+        note += " Shorter is better."
+    if any(bar.mark is not None for panel in panels for bar in panel.bars):
+        across = getattr(of.suite, "MARK", "the limit: the bare compiled step")
+        note += f" The thick line across is {across}."
+    return Picture(metric.title, note, panels, [])
 
 
-def phases(suite: str, entries: Sequence[Entry]) -> Picture:
-    """Where the wall time went."""
-    names = list(dict.fromkeys(name for entry in entries for name in entry.phases()))
-    names = [*(name for name in names if name != "other"), *(["other"] if names else [])]
+def _limit(entry: Entry, entries: list[Entry]) -> float | None:
+    is_rate = entry.rows and entry.primary and entry.values(LIMIT.name)
+    return entry.median(LIMIT.name).median if is_rate else None
+
+
+def _phases(of: SuiteEntries) -> Picture:
+    names = list(dict.fromkeys(name for entry in of.entries for name in entry.phases()))
+    names.sort(key=lambda name: name == "other")
 
     def make(entry: Entry, label: str) -> Bar | None:
         found = entry.phases()
         if not found:
             return None
-        parts = tuple((name, found.get(name, 0.0)) for name in names)
-        total = sum(found.values())
-        text = ", ".join(
-            f"{name} {formats.number(seconds)} s" for name, seconds in parts if seconds
-        )
-        return Bar(label, entry.contender, total, text=text, parts=parts)
+        parts = tuple((found[name], phase_color(name, names)) for name in names if name in found)
+        return Bar(label, f"{formats.number(sum(found.values()))} s", parts)
 
     return Picture(
         "Where the time goes",
         "Seconds of the whole process by phase, median over the repeats.",
-        _drawn(f"{suite}-phases", panels_of(entries, make), charts.phases_panel, names),
-        tuple((name.replace("_", " "), phase_color(name, names)) for name in names),
+        _panels(of, make),
+        [(name.replace("_", " "), phase_color(name, names)) for name in names],
     )
 
 
-def scaling(entries: Sequence[Entry]) -> Picture:
-    """Images per second and efficiency over the number of replicas."""
-    series = scaling_series(entries)
-    drawn = []
-    for number, group in enumerate(dict.fromkeys(one.group for one in series)):
-        mine = [one for one in series if one.group == group]
-        drawn += [
-            (
-                f"{group}, {words}",
-                scaling_panel(f"scaling-{what}-{number}", group, mine, what),
-            )
-            for what, words in (("images", "images/s"), ("efficiency", "efficiency"))
-            if what == "images" or any(p.efficiency is not None for one in mine for p in one.points)
-        ]
-    note = (
-        "Images/s: median and 95 % interval. Efficiency: ratio of the geometric means and its "
-        "95 % interval. Dashed: as many times one replica as there are replicas."
-    )
-    return Picture("Scaling", note, tuple(drawn))
+def _panels(of: SuiteEntries, make: Callable[[Entry, str], Bar | None]) -> list[Bars]:
+    """Returns bars for each case that has peers, else for each group: rates differ a thousandfold.
+
+    Panels of a single bar each would compare nothing: they become one panel of all.
+    """
+    cases = [entry.case for entry in of.entries]
+    groups: dict[str, list[Bar | None]] = {}
+    for entry in of.entries:
+        if cases.count(entry.case) > 1:
+            title, label = entry.case, entry.contender
+        else:
+            title, label = getattr(of.suite, "group", _work)(entry), _short_case(entry)
+        groups.setdefault(title, []).append(make(entry, label))
+    panels = []
+    for title, made in groups.items():
+        bars = tuple(bar for bar in made if bar is not None)
+        # A picture of failures alone says nothing that the table does not.
+        if any(bar.parts for bar in bars):
+            panels.append(Bars(title, bars))
+    if len(panels) > 1 and all(len(panel.bars) == 1 for panel in panels):
+        bars = tuple(dataclasses.replace(panel.bars[0], label=panel.title) for panel in panels)
+        return [Bars("All cases", bars)]
+    return panels
 
 
-def _drawn(name: str, panels: Sequence[Panel], draw, *details) -> tuple[tuple[str, Markup], ...]:
-    """Returns each panel's title and drawing; `draw` takes a name of its own, panel and details."""
-    return tuple(
-        (panel.title, draw(f"{name}-{number}", panel, *details))
-        for number, panel in enumerate(panels)
-    )
+def _work(entry: Entry) -> str:
+    parts = [str(entry.labels[name]) for name in ("dataset", "model") if entry.labels.get(name)]
+    return " · ".join(parts) or entry.case
 
 
-def _bar(entry: Entry, label: str, found) -> Bar | None:
-    if found is not None:
-        return Bar(label, entry.contender, found.median, found.low, found.high,
-                   formats.number(found.median))  # fmt: skip
-    statuses = [row["status"] for row in entry.rows if row["status"] != "ok"]
-    if not statuses or set(statuses) == {"skipped"}:
-        return None
-    return Bar(label, entry.contender, None, text=STATUS_WORDS[statuses[-1]])
-
-
-def _any_log(panels) -> bool:
-    return any(charts.is_logarithmic(panel) for panel in panels)
-
-
-def _contenders(entries: Sequence[Entry]) -> list[str]:
-    return sorted({entry.contender for entry in entries}, key=lambda name: (name != OURS, name))
+def _short_case(entry: Entry) -> str:
+    """Returns the case without data set and model, which stand above it."""
+    prefix = "-".join(str(entry.labels.get(name, "")) for name in ("dataset", "model"))
+    return entry.case.removeprefix(prefix).removeprefix("-") or entry.case

@@ -1,4 +1,4 @@
-"""The tables of the README: made from a results folder, set between markers."""
+"""Tables of documents, in GitHub-flavoured Markdown, set between markers."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.records import PRIMARY_METRIC
-from benchmarks.report import cells, formats
-from benchmarks.report.columns import PRIMARY_HEADER
-from benchmarks.report.entry import OURS, Entry
+from benchmarks.case import OURS
+from benchmarks.measure.metrics import METRICS, Metric
+from benchmarks.records import Records, read_records
+from benchmarks.report import formats
+from benchmarks.report.entry import Entry, SuiteEntries, suites_of
 from benchmarks.report.formats import NOTHING
-from benchmarks.report.gfm import code_cell, escaped, lines, table_lines
 from benchmarks.report.machines import describe_machine, short_commit
-from benchmarks.report.sections import make_section, measured_between
-from benchmarks.report.tables import Report, read_report
+from benchmarks.report.tables import marks, metric_cell, primary_cell, suite_tables
+from benchmarks.report.write import measured_between
 from flowrate.errors import ConfigError
+from flowrate.pages.tables import Cell
 from flowrate.records import write_text
 
 _MARKER = re.compile(r"<!-- table: (\S+) -->")
+# Beside the figure that a suite is judged by, a table each, where contenders stand side by side.
+_BESIDE = ("test_accuracy", "wall_seconds")
 
 
 def update_file(folder: str | Path, path: str | Path) -> None:
@@ -32,16 +35,15 @@ def update_file(folder: str | Path, path: str | Path) -> None:
         DataError: a row of the records is not as it should be.
         DiskError: the file cannot be written.
     """
-    path = Path(path)
+    path, suites = Path(path), {row["suite"] for row in read_records(folder).rows}
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}. Give a Markdown file.") from error
-    suites = read_report([Path(folder)]).suites
     names = [name for name in dict.fromkeys(_MARKER.findall(text)) if name in suites]
     if not names:
         raise ConfigError(
-            f"{path} has no marker <!-- table: NAME --> for {' or '.join(suites)}, "
+            f"{path} has no marker <!-- table: NAME --> for {' or '.join(sorted(suites))}, "
             f"which {folder} has results of."
         )
     for name in names:
@@ -59,17 +61,20 @@ def readme_table(folder: str | Path, suite: str) -> str:
         ConfigError: the folder has no results of the suite.
         DataError: a row of the records is not as it should be.
     """
-    report = read_report([Path(folder)])
-    entries = report.of_suite(suite)
-    if not entries:
-        found = ", ".join(report.suites)
-        raise ConfigError(f"{folder} has no results of the suite {suite!r}; it has {found}.")
-    if _has_peers(entries):
-        parts = _beside_each_other(suite, entries)
+    records = read_records(folder)
+    found = {of.name: of for of in suites_of(records)}
+    if suite not in found:
+        has = ", ".join(found)
+        raise ConfigError(f"{folder} has no results of the suite {suite!r}; it has {has}.")
+    of = found[suite]
+    if of.has_peers:
+        parts = _side_by_side(of)
     else:
-        outcome = make_section(report, suite, with_pictures=False).tables[0]
-        parts = [table_lines(outcome)]
-    return "\n\n".join([*parts, _measured_on(report, entries)])
+        table = suite_tables(of)[0][0]
+        headers = [f"{c.title} ({c.unit})" if c.unit else c.title for c in table.columns]
+        texts = {number for number, column in enumerate(table.columns) if column.is_text}
+        parts = [_lines(headers, [list(map(_cell, row)) for row in table.rows], texts)]
+    return "\n\n".join([*parts, _measured_on(records, of)])
 
 
 def replace_between_markers(text: str, name: str, table: str) -> str:
@@ -92,85 +97,93 @@ def replace_between_markers(text: str, name: str, table: str) -> str:
     return f"{before}{begin}\n{table.strip()}\n{end}{after}"
 
 
-def _beside_each_other(suite: str, entries: Sequence[Entry]) -> list[str]:
-    """Returns tables of speed, accuracy and wall time: a line per case, a column per contender."""
-    order = dict.fromkeys(entry.contender for entry in entries)
+def escaped(text: str) -> str:
+    """Returns text that Markdown shows as it is, on one line, also within a table."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
+    # Within a word an underscore is only itself.
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+
+
+def code(text: str) -> str:
+    """Returns text as code within a table; its fence is longer than any run of backticks in it."""
+    text = " ".join(str(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    # A bar would end the cell even in code.
+    return f"{fence}{pad}{text}{pad}{fence}".replace("|", r"\|")
+
+
+def _lines(headers: Sequence[str], rows: Sequence[Sequence[str]], texts: set[int]) -> str:
+    """Returns a table; the columns numbered in `texts` are set to the left, others to the right."""
+    rule = ["---" if number in texts else "---:" for number in range(len(headers))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (headers, rule, *rows))
+
+
+def _cell(cell: Cell) -> str:
+    words = [escaped(cell.text), code(cell.code) if cell.code else "",
+             f"({escaped(cell.detail)})" if cell.detail else "",
+             *(f"**{escaped(mark)}**" for mark in cell.marks)]  # fmt: skip
+    return " ".join(filter(None, words))
+
+
+def _side_by_side(of: SuiteEntries) -> list[str]:
+    """Returns a table for each figure: a line per case, a column per contender."""
+    order = dict.fromkeys(entry.contender for entry in of.entries)
     names = [OURS, *(name for name in order if name != OURS)]
     by_case: dict[str, dict[str, Entry]] = {}
-    for entry in entries:
+    for entry in of.entries:
         by_case.setdefault(entry.case, {})[entry.contender] = entry
-    blocks = [
-        (", ".join(PRIMARY_HEADER[PRIMARY_METRIC[suite]]), _speed_text),
-        ("Test accuracy", _accuracy_text),
-        ("Wall time of the whole command, s", _wall_text),
-    ]
     parts = []
-    for title, make in blocks:
+    for metric in (of.suite.METRIC, *(METRICS[name] for name in _BESIDE)):
         rows = [
-            [escaped(case), *(make(found[name]) if name in found else NOTHING for name in names)]
+            [escaped(case), *(_text(found.get(name), metric, of) for name in names)]
             for case, found in by_case.items()
         ]
         if any(text != NOTHING for row in rows for text in row[1:]):
-            headers = [title, *(code_cell(name) for name in names)]
-            parts.append(lines(headers, rows, {0}))
+            headers = [f"{metric.title}, {metric.unit}", *map(code, names)]
+            parts.append(_lines(headers, rows, {0}))
     return parts
 
 
-def _speed_text(entry: Entry) -> str:
-    found = entry.primary
-    if found is None:
-        marks = cells.marks_cell(entry).marks
-        return escaped(", ".join(marks)) or NOTHING
-    text = formats.number(found.median)
-    text += "" if found.low is None else f" ({formats.interval(found.low, found.high)})"
-    if entry.speed_ratio is not None:
-        text += f", {formats.times(entry.speed_ratio.ratio)}"
-    reached = cells.target_cell(entry).text
-    text += "" if reached == NOTHING else f", reached {reached}"
-    return ", ".join([text, *cells.marks_cell(entry).marks])
+def _text(entry: Entry | None, metric: Metric, of: SuiteEntries) -> str:
+    if entry is None:
+        return NOTHING
+    if metric is not of.suite.METRIC:
+        return metric_cell(entry, metric).text
+    cell, ratio = primary_cell(entry, metric), of.ratios.get(entry)
+    parts = [
+        f"{cell.text} ({cell.detail})" if cell.detail else cell.text,
+        formats.times(ratio.ratio) if ratio else "",
+        *marks(entry),
+    ]
+    found = [part for part in parts if part not in ("", NOTHING)]
+    reached = metric_cell(entry, METRICS["reached_target"]).text
+    if reached != NOTHING:
+        found.append(f"reached {reached}")
+    return escaped(", ".join(found)) or NOTHING
 
 
-def _accuracy_text(entry: Entry) -> str:
-    found = entry.accuracy
-    return formats.deviation(found.mean, found.deviation) if found else NOTHING
-
-
-def _wall_text(entry: Entry) -> str:
-    found = entry.median("wall_seconds")
-    return formats.number(found.median) if found else NOTHING
-
-
-def _measured_on(report: Report, entries: Sequence[Entry]) -> str:
+def _measured_on(records: Records, of: SuiteEntries) -> str:
     """Returns what a table of figures must not be without: n, the machine, versions, dates."""
-    counts = sorted({len(entry.good_rows) for entry in entries if entry.good_rows})
-    n = " to ".join(str(count) for count in dict.fromkeys((counts or [0])[:1] + counts[-1:]))
+    counts = sorted({len(entry.good_rows) for entry in of.entries if entry.good_rows}) or [0]
+    n = " to ".join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
     # Of a skipped or failed row, the machine has made no figure.
-    rows = [row for entry in entries for row in entry.good_rows or entry.rows]
-    used = dict.fromkeys(row["environment_id"] for row in rows)
+    rows = [row for entry in of.entries for row in entry.good_rows or entry.rows]
     machines: dict[str, dict[str, None]] = {}
-    for name in used:
-        if name in report.environments:
-            machine, commit = _machine_and_commit(report.environments[name])
-            machines.setdefault(machine, {})[commit] = None
+    for name in dict.fromkeys(row["environment_id"] for row in rows):
+        if environment := records.environments.get(name):
+            facts = describe_machine(environment)
+            named = (facts["CPU"], facts["Devices"], f"Python {facts['Python']}", facts["Versions"])
+            machine = ", ".join(part for part in named if part != NOTHING)
+            machines.setdefault(machine, {})[short_commit(environment)] = None
     described = [
         f"{machine}, commit {' and '.join(commits)}" for machine, commits in machines.items()
     ]
-    ratio = f"; Nx is how many times as fast {OURS} is" if _has_peers(entries) else ""
-    what = (
-        "One repeat" if counts[-1:] == [1]
-        else f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval"
-    )  # fmt: skip
+    ratio = f"; Nx is how many times as fast {OURS} is" if of.has_peers else ""
+    what = f"Median of n = {n} repeats, each a fresh process, with the bootstrap 95 % interval"
     return escaped(
-        f"{what}{ratio}. Measured {measured_between(rows)} on "
+        f"{what if counts[-1] > 1 else 'One repeat'}{ratio}. Measured {measured_between(rows)} on "
         f"{'; '.join(described) or 'a machine that the records do not name'}."
     )
-
-
-def _has_peers(entries: Sequence[Entry]) -> bool:
-    return any(not entry.is_ours for entry in entries)
-
-
-def _machine_and_commit(environment: dict) -> tuple[str, str]:
-    facts = describe_machine(environment)
-    parts = (facts["CPU"], facts["Devices"], f"Python {facts['Python']}", facts["Versions"])
-    return ", ".join(part for part in parts if part != NOTHING), short_commit(environment)

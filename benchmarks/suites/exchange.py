@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.case import BenchmarkCase
+from benchmarks.case import BenchmarkCase, Choice
+from benchmarks.measure import WORKERS_RATE
+from benchmarks.measure.metrics import METRICS, named
 from benchmarks.measure.worker_group import LINKS
-from benchmarks.suites._choice import Choice
 
 TITLE = "gradients as float32 and bfloat16, in one message and in buckets, over fast and slow links"
+METRIC = METRICS["steps_per_second"]
+COLUMNS = named(
+    "limit_steps_per_second", "efficiency", "exchange_share", "exchange_ms",
+    "gradient_bytes_per_step",
+)  # fmt: skip
 
-_SUITE = "exchange"
 _NUM_WORKERS = 2
 # 0.4 and 16 MB of gradients.
 _WORKS = (
@@ -27,12 +32,13 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases by work, link and what is sent."""
     return choice.select(
         BenchmarkCase(
-            suite=_SUITE,
+            suite="exchange",
             name=f"{work['dataset']}-{work['model']}-{link}-{name}",
-            kind="workers_rate",
+            measure=WORKERS_RATE,
             flags=choice.data_flags({**work, **message, "jit": "off"}),
             seconds=choice.seconds,
-            arguments={"num_workers": _NUM_WORKERS, "link": link, "labels": {"message": name}},
+            arguments={"num_workers": _NUM_WORKERS, "link": link},
+            labels={"message": name},
         )
         for work in _WORKS
         for link in LINKS

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks.case import BenchmarkCase
-from benchmarks.suites._choice import Choice
+from benchmarks.case import BenchmarkCase, Choice
+from benchmarks.measure import INPUT
+from benchmarks.measure.metrics import METRICS, named
 
 TITLE = "images/s of the input alone, beside image_dataset_from_directory and PyTorch's DataLoader"
+METRIC = METRICS["images_per_second"]
+COLUMNS = named("images_per_cpu_second", "wall_seconds")
 
-_SUITE = "input"
 # `none` decodes anew each time: the first pass over the files.
 _ARRAYS = ({"dataset": "mnist"}, {"dataset": "fashion_mnist"})
 _FILES = ({"dataset": "flowers", "image_size": 180}, {"dataset": "flowers", "image_size": 96})
@@ -40,9 +42,9 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
 
 def _ours(flags: dict[str, Any], tier: str, choice: Choice) -> BenchmarkCase:
     return BenchmarkCase(
-        suite=_SUITE,
+        suite="input",
         name=_name(flags, tier),
-        kind="input",
+        measure=INPUT,
         flags=choice.data_flags({**flags, "cache": tier}),
         seconds=choice.seconds,
     )
@@ -51,7 +53,7 @@ def _ours(flags: dict[str, Any], tier: str, choice: Choice) -> BenchmarkCase:
 def _others(flags: dict[str, Any], tier: str, choice: Choice) -> list[BenchmarkCase]:
     ours = _ours(flags, tier, choice)
     return [
-        dataclasses.replace(ours, contender=name, arguments={"loader": name, "needs": needs})
+        dataclasses.replace(ours, contender=name, arguments={"loader": name}, needs=needs)
         for name, needs in _OTHERS.items()
         # PyTorch's has no cache of its own.
         if tier == "none" or (tier == "memory" and name != "torch_dataloader")

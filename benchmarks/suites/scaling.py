@@ -9,16 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.case import BenchmarkCase
-from benchmarks.suites._choice import Choice
+from benchmarks.case import BenchmarkCase, Choice
+from benchmarks.measure import RATE, WORKERS_RATE
+from benchmarks.measure.metrics import METRICS, Metric, named
 from flowrate.environment import num_cpus, num_gpus
 
 TITLE = (
     "replicas 1 to N, weak and strong: in one process over GPUs or virtual devices, and in "
     "processes of one replica"
 )
+METRIC = METRICS["images_per_second"]
+COLUMNS = named(
+    "steps_per_second", "limit_steps_per_second", "efficiency", "exchange_share", "exchange_ms",
+    "gradient_bytes_per_step",
+)  # fmt: skip
+RATIO = Metric(
+    "speed_up", "Speed-up", "times one replica",
+    "Images per second over those of one replica: ratio of the geometric means over the repeats, "
+    "with Welch's 95 % interval of the logarithms. As many as there are replicas is ideal.",
+)  # fmt: skip
+MARK = "the rate of one replica times the number of replicas"
 
-_SUITE = "scaling"
 _WORKS = (
     {"dataset": "mnist", "model": "mlp"},
     {"dataset": "mnist", "model": "cnn"},
@@ -33,6 +44,53 @@ _LINKS = {"loopback": _WORKS, "namespaces": _WORKS[1:]}
 def cases(choice: Choice) -> list[BenchmarkCase]:
     """Returns the cases, by work, kind of scaling and number of replicas; then by link as well."""
     return choice.select([*_replicas(choice), *_workers(choice)])
+
+
+def group(entry) -> str:
+    """Returns what the entries share that differ in the number of replicas alone."""
+    labels = entry.labels
+    names = [str(labels.get(name, "")) for name in ("dataset", "model", "scaling")]
+    return " · ".join([*filter(None, names), labels.get("link", "one process")])
+
+
+def ratios(entries) -> dict[Any, Any]:
+    """Returns the speed-up of each entry over the one with one replica, where that was measured."""
+    from benchmarks.statistics import compare  # scipy, which lists of cases do without.
+
+    found = {}
+    for entry in entries:
+        one = _one_replica(entry, entries)
+        if one and one is not entry and entry.values(METRIC.name):
+            found[entry] = compare(one.values(METRIC.name), entry.values(METRIC.name))
+    return found
+
+
+def outcome(entries, ratios) -> list[str]:
+    """Returns what the largest number of replicas gives, for each group."""
+    last = {group(entry): entry for entry in sorted(ratios, key=_num_replicas)}
+    return [
+        f"{name}: {_num_replicas(entry)} replicas give {ratios[entry].ratio:.3g} times the "
+        "images/s of one."
+        for name, entry in last.items()
+    ]
+
+
+def mark(entry, entries) -> float | None:
+    """Returns the ideal: the rate of one replica times the number of replicas."""
+    one = _one_replica(entry, entries)
+    return one.median(METRIC.name).median * _num_replicas(entry) if one else None
+
+
+def _one_replica(entry, entries):
+    for other in entries:
+        is_alike = other.contender == entry.contender and group(other) == group(entry)
+        if is_alike and _num_replicas(other) == 1 and other.values(METRIC.name):
+            return other
+    return None
+
+
+def _num_replicas(entry) -> int:
+    return entry.labels.get("num_replicas", 0)
 
 
 def _replicas(choice: Choice) -> Iterator[BenchmarkCase]:
@@ -72,13 +130,11 @@ def _case(
     }
     words = [work["dataset"], work["model"], scaling, *([link] if link else []), str(count)]
     return BenchmarkCase(
-        suite=_SUITE,
+        suite="scaling",
         name="-".join(words),
-        kind="workers_rate" if link else "rate",
+        measure=WORKERS_RATE if link else RATE,
         flags=choice.data_flags(flags),
         seconds=choice.seconds,
-        arguments={
-            "labels": {"scaling": scaling},
-            **({"num_workers": count, "link": link} if link else {}),
-        },
+        arguments={"num_workers": count, "link": link} if link else {},
+        labels={"scaling": scaling},
     )

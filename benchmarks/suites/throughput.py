@@ -5,16 +5,22 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from benchmarks.case import BenchmarkCase
-from benchmarks.suites._choice import Choice
+from benchmarks.case import BenchmarkCase, Choice
+from benchmarks.measure import RATE
+from benchmarks.measure.metrics import METRICS, named
 from input_pipelines.datasets import DATASETS
 from models import MODELS
 
 TITLE = (
     "steps/s of every model, data set, precision, jit and cache; small by default, --full for all"
 )
+METRIC = METRICS["steps_per_second"]
+COLUMNS = named(
+    "limit_steps_per_second", "efficiency", "images_per_second", "step_p50_ms", "step_p99_ms",
+    "input_images_per_second", "flops_per_second", "peak_share", "peak_memory_bytes",
+    "first_step_seconds",
+)  # fmt: skip
 
-_SUITE = "throughput"
 _AXES = {
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "jit": ("off", "on"),
@@ -52,7 +58,7 @@ def _case(flags: dict[str, Any], choice: Choice) -> BenchmarkCase:
     ]
     name = "-".join([flags["dataset"], flags["model"], *changed])
     return BenchmarkCase(
-        suite=_SUITE, name=name, kind="rate", flags=choice.data_flags(flags),
+        suite="throughput", name=name, measure=RATE, flags=choice.data_flags(flags),
         seconds=choice.seconds,
     )  # fmt: skip
 

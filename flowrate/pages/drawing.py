@@ -19,10 +19,13 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# Ink and lines take the page's colours, light or dark; without a page these, made for white.
-INK, FAINT, PAPER = "#1b1f24", "#c9ced6", "#fefefe"
-# Of answers; a sign always goes with them.
-RIGHT, WRONG = "#0072b1", "#d05800"
+from flowrate.pages.colors import FAINT, INK, PAPER, RIGHT, SERIES_COLORS, WRONG, phase_color
+
+__all__ = [
+    "FAINT", "INK", "PAPER", "RIGHT", "SERIES_COLORS", "WIDTH", "WRONG", "Picture", "drawing",
+    "new_figure", "phase_color", "to_png", "to_svg",
+]  # fmt: skip
+
 _ON_PAGE = {
     INK: f"var(--ink, {INK})",
     FAINT: f"var(--line, {FAINT})",
@@ -30,22 +33,6 @@ _ON_PAGE = {
     RIGHT: f"var(--right, {RIGHT})",
     WRONG: f"var(--wrong, {WRONG})",
 }
-
-# Okabe and Ito's colours: told apart with every common colour blindness, on white and on black.
-SERIES_COLORS = ("#0072b2", "#e69f00", "#d55e00", "#cc79a7", "#009e73", "#56b4e9", "#8a8f98")
-# Paul Tol's "muted" colours, nine that hold up side by side.
-_PHASE_COLORS = {
-    "import": "#ddcc77",
-    "data": "#88ccee",
-    "build": "#999933",
-    "compile": "#cc6677",
-    "train": "#4477aa",
-    "input_wait": "#882255",
-    "evaluate": "#44aa99",
-    "checkpoint": "#aa4499",
-    "other": "#b4b8bf",
-}
-_MORE_PHASE_COLORS = ("#117733", "#ee8866", "#6699cc", "#bbcc33", "#994455")
 
 # Units of the view box to an inch: a chart 340 wide is read at about that many pixels.
 WIDTH = 340
@@ -70,14 +57,6 @@ _STYLE = {
     "figure.dpi": 72,
     "savefig.dpi": 72,
 }
-
-
-def phase_color(phase: str, phases: list[str]) -> str:
-    """Returns a phase's colour: its own, or one by its place among those without."""
-    if phase in _PHASE_COLORS:
-        return _PHASE_COLORS[phase]
-    others = [name for name in phases if name not in _PHASE_COLORS]
-    return _MORE_PHASE_COLORS[others.index(phase) % len(_MORE_PHASE_COLORS)]
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.compare import compare_folders, print_comparison
+from benchmarks.records import primary_metric
+from benchmarks.suites import SUITES
 from flowrate.errors import ConfigError, DataError
 from flowrate.records import append_json_lines
 
@@ -110,42 +112,30 @@ def test_the_answer_and_the_exit_status(compared, values, answer, exit_status):
     comparison = compared(make_rows(STEADY), make_rows(values))
     [case] = comparison.cases
     assert case.difference.answer == answer
-    assert case.reason is None
+    assert case.reason == ""
     assert comparison.exit_status == exit_status
-    assert (case.n_a, case.n_b) == (3, len(values))
-    assert case.median_a == 100.5
+    assert (case.a.n, case.b.n) == (3, len(values))
+    assert case.a.median == 100.5
     assert case.difference.ratio == pytest.approx(sum(values) / len(values) / 100.5, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("suite", "metric", "lower_is_better"),
-    [
-        ("tutorials", "steps_per_second", False),
-        ("throughput", "steps_per_second", False),
-        ("scaling", "steps_per_second", False),
-        ("input", "images_per_second", False),
-        ("accuracy", "seconds_to_target", True),
-        ("startup", "first_step_seconds", True),
-    ],
-)
-def test_every_suite_is_judged_by_its_own_metric(compared, suite, metric, lower_is_better):
-    comparison = compared(
-        make_rows(STEADY, metric, suite=suite), make_rows(SLOWER, metric, suite=suite)
-    )
+@pytest.mark.parametrize("suite", SUITES.names())
+def test_every_suite_is_judged_by_its_own_metric(compared, suite):
+    metric = primary_metric(suite)
+    rows = [make_rows(values, metric.name, suite=suite) for values in (STEADY, SLOWER)]
+    comparison = compared(*rows)
     [case] = comparison.cases
-    assert case.difference.answer == ("faster" if lower_is_better else "slower")
-    assert comparison.exit_status == (0 if lower_is_better else 1)
-    assert f"{suite}: {metric}" in printed(comparison)
+    assert case.difference.answer == ("faster" if metric.is_lower_better else "slower")
+    assert comparison.exit_status == (0 if metric.is_lower_better else 1)
+    assert f"{suite}: {metric.name}" in printed(comparison)
 
 
 def test_same_within_is_the_callers(compared):
     rows = make_rows(STEADY), make_rows([value * 1.03 for value in STEADY])
     comparison = compared(*rows, same_within=0.01)
     assert comparison.cases[0].difference.answer == "faster"
-    assert (
-        compare_folders(comparison.folder_a, comparison.folder_b, 0.05).cases[0].difference.answer
-        == "same"
-    )
+    wider = compare_folders(*comparison.folders, 0.05)
+    assert wider.cases[0].difference.answer == "same"
 
 
 @pytest.mark.parametrize("same_within", [-0.01, 1, 5])
@@ -173,7 +163,7 @@ def test_unlike_cases_are_refused(compared):
     unlike, alike = comparison.cases
     assert unlike.difference is None
     assert unlike.reason == "unlike: global_batch_size 32 / 64; cache absent / None"
-    assert unlike.median_b == 80.5
+    assert unlike.b.median == 80.5
     assert alike.difference.answer == "same"
     assert comparison.exit_status == 2
     assert "unlike: global_batch_size 32 / 64" in printed(comparison)
@@ -230,9 +220,9 @@ def test_a_case_that_is_gone_is_status_2_and_a_new_one_is_not(compared):
     both, more = make_rows(STEADY), make_rows(STEADY, case="more")
     gone = compared(both + more, both)
     assert gone.cases[1].reason == "only in A"
-    assert (gone.cases[1].n_a, gone.cases[1].n_b, gone.cases[1].median_b) == (3, 0, None)
+    assert (gone.cases[1].a.n, gone.cases[1].b.n, gone.cases[1].b.median) == (3, 0, None)
     assert gone.exit_status == 2
-    new = compare_folders(gone.folder_b, gone.folder_a)
+    new = compare_folders(*reversed(gone.folders))
     assert new.cases[1].reason == "only in B"
     assert new.exit_status == 0
     assert "only in B" in printed(new)
@@ -252,11 +242,11 @@ def test_a_case_that_failed_is_status_2_only_if_it_was_measured_before(compared)
     text = printed(comparison)
     assert "no result in B: out_of_memory" in text
     assert all(line in text for line in comparison.not_ok)
-    mended = compare_folders(comparison.folder_b, comparison.folder_a)
+    mended = compare_folders(comparison.folders[1], comparison.folders[0])
     assert mended.cases[1].reason == "no result in A: out_of_memory"
     assert mended.not_ok[0].startswith("A  tutorials big")
     assert mended.exit_status == 0
-    assert compare_folders(comparison.folder_b, comparison.folder_b).exit_status == 0
+    assert compare_folders(comparison.folders[1], comparison.folders[1]).exit_status == 0
 
 
 def test_some_failed_repeats_do_not_pass_unseen(compared):
@@ -264,10 +254,10 @@ def test_some_failed_repeats_do_not_pass_unseen(compared):
     comparison = compared(rows, fail(rows, 3))
     [case] = comparison.cases
     assert case.difference.answer == "same"
-    assert (case.n_a, case.n_b) == (4, 3)
+    assert (case.a.n, case.b.n) == (4, 3)
     assert comparison.exit_status == 2
-    assert compare_folders(comparison.folder_b, comparison.folder_b).exit_status == 0
-    assert compare_folders(comparison.folder_b, comparison.folder_a).exit_status == 0
+    assert compare_folders(comparison.folders[1], comparison.folders[1]).exit_status == 0
+    assert compare_folders(comparison.folders[1], comparison.folders[0]).exit_status == 0
 
 
 def test_a_missed_target_is_not_left_out(compared):
@@ -277,9 +267,9 @@ def test_a_missed_target_is_not_left_out(compared):
     speed = make_rows(STEADY)
     comparison = compared(rows + speed, missed + speed)
     assert comparison.cases[0].reason == "2 of 3 in B without seconds_to_target"
-    assert comparison.cases[0].n_b == 1
+    assert comparison.cases[0].b.n == 1
     assert comparison.exit_status == 2
-    assert compare_folders(comparison.folder_b, comparison.folder_a).cases[0].reason == (
+    assert compare_folders(comparison.folders[1], comparison.folders[0]).cases[0].reason == (
         "2 of 3 in A without seconds_to_target"
     )
 
@@ -331,7 +321,7 @@ def test_two_environments_in_one_folder_are_a_difference(compared):
     comparison = compared(rows, moved, environment_a=both, environment_b=both)
     # In A, no row was measured in the second.
     assert comparison.environment == (("hostname", "one", "one and two"),)
-    assert compare_folders(comparison.folder_b, comparison.folder_b).environment == (
+    assert compare_folders(comparison.folders[1], comparison.folders[1]).environment == (
         ("hostname", "one and two", "one and two"),
     )
 
@@ -377,9 +367,9 @@ def test_shares_are_printed_as_they_were_given(compared, same_within, words):
 
 
 def test_there_is_a_table_for_each_suite(compared):
-    rows = make_rows(STEADY) + make_rows(STEADY, "first_step_seconds", suite="startup")
+    rows = make_rows(STEADY) + make_rows(STEADY, "images_per_second", suite="input")
     text = printed(compared(rows, rows))
-    assert text.index("tutorials: steps_per_second") < text.index("startup: first_step_seconds")
+    assert text.index("tutorials: steps_per_second") < text.index("input: images_per_second")
     assert text.count("mnist-cnn") == 2
 
 

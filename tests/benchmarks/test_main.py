@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["rum"], "error: 'rum': choose from run, compare, report, readme, list, predict; see"),
+        (["rum"], "error: 'rum': choose from run, compare, report, readme, list; see"),
         (["run"], "error: --suite is missing; as in:"),
         (["run", "--suite=tutorials"], "error: --output is missing; as in:"),
         (["run", "--suite=tutrials", "--output=x"], "Did you mean 'tutorials'?"),
         (["run", "--suite=tutorials", "--output=x", "--models=cmn"], "Did you mean 'cnn'?"),
         (["run", "--suite=tutorials", "--output=x", "--datasets=mnst"], "Did you mean 'mnist'?"),
         (["run", "--suite=tutorials", "--output=x", "--repeats=0"], "--repeats=0: must be between"),
-        (["run", "--suite=startup", "--output=x", "--models=resnet18"], "has no case of these"),
+        (["run", "--suite=accuracy", "--output=x", "--models=resnet18"], "has no case of these"),
         (["compare", "one"], "error: compare needs two results folders; 1 given."),
         (["compare", "nowhere", "nowhere"], "nowhere is not a folder"),
         (["report"], "error: report needs one results folder; 0 given."),
@@ -107,7 +107,7 @@ def test_a_small_measurement_from_end_to_end(tmp_path, capsys, monkeypatch):
         for name in ("digits-mlp", changed)
     ]
     assert found == [["float32", "on", "device"], ["mixed_bfloat16", "off", "memory"]]
-    for name in ("report.html", "report.md", "report.csv"):
+    for name in ("report.html", "report.csv"):
         assert (folder / name).stat().st_size > 500
         assert str(folder / name) in lines
     assert main(["benchmarks.main", "compare", str(folder), str(folder)]) in (0, 2)

@@ -7,12 +7,10 @@ import json
 import pytest
 
 from benchmarks.records import (
-    PRIMARY_METRIC,
     SCHEMA_VERSION,
     check_row,
     group_repeats,
-    is_lower_better,
-    read_environments,
+    read_records,
     read_results,
 )
 from flowrate.errors import ConfigError, DataError
@@ -74,7 +72,7 @@ def test_both_kinds_are_read(tmp_path):
     write(tmp_path, environment, result)
     assert read_results(tmp_path) == [result]
     assert read_results(str(tmp_path)) == [result]
-    assert read_environments(tmp_path) == {"9f3c": environment}
+    assert read_records(tmp_path).environments == {"9f3c": environment}
 
 
 def test_the_later_row_of_a_repeat_counts(tmp_path):
@@ -92,7 +90,7 @@ def test_a_later_failure_counts_too():
 
 def test_the_later_environment_of_an_id_counts(tmp_path):
     write(tmp_path, make_environment(), make_environment(hostname="two"))
-    assert read_environments(tmp_path)["9f3c"]["hostname"] == "two"
+    assert read_records(tmp_path).environments["9f3c"]["hostname"] == "two"
 
 
 @pytest.mark.parametrize("name", ["suite", "case", "contender"])
@@ -122,7 +120,7 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path):
     with pytest.raises(ConfigError, match="missing is not a folder"):
         read_results(tmp_path / "missing")
     with pytest.raises(ConfigError, match=r"has no records\.jsonl"):
-        read_environments(tmp_path)
+        read_records(tmp_path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="file is not a folder"):
         read_results(tmp_path / "file")
@@ -151,9 +149,8 @@ def test_the_damaged_row_is_named(tmp_path):
     damaged = make_result()
     del damaged["phases"]
     write(tmp_path, make_environment(), make_result(), damaged)
-    for read in (read_results, read_environments):
-        with pytest.raises(DataError, match=r"row 3: .*mnist-cnn flowrate.*phases is missing"):
-            read(tmp_path)
+    with pytest.raises(DataError, match=r"row 3: .*mnist-cnn flowrate.*phases is missing"):
+        read_records(tmp_path)
 
 
 @pytest.mark.parametrize("make", [make_environment, make_result])
@@ -199,7 +196,6 @@ def test_a_field_more_does_no_harm():
     ("changes", "message"),
     [
         ({"kind": "sample"}, "kind is 'sample'; this program reads environment, result"),
-        ({"suite": "tutorial"}, "suite is 'tutorial'; .*tutorials"),
         ({"status": "crashed"}, "status is 'crashed'; .*out_of_memory"),
         ({"status": "failed"}, "error says nothing"),
         ({"status": "skipped", "error": ""}, "error says nothing"),
@@ -225,22 +221,15 @@ def test_values_that_are_right():
             check_row(wrong)
 
 
-def test_less_is_better_for_times_and_sizes():
-    for name in ("first_step_seconds", "seconds_to_target", "step_p99_ms", "peak_memory_bytes"):
-        assert is_lower_better(name), name
-    for name in (
-        "steps_per_second", "images_per_second", "test_accuracy", "efficiency", "peak_share",
-        "images_per_cpu_second", "flops_per_second", "reached_target",
-    ):  # fmt: skip
-        assert not is_lower_better(name), name
+def test_rows_of_a_suite_that_is_no_more_are_counted_and_left_out(tmp_path):
+    gone = make_result(suite="no_more", metrics={})
+    records = read_records(write(tmp_path, make_environment(), gone, make_result()))
+    assert [row["suite"] for row in records.rows] == ["tutorials"]
+    assert records.left_out == {"no_more": 1}
 
 
-def test_the_primary_metrics():
-    assert set(PRIMARY_METRIC) == {
-        "tutorials", "throughput", "scaling", "input", "accuracy", "startup", "equality",
-        "collectives", "exchange", "faults",
-    }  # fmt: skip
-    assert [suite for suite, name in PRIMARY_METRIC.items() if is_lower_better(name)] == [
-        "accuracy",
-        "startup",
-    ]
+def test_commands_and_replaced_rows_are_kept_in_mind(tmp_path):
+    environments = [make_environment(command=command) for command in ("one", "two", "one")]
+    records = read_records(write(tmp_path, *environments, make_result(), make_result()))
+    assert records.commands == {"9f3c": ["one", "two"]}
+    assert records.num_replaced == 1

@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks import runner
 from benchmarks.case import BenchmarkCase
-from benchmarks.contenders import worker as worker_runs
 from benchmarks.machine import processes
-from benchmarks.records import check_row, read_environments, read_results
+from benchmarks.measure import RATE, worker
+from benchmarks.records import check_row, read_records, read_results
 from benchmarks.runner import Runner
 from flowrate.errors import BusyMachineError
 from flowrate.records import append_json_lines, read_json_lines
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def case(name: str, **fields) -> BenchmarkCase:
-    return BenchmarkCase(suite="throughput", name=name, kind="rate", **fields)
+    return BenchmarkCase(suite="throughput", name=name, measure=RATE, **fields)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_repeats_go_round_all_cases_and_are_seeds(answers, tmp_path):
     ]
     for row in read_json_lines(tmp_path / "results" / "records.jsonl"):
         check_row(row)
-    (environment,) = read_environments(tmp_path / "results").values()
+    (environment,) = read_records(tmp_path / "results").environments.values()
     assert {row["environment_id"] for row in rows} == {environment["environment_id"]}
     assert "benchmarks.main" in environment["command"]
 
@@ -92,7 +92,7 @@ def test_it_goes_on_where_it_stopped_and_tries_failures_again(answers, tmp_path)
     assert [(name, seed) for name, seed, _ in asked] == [("b", 0), ("a", 1), ("b", 1)]
     rows = read_results(tmp_path / "results")
     assert [row["status"] for row in rows] == ["ok"] * 4
-    assert len(read_environments(tmp_path / "results")) == 1
+    assert len(read_records(tmp_path / "results").environments) == 1
 
 
 def test_a_line_cut_short_by_a_crash_is_measured_again(answers, tmp_path):
@@ -140,7 +140,7 @@ def process(monkeypatch):
 
     def run(code: str, timeout_seconds: float = 3):
         monkeypatch.setattr(
-            worker_runs, "command",
+            worker, "command",
             lambda _case, _seed, path: [sys.executable, "-c", code, str(path)],
         )  # fmt: skip
         return runner.measure(case("a", timeout_seconds=timeout_seconds), seed=0)
@@ -203,7 +203,8 @@ def test_a_real_shortage_is_told_as_one(small_machine, megabytes_at_first, watch
         "while True: held.append(b'x' * 2**20); time.sleep(0.05)"
     )
     measure = (
-        f"import sys; from benchmarks import processes; processes._WATCH_SECONDS = {watch_seconds};"
+        "import sys; from benchmarks.machine import processes;"
+        f"processes._WATCH_SECONDS = {watch_seconds};"
         f"failure = processes.run_to_end([sys.executable, '-c', {grow!r}], 60);"
         "print(failure.status, failure.error)"
     )
@@ -301,10 +302,3 @@ def test_rows_of_another_kind_do_not_disturb(answers, tmp_path):
     asked = answers({"a": GOOD})
     make(tmp_path).run([case("a")], repeats=1)
     assert len(asked) == 1
-
-
-@pytest.mark.parametrize("is_shown", [False, True])
-def test_what_a_process_prints_is_shown_where_asked(capfd, is_shown):
-    command = [sys.executable, "-c", "print('half-way')"]
-    assert processes.run_to_end(command, 30, is_shown=is_shown) is None
-    assert capfd.readouterr().out == ("half-way\n" if is_shown else "")

@@ -29,7 +29,6 @@ _FLAGS = (
 # on which was first.
 _LAUNCH = {
     "multi_worker_mirrored": (f"--workers={_NUM_REPLICAS}",),
-    "parameter_server": ("--workers=1", "--ps=1"),
 }
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.case import BenchmarkCase
+from benchmarks.measure import RATE
 from benchmarks.measure.batch_search import largest_that_fits, with_batch
 
 
@@ -29,11 +30,11 @@ def test_what_is_found_fits_and_hardly_more_would(room, more):
 
 def test_the_case_is_another_one_and_labelled():
     case = BenchmarkCase(
-        suite="throughput", name="digits-mlp", kind="rate", flags={"model": "mlp"}, seconds=3.0
+        suite="throughput", name="digits-mlp", measure=RATE, flags={"model": "mlp"}, seconds=3.0
     )
     found = with_batch(case, 48)
     assert found.name == "digits-mlp-largest_batch"
     assert found.flags == {"model": "mlp", "global_batch_size": 48}
-    assert found.arguments["labels"] == {"largest_batch": 48}
-    assert (found.suite, found.kind, found.seconds) == ("throughput", "rate", 3.0)
+    assert found.labels == {"largest_batch": 48}
+    assert (found.suite, found.measure, found.seconds) == ("throughput", RATE, 3.0)
     assert with_batch(case, 48, seconds=0.1).seconds == 0.1

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measure import worker
+from benchmarks.measure import INPUT, RATE, RUN, TIME_TO_TARGET, worker
 from flowrate.records import read_json, read_json_lines, write_json
 
 
 @pytest.fixture
 def ask(tf, tmp_path):
-    """Returns a function: kind and fields of a case -> the worker's answer, in this process."""
+    """Returns a function: way and fields of a case -> the worker's answer, in this process."""
 
-    def answer(kind: str, *, seconds: float = 0.2, arguments=None, **flags):
-        case = {"kind": kind, "flags": flags, "seconds": seconds, "arguments": arguments or {}}
+    def answer(measure: str, *, seconds: float = 0.2, arguments=None, **flags):
+        case = {
+            "measure": measure,
+            "flags": flags,
+            "seconds": seconds,
+            "arguments": arguments or {},
+        }
         write_json(tmp_path / "request.json", {"case": case, "seed": 3})
         assert worker.main(["", str(tmp_path / "request.json"), str(tmp_path / "answer.json")]) == 0
         return read_json(tmp_path / "answer.json")
@@ -65,7 +70,7 @@ def test_measuring_the_limit_changes_no_weight_and_no_example(tf, train, tmp_pat
 
 
 def test_a_whole_run(ask):
-    answer = ask("run", dataset="digits", model="mlp", epochs=2)
+    answer = ask(RUN, dataset="digits", model="mlp", epochs=2)
     assert answer["status"] == "ok", answer["error"]
     assert answer["metrics"]["steps"] == 90
     assert answer["metrics"]["test_accuracy"] > 0.8
@@ -77,7 +82,7 @@ def test_a_whole_run(ask):
 
 @pytest.mark.parametrize(("target", "reached"), [(0.8, 1), (1.01, 0)])
 def test_time_to_a_target_counts_misses(ask, target, reached):
-    answer = ask("time_to_target", arguments={"target": target}, model="mlp", epochs=3)
+    answer = ask(TIME_TO_TARGET, arguments={"target": target}, model="mlp", epochs=3)
     assert answer["metrics"]["reached_target"] == reached
     assert ("seconds_to_target" in answer["metrics"]) == bool(reached)
     evaluations = answer["samples"]["evaluations"]
@@ -90,7 +95,7 @@ def test_time_to_a_target_counts_misses(ask, target, reached):
 def test_input_alone(ask, image_folder, cache):
     folder = image_folder(per_class=60)
     answer = ask(
-        "input", dataset="image_folder", data_dir=str(folder), image_size=24, cache=cache,
+        INPUT, dataset="image_folder", data_dir=str(folder), image_size=24, cache=cache,
         seconds=0.1,
     )  # fmt: skip
     assert answer["status"] == "ok", answer["error"]
@@ -102,7 +107,7 @@ def test_input_alone(ask, image_folder, cache):
 def test_other_loaders_read_the_same_folder(ask, image_folder):
     folder = image_folder(per_class=60)
     answer = ask(
-        "input", dataset="image_folder", data_dir=str(folder), image_size=24, cache="none",
+        INPUT, dataset="image_folder", data_dir=str(folder), image_size=24, cache="none",
         seconds=0.1, arguments={"loader": "image_dataset_from_directory"},
     )  # fmt: skip
     assert answer["status"] == "ok", answer["error"]
@@ -110,7 +115,7 @@ def test_other_loaders_read_the_same_folder(ask, image_folder):
 
 
 def test_a_failure_is_an_answer(ask):
-    answer = ask("rate", dataset="image_folder", data_dir="/nowhere")
+    answer = ask(RATE, dataset="image_folder", data_dir="/nowhere")
     assert answer["status"] == "failed"
     assert "/nowhere" in answer["error"]
     assert "\n" not in answer["error"]
@@ -123,6 +128,6 @@ def test_out_of_memory_is_told_apart(ask, monkeypatch):
         raise MemoryError("no room for 10 GiB")
 
     monkeypatch.setattr(measure_training, "measure_rate", fail)
-    answer = ask("rate", dataset="digits")
+    answer = ask(RATE, dataset="digits")
     assert answer["status"] == "out_of_memory"
     assert "no room for 10 GiB" in answer["error"]

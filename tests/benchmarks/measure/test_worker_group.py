@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.machine import namespaces, processes
-from benchmarks.measure.worker_group import last_words, run_alone, run_group
+from benchmarks.measure.worker_group import last_words, run_group
 from flowrate.errors import ClusterError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,11 +48,6 @@ def test_workers_know_each_other(program, tmp_path, capsys):
 def test_a_worker_that_fails_is_named_with_its_last_words(program, tmp_path, capsys):
     with pytest.raises(ClusterError, match=r"^worker 1 ended with status 1: error: there is no"):
         run_group([program, str(tmp_path), "1"], tmp_path, 2)
-
-
-def test_a_plain_process_that_fails_says_why():
-    with pytest.raises(ClusterError, match=r"ended with status 2: error: --dataset=nonesuch"):
-        run_alone(["trainer.main", "--dataset=nonesuch"])
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,7 @@ NUM_PARAMETERS = {
     "mlp": 101_770, "mlp16": 13_002, "mlp64": 55_050, "cnn": 93_322, "cnn5x5": 279_850,
     "flowers_cnn": 3_989_285,
 }  # fmt: skip
-FIELDS = {
-    "steps", "segments", "first_epoch_compiles", "epoch_seconds", "compile_seconds",
-    "test_accuracy", "train_loss", "evaluation_seconds", "num_parameters", "num_train_examples",
-    "num_test_examples", "phases", "versions",
-}  # fmt: skip
+FIELDS = {"segments", "test_accuracy", "train_loss", "num_parameters", "phases"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +50,8 @@ def run_peer(tmp_path):
         command = [sys.executable, "-m", f"benchmarks.peers.{name}", f"--output={output}", *flags]
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=240,
-            env={**os.environ, **(environment or {})},
+            # Threads that wait for each other in a loop come to nothing on a machine that is busy.
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )  # fmt: skip
         record = json.loads(output.read_text()) if output.exists() else None
         return Ended(done.returncode, done.stderr.splitlines(), record)
@@ -72,19 +69,15 @@ def check_record():
         assert record.keys() == FIELDS
         # 1,437 examples are 44 whole batches of 32 and one of 29: none is dropped.
         assert [num_steps for num_steps, _ in record["segments"]] == [45] * epochs
-        assert record["steps"] == 45 * epochs
-        assert record["epoch_seconds"] == [seconds for _, seconds in record["segments"]]
-        assert sum(record["epoch_seconds"]) <= record["phases"]["train"]
+        assert sum(seconds for _, seconds in record["segments"]) <= record["phases"]["train"]
         assert {"import", "data", "build", "train", "evaluate"} <= record["phases"].keys()
         assert all(seconds >= 0 for seconds in record["phases"].values())
-        assert (record["num_train_examples"], record["num_test_examples"]) == (1437, 360)
         # The share of 360 is exact where every test example counts once.
         assert record["test_accuracy"] * 360 == pytest.approx(
             round(record["test_accuracy"] * 360), abs=1e-3
         )
         assert record["test_accuracy"] > 0.9
         assert record["num_parameters"] == num_parameters
-        assert record["versions"]["numpy"] == np.__version__
 
     return check
 

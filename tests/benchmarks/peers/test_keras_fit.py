@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.peers._keras_models import build_model
+from benchmarks.peers.keras_fit import build_model
 
 pytestmark = pytest.mark.usefixtures("tf")
 
@@ -17,8 +17,6 @@ pytestmark = pytest.mark.usefixtures("tf")
 def test_trains_in_a_process(run_peer, digits_file, check_record, digits_parameters):
     ended = run_peer("keras_fit", f"--data={digits_file}", "--model=mlp", "--epochs=8")
     check_record(ended, epochs=8, num_parameters=digits_parameters("mlp"))
-    assert ended.record["first_epoch_compiles"] is True
-    assert ended.record["compile_seconds"] is None
 
 
 def test_parameters_are_those_of_models(network):
@@ -73,8 +71,6 @@ def test_photos_from_a_folder(run_peer, tmp_path):
     )  # fmt: skip
     assert ended.status == 0, ended.errors
     assert [num_steps for num_steps, _ in ended.record["segments"]] == [3, 3]
-    counts = ended.record["num_train_examples"], ended.record["num_test_examples"]
-    assert counts == (32, 8)
 
 
 def test_a_folder_without_classes(run_peer, tmp_path):

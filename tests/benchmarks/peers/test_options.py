@@ -9,40 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers._arrays import load_arrays
-from benchmarks.peers._options import CannotRunError, parser, refuse_augmentation
-from flowrate.errors import ConfigError, DataError
+from benchmarks.peers._options import load_arrays, parser
+from flowrate.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = {"keras_fit": "keras", "torch_loop": "torch", "jax_scan": "jax"}
 GOOD = ["--data=x.npz", "--model=mlp", "--output=y.json"]
 
 
-@pytest.mark.parametrize(
-    ("flags", "reason"),
-    [
-        (["--model=mpl"], "invalid choice: 'mpl'"),
-        (["--epochs=0"], "'0' is no whole number of 1 or more"),
-        (["--epochs=1.5"], "'1.5' is no whole number"),
-        (["--global_batch_size=-1"], "'-1' is no whole number"),
-        (["--precision=float16"], "invalid choice: 'float16'"),
-        (["--batch=3"], "unrecognized arguments: --batch=3"),
-        (["stray"], "unrecognized arguments: stray"),
-    ],
-)
-def test_a_wrong_flag(flags, reason):
-    with pytest.raises(ConfigError) as caught:
-        parser("").parse_args([*GOOD, *flags])
-    assert reason in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("peer", PACKAGES)
 def test_a_wrong_flag_ends_the_process(peer, run_peer):
     pytest.importorskip(PACKAGES[peer])
     ended = run_peer(peer, "--data=x.npz", "--model=mpl")
-    assert (ended.status, len(ended.errors), ended.record) == (2, 1, None)
-    assert ended.errors[0].startswith("error: argument --model: invalid choice: 'mpl'")
+    assert (ended.status, ended.record) == (2, None)
+    assert "error: argument --model: invalid choice: 'mpl'" in ended.errors[-1]
 
 
 @pytest.mark.parametrize("peer", ["torch_loop", "jax_scan"])
@@ -54,12 +34,6 @@ def test_a_missing_package(peer):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == (f"error: {PACKAGES[peer]} is not installed: pip install -e .[peers]\n")
-
-
-def test_augmentation_is_refused_where_there_is_none():
-    with pytest.raises(CannotRunError, match="has no augmentation") as caught:
-        refuse_augmentation(parser("").parse_args([*GOOD, "--augmentation=preset"]))
-    assert caught.value.exit_code == 3
 
 
 def test_max_steps_per_epoch_cuts_the_training_examples(digits_file):

@@ -1,14 +1,35 @@
-"""The lists of cases: each is a config that the trainer takes, under a name of its own."""
+"""The suites: each a file, whose cases are configs that the trainer takes."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.contenders import peer as peer_runs
-from benchmarks.records import PRIMARY_METRIC
+from benchmarks.case import Choice
+from benchmarks.main import main
+from benchmarks.measure import PEER
+from benchmarks.measure.metrics import METRICS, Metric
+from benchmarks.peers import launch
+from benchmarks.records import primary_metric, read_results
 from benchmarks.suites import SUITES, tutorials
-from benchmarks.suites._choice import Choice
 from trainer.config import TrainConfig
+
+NEW_SUITE = """
+from benchmarks.case import BenchmarkCase, Choice
+from benchmarks.measure import INPUT
+from benchmarks.measure.metrics import METRICS, Metric
+
+TITLE = "the digits alone"
+METRIC = METRICS["images_per_second"]
+COLUMNS = (Metric("cpu_seconds", "Processor time", "s", "Of the whole process."),)
+
+
+def cases(choice: Choice) -> list[BenchmarkCase]:
+    flags = {"dataset": "digits", "cache": "memory"}
+    case = BenchmarkCase(
+        suite="only_digits", name="digits-memory", measure=INPUT, flags=flags, seconds=0.05
+    )
+    return choice.select([case])
+"""
 
 
 def cases_of(name: str, **choice):
@@ -16,8 +37,43 @@ def cases_of(name: str, **choice):
     return suite.cases(Choice(**choice))
 
 
-def test_every_suite_has_a_primary_metric():
-    assert set(SUITES.names()) == set(PRIMARY_METRIC)
+def test_a_new_suite_is_one_file(tmp_path, monkeypatch, capsys):
+    """Listed, run in a process of its own, and reported, with nothing else touched."""
+    import benchmarks.suites
+
+    (tmp_path / "only_digits.py").write_text(NEW_SUITE)
+    monkeypatch.setattr(
+        benchmarks.suites.__spec__, "submodule_search_locations",
+        [*benchmarks.suites.__path__, str(tmp_path)],
+    )  # fmt: skip
+    monkeypatch.setattr(benchmarks.suites, "__path__", [*benchmarks.suites.__path__, str(tmp_path)])
+    assert main(["", "list"]) == 0
+    assert "only_digits: the digits alone" in capsys.readouterr().out
+    folder = tmp_path / "results"
+    assert main(["", "run", "--suite=only_digits", "--repeats=1", f"--output={folder}"]) == 0
+    (row,) = read_results(folder)
+    assert row["status"] == "ok", row["error"]
+    assert row["metrics"]["images_per_second"] > 0
+    page = (folder / "report.html").read_text()
+    for words in ("Only digits", "The digits alone.", "Processor time", "Of the whole process."):
+        assert words in page
+
+
+@pytest.mark.parametrize("name", SUITES.names())
+def test_a_suite_says_what_it_shows(name):
+    suite, _ = SUITES.load(name)
+    assert primary_metric(name) is suite.METRIC
+    assert all(isinstance(metric, Metric) for metric in suite.COLUMNS)
+    assert len({metric.name for metric in (suite.METRIC, *suite.COLUMNS)}) == 1 + len(suite.COLUMNS)
+
+
+def test_less_is_better_for_times_and_sizes():
+    lower = {name for name, metric in METRICS.items() if metric.is_lower_better}
+    assert lower == {
+        "seconds_to_target", "step_p50_ms", "step_p90_ms", "step_p99_ms", "epoch_seconds",
+        "first_step_seconds", "wall_seconds", "peak_memory_bytes", "exchange_ms",
+        "gradient_bytes_per_step",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -54,9 +110,9 @@ def test_contenders_of_a_workload_do_the_same_work():
         assert all(each == flags[0] for each in flags)
         assert cases[0].contender == "flowrate"
         assert {case.contender for case in cases} - {"flowrate_bfloat16"} == {
-            "flowrate", "keras_fit", "torch_eager", "torch_compiled", "jax_scan", "jax_step",
+            "flowrate", "keras_fit", "torch_eager", "torch_compiled", "jax_scan",
         }  # fmt: skip
-        assert not any("values" in case.arguments for case in cases)
+        assert not any(case.arguments for case in cases)
 
 
 @pytest.mark.parametrize("flags", [["avx2"], ["avx2", "amx_bf16"]])
@@ -74,11 +130,7 @@ def test_bfloat16_beside_float32_where_it_is_not_emulated_for_hours(monkeypatch,
 
 
 def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
-    parts = {
-        (case.name, case.contender)
-        for case in cases_of("tutorials")
-        if case.arguments.get("values")
-    }
+    parts = {(case.name, case.contender) for case in cases_of("tutorials") if case.arguments}
     assert ("flowers-flowers_cnn", "keras_fit") in parts
     assert ("mnist-cnn", "jax_scan") in parts
     assert not any("mlp" in name or "flowrate" in contender for name, contender in parts)
@@ -86,13 +138,11 @@ def test_peers_run_a_part_of_the_long_workloads_unless_asked_for_all():
 
 def test_peers_without_augmentation_say_so_and_are_not_started(tmp_path):
     augmented = [case for case in cases_of("tutorials") if "augmentation" in case.flags]
-    peers = {case.contender: case for case in augmented if case.kind == "peer"}
-    keras_fit = peers.pop("keras_fit")
-    assert keras_fit.arguments["augments"]
-    assert len(peers) == 4
-    for case in peers.values():
-        found = peer_runs.command(case, 0, tmp_path / "answer.json")
-        assert found == "this peer has no augmentation"
+    peers = [case for case in augmented if case.measure == PEER and case.contender != "keras_fit"]
+    assert launch.PEERS["keras_fit"].augments
+    assert len(peers) == 3
+    for case in peers:
+        assert launch.command(case, 0, tmp_path / "answer.json") == "this peer has no augmentation"
 
 
 def test_a_data_folder_is_taken_by_name_or_as_it_is(tmp_path):
@@ -105,7 +155,7 @@ def test_a_data_folder_is_taken_by_name_or_as_it_is(tmp_path):
 def test_weak_scaling_grows_the_batch_and_strong_does_not():
     for case in cases_of("scaling"):
         replicas = case.arguments.get("num_workers") or case.flags.get("virtual_devices", 1)
-        weak = case.arguments["labels"]["scaling"] == "weak"
+        weak = case.labels["scaling"] == "weak"
         assert case.flags["global_batch_size"] == 256 * (replicas if weak else 1)
         assert case.name.endswith(f"-{replicas}")
 
@@ -117,11 +167,3 @@ def test_processes_are_scaled_over_loopback_and_between_virtual_hosts():
         if "link" in case.arguments
     }
     assert found == {(link, n) for link in ("loopback", "namespaces") for n in (1, 2, 4)}
-
-
-def test_equality_is_of_five_layouts_of_models_without_batch_normalization_or_dropout():
-    layouts: dict[str, list] = {}
-    for case in cases_of("equality"):
-        layouts.setdefault(case.flags["model"], []).append(case.arguments["labels"]["layout"])
-    assert set(layouts) == {"mlp64", "cnn"}
-    assert all(found == ["1 x 1", "1 x 4", "2 x 1", "2 x 2", "4 x 1"] for found in layouts.values())

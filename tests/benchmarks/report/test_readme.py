@@ -1,4 +1,4 @@
-"""report.md and the table of the README."""
+"""The tables of documents: made from records, set between markers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import re
 
 import pytest
 
-from benchmarks.report import write_report
-from benchmarks.report.gfm import code, code_cell, escaped
-from benchmarks.report.markdown import readme_table, replace_between_markers, update_file
+from benchmarks.report.readme import (
+    code,
+    escaped,
+    readme_table,
+    replace_between_markers,
+    update_file,
+)
 from flowrate.errors import ConfigError
 
 
@@ -19,21 +23,6 @@ def cells_of(line):
 def tables_of(text):
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     return [[cells_of(line) for line in block] for block in blocks]
-
-
-def test_tables_are_even(results, realistic_rows):
-    text = write_report(results(realistic_rows))[1].read_text(encoding="utf-8")
-    tables = tables_of(text)
-    assert len(tables) > 8
-    for table in tables:
-        assert len({len(row) for row in table}) == 1, table[0]
-    assert "<" not in re.sub(r"`[^`]*`|<!--.*?-->", "", text)
-
-
-def test_a_failed_row_is_in_the_report(results, realistic_rows):
-    text = write_report(results(realistic_rows))[1].read_text(encoding="utf-8")
-    assert "| mnist-cnn | torch_compiled | \u2013 | \u2013 | 0 of 3 | **3 failed** |" in text
-    assert "&lt;script&gt;alert('x')&lt;/script&gt; \\| a \\`b\\`" in text
 
 
 @pytest.mark.parametrize(
@@ -50,15 +39,12 @@ def test_escaped(text, shown):
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("a b", "`a b`"), ("a `b` c", "``a `b` c``"), ("`a", "`` `a ``")]
+    ("text", "shown"),
+    [("a b", "`a b`"), ("a `b` c", "``a `b` c``"), ("`a", "`` `a ``"), ("a|b", r"`a\|b`")],
 )
 def test_code(text, shown):
     # Where the text begins or ends with a backtick, a space keeps the fence apart.
     assert code(text) == shown
-
-
-def test_code_within_a_table():
-    assert code_cell("a|b") == r"`a\|b`"
 
 
 def test_the_readme_table_sets_contenders_side_by_side(results, row):
@@ -150,15 +136,6 @@ def test_changes_beside_the_commit_are_said(results, row):
     environment = {**ENVIRONMENT, "commit": "0123456789abcdef-dirty"}
     text = readme_table(results([row()], environments=[environment]), "tutorials")
     assert "commit 0123456789ab with changes." in text
-
-
-def test_every_command_of_an_environment_is_shown(results, row):
-    environments = [{**ENVIRONMENT, "command": command} for command in ("one", "two", "one")]
-    folder = results([row()], environments=environments)
-    html, markdown, _ = (path.read_text(encoding="utf-8") for path in write_report(folder))
-    words = [f'<code><span class="word">{word}</span> </code>' for word in ("one", "two")]
-    assert [html.count(word) for word in words] == [1, 1]
-    assert "| `one`<br>`two` |" in markdown
 
 
 ENVIRONMENT = {

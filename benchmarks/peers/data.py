@@ -1,6 +1,6 @@
 """Writes a data set as the trainer has it into one file for the peers.
 
-    python -m benchmarks.contenders.peer_data PLACE.json --dataset=flowers [trainer flags]
+    python -m benchmarks.peers.data PLACE.json --dataset=flowers [trainer flags]
 
 PLACE.json then says where: {"arrays": an .npz file of train_images uint8 [N, height, width,
 channels], train_labels int32 [N], test_images, test_labels, class_names; "folder": the folder of

@@ -1,1 +1,0 @@
-"""How each kind of contender is run, and what its answer says."""
