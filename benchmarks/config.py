@@ -48,7 +48,7 @@ class RunConfig:
     repeats: int | None = option(
         None, group=_HOW, lower_bound=1, upper_bound=1000,
         help="Processes per case, with seeds 0, 1, 2 and on; all cases once before any again. "
-        "Unset: 3, of `faults` 1.",
+        "Unset: 3.",
     )  # fmt: skip
     seconds: float = option(
         3.0, group=_HOW, lower_bound=0.1, upper_bound=3600,

@@ -27,7 +27,6 @@ PRIMARY_METRIC = {
     "startup": "first_step_seconds",
     "equality": "agreeing_decimals",
     "collectives": "bus_gigabytes_per_second",
-    "faults": "attempts_kept",
 }
 STATUSES = ("ok", "failed", "out_of_memory", "skipped")
 

@@ -35,13 +35,11 @@ class Failure:
     error: str
 
 
-def run_to_end(
-    command: list[str], timeout_seconds: float, *, is_shown: bool = False
-) -> Failure | None:
+def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
     """Runs a command in the checkout; returns None where it ended with status 0.
 
     What it started ends with it. It is killed after so many seconds, and where it leaves the
-    machine without memory. What it prints is shown only where `is_shown`.
+    machine without memory. What it prints is not shown.
     """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     kills_before = num_out_of_memory_kills()
@@ -51,8 +49,8 @@ def run_to_end(
             # A session of its own: what it started goes with it.
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=None if is_shown else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                errors="replace", start_new_session=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+                start_new_session=True,
             )  # fmt: skip
             watch = _MemoryWatch(process)
         _, errors = process.communicate(timeout=timeout_seconds)

@@ -86,12 +86,6 @@ def _collectives(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
     return measure_collectives(flags, **_arguments(case))
 
 
-def _faults(flags: dict[str, Any], case: dict[str, Any]) -> dict[str, Any]:
-    from benchmarks.measure_faults import measure_faults
-
-    return measure_faults(flags, **_arguments(case))
-
-
 def _arguments(case: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of a case without its labels, which go into the row as they are."""
     return {name: value for name, value in case["arguments"].items() if name != "labels"}
@@ -103,7 +97,6 @@ _GROUP_KINDS = {
     "equality": _equality,
     "workers_rate": _workers_rate,
     "collectives": _collectives,
-    "faults": _faults,
 }
 
 

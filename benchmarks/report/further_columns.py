@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from benchmarks.report.cells import metric_cell
 from benchmarks.report.columns import CASE, MARKS, NUM_REPEATS, Column, primary_column
 from benchmarks.report.entry import Entry
-from benchmarks.report.promises import promise_columns
 
 # Suites whose figures are not rates: they have no columns but their own.
 _ALONE = ("equality", "collectives")
@@ -92,8 +91,6 @@ def further_columns(suite: str, entries: Sequence[Entry]) -> list[Column]:
 
 def only_columns(suite: str, entries: Sequence[Entry]) -> list[Column] | None:
     """Returns all columns of a suite that has none but its own; None for the others."""
-    if suite == "faults":
-        return promise_columns()
     if suite not in _ALONE:
         return None
     return [CASE, primary_column(suite), NUM_REPEATS, MARKS, *further_columns(suite, entries)]

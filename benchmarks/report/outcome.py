@@ -12,7 +12,6 @@ from benchmarks.report.cells import STATUS_WORDS
 from benchmarks.report.columns import PRIMARY_HEADER
 from benchmarks.report.entry import OURS, Entry
 from benchmarks.report.layouts import layout_outcome
-from benchmarks.report.promises import promises_outcome
 from benchmarks.report.scaling import scaling_series
 
 NAME = OURS.capitalize()
@@ -24,8 +23,6 @@ GOOD_EFFICIENCY = 0.95
 
 def outcome(suite: str, entries: Sequence[Entry]) -> list[str]:
     """Returns the sentences of a suite, the most important first."""
-    if suite == "faults":
-        return promises_outcome(entries)
     own = _of_scaling(entries) if suite == "scaling" else []
     if suite == "equality":
         own = layout_outcome(entries)

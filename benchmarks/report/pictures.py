@@ -34,8 +34,6 @@ class Picture:
 
 def pictures(suite: str, entries: Sequence[Entry]) -> list[Picture]:
     """Returns the pictures of a suite that have something to show."""
-    if suite == "faults":
-        return []  # How often each promise was tried is no measure of anything.
     scaled = scaling(entries) if suite == "scaling" else None
     found = [
         # Lines over the number of replicas say what bars would, and more.

@@ -26,7 +26,6 @@ TITLES = {
     "startup": "Start-up",
     "equality": "Equality",
     "collectives": "Collectives",
-    "faults": "Faults",
 }
 PURPOSES = {
     "tutorials": "The tutorials' own workloads, next to what one would use instead: same model, "
@@ -41,7 +40,6 @@ PURPOSES = {
     "equality": "One training over processes and replicas, each layout beside one process with one "
     "replica.",
     "collectives": "How long the sum over workers takes by itself, by the size of the message.",
-    "faults": "What a run is promised to stand, tried by real faults on real processes.",
 }
 
 # A second table of fewer columns than this goes into the first.

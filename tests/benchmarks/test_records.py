@@ -238,7 +238,7 @@ def test_less_is_better_for_times_and_sizes():
 def test_the_primary_metrics():
     assert set(PRIMARY_METRIC) == {
         "tutorials", "throughput", "scaling", "input", "accuracy", "startup", "equality",
-        "collectives", "exchange", "faults",
+        "collectives", "exchange",
     }  # fmt: skip
     assert [suite for suite, name in PRIMARY_METRIC.items() if is_lower_better(name)] == [
         "accuracy",

@@ -301,10 +301,3 @@ def test_rows_of_another_kind_do_not_disturb(answers, tmp_path):
     asked = answers({"a": GOOD})
     make(tmp_path).run([case("a")], repeats=1)
     assert len(asked) == 1
-
-
-@pytest.mark.parametrize("is_shown", [False, True])
-def test_what_a_process_prints_is_shown_where_asked(capfd, is_shown):
-    command = [sys.executable, "-c", "print('half-way')"]
-    assert processes.run_to_end(command, 30, is_shown=is_shown) is None
-    assert capfd.readouterr().out == ("half-way\n" if is_shown else "")

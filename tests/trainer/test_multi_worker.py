@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.runs import final_arrays
 
-from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
 from trainer.distributed.process_group import free_ports
 
@@ -31,8 +30,6 @@ LONG = (
     "--steps_per_call=10", "--seed=3",
 )  # fmt: skip
 TOLERANCE = 1e-5
-# A lost worker is named within this time.
-NOTICE_SECONDS = 30
 
 
 def environment(addresses: list[str], index: int) -> dict[str, str]:
@@ -241,32 +238,6 @@ def test_workers_save_after_the_same_step_by_the_clock(tmp_path):
     assert_same_bits(run_dir, reference)
 
 
-@pytest.mark.parametrize(
-    ("lost", "number"),
-    [
-        pytest.param(1, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow),
-        pytest.param(1, signal.SIGSTOP, marks=pytest.mark.slow),
-    ],
-)
-def test_a_lost_worker_is_named_and_the_others_leave(tmp_path, lost, number):
-    run_dir = tmp_path / "run"
-    workers = start_workers(run_dir, 2, *LONG)
-    try:
-        wait_for_step(run_dir, 200, workers)
-        os.kill(workers[lost].pid, number)
-        started = time.monotonic()
-        output, _ = workers[1 - lost].communicate(timeout=120)
-        assert time.monotonic() - started < NOTICE_SECONDS
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
-    assert workers[1 - lost].returncode == 144, output
-    assert f"lost worker {lost} (127.0.0.1:" in output
-    assert "Traceback" not in output
-
-
 @pytest.fixture
 def slow_lane() -> Iterator[Path]:
     """A control group whose processes get a fifth of a CPU."""
@@ -304,14 +275,6 @@ def test_a_slow_worker_is_named(slow_lane, tmp_path):
             worker.wait()
 
 
-def test_a_missing_worker_is_named(tmp_path):
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    worker = start_worker(tmp_path / "run", addresses, 0, *FLAGS, "--bringup_timeout=3")
-    ((exit_code, output),) = finish([worker], timeout=90)
-    assert exit_code == 4, output
-    assert f"worker 1 ({addresses[1]}) did not answer" in output
-
-
 @pytest.mark.slow
 def test_other_data_on_a_worker_are_refused(tmp_path):
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
@@ -326,31 +289,6 @@ def test_other_data_on_a_worker_are_refused(tmp_path):
     assert chief == 144, chiefs_output
     assert "lost worker 1" in chiefs_output
     assert "differ from the chief's" in chiefs_output  # with its last words
-
-
-def test_a_port_in_use_is_told_before_tensorflow_is_imported(tmp_path):
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        port = server.getsockname()[1]
-        addresses = [f"127.0.0.1:{port}", "127.0.0.1:1"]
-        worker = start_worker(tmp_path / "run", addresses, 0, *FLAGS)
-        ((exit_code, output),) = finish([worker], timeout=60)
-    assert exit_code == 4
-    assert f"port {port} on 127.0.0.1 is in use by pid {os.getpid()}" in output
-
-
-def test_an_unknown_host_is_named(tmp_path):
-    worker = start_worker(tmp_path / "run", ["127.0.0.1:1", "no.such.host.invalid:1"], 0, *FLAGS)
-    ((exit_code, output),) = finish([worker], timeout=60)
-    assert exit_code == 4
-    assert "no.such.host.invalid" in output
-
-
-def test_the_run_directory_must_be_given(trainer_main):
-    done = trainer_main("--strategy=multi_worker_mirrored")
-    assert done.returncode == 2
-    assert "--run_dir=FOLDER" in done.stderr
 
 
 def launch(run_dir: Path, *flags: str, launcher: tuple[str, ...] = ("--workers=2",)):
@@ -373,24 +311,6 @@ def processes_of(run_dir: Path) -> list[int]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_the_launcher_restarts_all_after_a_loss(undisturbed, tmp_path, number):
-    run_dir = tmp_path / "run"
-    process = launch(run_dir, *LONG)
-    wait_for_step(run_dir, 300, [process])
-    os.kill(read_json(run_dir / "status" / "worker-1.json")["pid"], number)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert "[launch] worker 1 failed first, with status 137." in output
-    assert "lost worker 1" in output
-    assert "resumed from step" in output
-    assert "[worker 0] " in output
-    assert_same_bits(run_dir, undisturbed)
-    assert (run_dir / "logs" / "worker-1.log").exists()
-    assert processes_of(run_dir) == []
-
-
 def test_ctrl_c_saves_and_leaves_nothing_running(tmp_path):
     run_dir = tmp_path / "run"
     process = launch(run_dir, *LONG)
@@ -401,57 +321,3 @@ def test_ctrl_c_saves_and_leaves_nothing_running(tmp_path):
     assert "preempted at step" in output
     assert rows(run_dir, "checkpoint")
     assert processes_of(run_dir) == []
-
-
-@pytest.mark.slow
-def test_what_cannot_be_mended_by_trying_again_is_not_tried_again(tmp_path):
-    process = launch(tmp_path / "run", *FLAGS, "--optimizer=sgd", "--learning_rate=1e30")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 6, output
-    assert "failed first, with status 6." in output
-    assert "begin again" not in output
-
-
-@pytest.mark.parametrize(
-    ("flags", "exit_code", "message"),
-    [
-        (["--dataset=image_folder"], 3, "--data_dir=/nowhere does not exist."),
-        (["--dataset=tfds:mnist"], 3, "--data_dir=/nowhere does not exist."),
-        (["--augmentation=flop"], 2, "--augmentation=flop"),
-        (["--early_stopping_patience=1"], 2, "patience=1 needs a validation split"),
-    ],
-)
-def test_a_mistake_in_the_data_is_told_before_workers_are_started(
-    tmp_path, flags, exit_code, message
-):
-    data = ["--data_dir=/nowhere"] if exit_code == 3 else []
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer.launch", "--", f"--run_dir={tmp_path / 'run'}",
-         *flags, *data],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == exit_code
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert done.stdout == ""
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--workers=0", "--"], "--workers=0: must be between 1 and 64"),
-        (["--workers=2", "--", "--epoch=1"], "--epoch: no such flag. Did you mean 'epochs'?"),
-        (["--workers=2", "--", "--strategy=mirrored"], "--strategy=multi_worker_mirrored"),
-        (["--dataset=digits"], "after `--`"),
-    ],
-)
-def test_a_wrong_command_is_told_at_once(words, message):
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer.launch", *words],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr

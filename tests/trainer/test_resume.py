@@ -6,22 +6,18 @@ import dataclasses
 import itertools
 import json
 import os
-import platform
 import random
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.runs import curve, final_arrays
 
-from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import Preempted
-from flowrate.records import read_json, read_json_lines
+from flowrate.records import read_json_lines
 from flowrate.signals import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,102 +60,12 @@ def finish(run_dir: Path, *flags: str) -> str:
     return output
 
 
-def assert_same_run(run_dir: Path, reference: Path):
-    """Every logged figure and every weight are equal to the last bit, and nothing is left over."""
-    assert curve(run_dir) == curve(reference)
-    arrays, expected = final_arrays(run_dir), final_arrays(reference)
-    assert arrays.keys() == expected.keys()
-    for name in expected:
-        np.testing.assert_array_equal(arrays[name], expected[name], err_msg=name)
-    result, other = read_json(run_dir / "result.json"), read_json(reference / "result.json")
-    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "global_step"):
-        assert result[name] == other[name], name
-    assert not list((run_dir / "checkpoints").glob("*.tmp"))
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     """A run that nothing interrupts."""
     run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
     finish(run_dir, *FLAGS)
     return run_dir
-
-
-def wait_for_training(run_dir: Path, process: subprocess.Popen, after_step: int) -> None:
-    """Waits until a row beyond `after_step` is written, or the process has ended."""
-    while process.poll() is None:
-        rows = read_json_lines(run_dir / "metrics.jsonl")
-        if rows and rows[-1]["step"] > after_step:
-            return
-        time.sleep(0.01)
-
-
-def wait_for_checkpoints(run_dir: Path, process: subprocess.Popen, count: int) -> None:
-    """Waits until so many whole checkpoints are on the disk."""
-    while len(list((run_dir / "checkpoints").glob("ckpt-????????"))) < count:
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
-
-
-def kill_at_random(run_dir: Path, seed: int, num_kills: int) -> int:
-    """Starts the run again and again and kills it; returns how many kills hit a living process."""
-    generator = random.Random(seed)
-    hits = 0
-    for _ in range(num_kills):
-        process = start(run_dir, *FLAGS)
-        rows = read_json_lines(run_dir / "metrics.jsonl")
-        if generator.random() < 0.7:
-            wait_for_training(run_dir, process, rows[-1]["step"] if rows else 0)
-            time.sleep(generator.uniform(0, 0.4))
-        else:  # anywhere between start and first step
-            time.sleep(generator.uniform(0.5, 8))
-        hits += process.poll() is None
-        process.kill()
-        process.communicate()
-    return hits
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(tmp_path, undisturbed):
-    """Three times; `python -m benchmarks.faults kills` kills 25 and 200 times."""
-    run_dir = tmp_path / "run"
-    assert kill_at_random(run_dir, seed=1, num_kills=3) > 0
-    output = finish(run_dir, *FLAGS)
-    assert_same_run(run_dir, undisturbed)
-    assert re.search(
-        rf"^the previous start \(pid \d+ on {platform.node()} since \S+\) ended without a word "
-        r"(at step \d+|before its first step): killed\.$",
-        output, re.M,
-    )  # fmt: skip
-    assert re.search(
-        rf"^the lock of pid \d+ on {platform.node()} since \S+ was left behind; taken over\.$",
-        output, re.M,
-    )  # fmt: skip
-    result = read_json(run_dir / "result.json")
-    assert result["num_starts"] >= 2
-    assert 0 < result["effective_training_share"] < 0.9
-    assert f"starts          {result['num_starts']}; " in output
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
-def test_a_signal_saves_and_loses_no_step(tmp_path, undisturbed, name):
-    run_dir = tmp_path / "run"
-    process = start(run_dir, *FLAGS)
-    wait_for_training(run_dir, process, 30)
-    process.send_signal(getattr(signal, name))
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, output
-    result = read_json(run_dir / "result.json")
-    assert result["status"] == "preempted"
-    step = int(output.split("preempted at step ")[1].split(",")[0])
-    assert step > 30
-    assert f"{name}: preempted at step {step}, saved." in output
-    assert "Traceback" not in output
-    again = finish(run_dir, *FLAGS)
-    assert re.search(rf"^resumed from step {step} \(checkpoint of \d+ s ago\)\.$", again, re.M)
-    assert "ended without a word" not in again
-    assert "taken over" not in again
-    assert_same_run(run_dir, undisturbed)
 
 
 def test_a_complete_run_is_not_trained_again(undisturbed):
@@ -170,24 +76,6 @@ def test_a_complete_run_is_not_trained_again(undisturbed):
     assert "complete already" in output
     assert "test accuracy" in output
     assert (undisturbed / "metrics.jsonl").read_bytes() == before
-
-
-@pytest.mark.slow
-def test_the_newest_checkpoint_damaged(tmp_path, undisturbed):
-    run_dir = tmp_path / "run"
-    process = start(run_dir, *FLAGS)
-    wait_for_checkpoints(run_dir, process, 2)
-    process.kill()
-    process.communicate()
-    newest = sorted((run_dir / "checkpoints").glob("ckpt-????????"))[-1]
-    arrays = newest / "arrays.npz"
-    content = bytearray(arrays.read_bytes())
-    content[len(content) // 2] ^= 1
-    arrays.write_bytes(content)
-    output = finish(run_dir, *FLAGS)
-    assert f"{newest.name} damaged: arrays.npz sha256 differs" in output
-    assert newest.with_suffix(".damaged").is_dir()
-    assert_same_run(run_dir, undisturbed)
 
 
 def stopped_and_resumed(train, run_dir: Path, at: int, first: dict, then: dict, **flags):
@@ -208,29 +96,6 @@ def stopped_and_resumed(train, run_dir: Path, at: int, first: dict, then: dict, 
     finally:
         loop.train_segment = original
     return train(run_dir=str(run_dir), **flags, **then)
-
-
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        pytest.param(1, 2, marks=pytest.mark.slow),
-        (2, 4),
-        pytest.param(4, 1, marks=pytest.mark.slow),
-    ],
-)
-def test_resume_on_another_number_of_replicas(train, tmp_path, first, then):
-    def replicas(number: int) -> dict:
-        return {"strategy": "mirrored", "virtual_devices": number} if number > 1 else {}
-
-    flags = {"model": "mlp64", "steps": 30, "log_every_steps": 1, "jit": "off"}
-    reference = train(**flags)
-    run = stopped_and_resumed(
-        train, tmp_path / "run", at=13, first=replicas(first), then=replicas(then), **flags
-    )
-    ours, theirs = curve(run.run_dir.path), curve(reference.run_dir.path)
-    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
-    for row, other in zip(ours, theirs):
-        assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
 
 
 # Dropout and mixed targets, in parts of a balanced batch, each class with another weight.

@@ -7,11 +7,11 @@ import io
 import os
 
 import pytest
+from faults.tools.peak import forget_peak, peak_mebibytes, resident_mebibytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
 from input_pipelines.folders.listing import list_folder
 from input_pipelines.images.headers import (
     Header,

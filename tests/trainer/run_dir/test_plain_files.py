@@ -1,4 +1,4 @@
-"""What may lie in a run directory; benchmarks/faults/_hostile_runs.py tries more of it."""
+"""What may lie in a run directory; tests/faults tries more of it."""
 
 from __future__ import annotations
 
