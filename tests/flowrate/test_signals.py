@@ -152,16 +152,6 @@ def test_after_the_last_step_it_leaves_and_says_where_the_state_is(process, name
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", [None, "arm at first"])
-def test_native_code_that_does_not_return_is_left_where_nothing_is_lost(process, state):
-    if state:
-        ask(process, state)
-    assert ask(process, "native") == "native"
-    send(process, "SIGTERM")
-    assert_left(process, "SIGTERM", NOTHING)
-
-
-@pytest.mark.slow
 def test_native_code_after_the_last_step_is_left_too(process):
     ask(process, "arm")
     ask(process, "disarm")
@@ -186,22 +176,6 @@ def send_meanwhile(process: subprocess.Popen, command: str, name: str = "SIGTERM
     ask(process, "arm")
     assert ask(process, command) == "native"
     send(process, name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "name", "exit_code", "error"),
-    [
-        *(("meanwhile", name, 143, "Preempted") for name in NAMES),
-        ("meanwhile full", "SIGTERM", 8, "DiskError"),
-    ],
-)
-def test_native_code_beside_which_the_state_can_be_saved_is_left(
-    process, command, name, exit_code, error
-):
-    send_meanwhile(process, command, name)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output, errors) == (exit_code, f"saving {name}\n{error}\n", "")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Mistakes at the command line, as real processes: one line, the right status, nothing left behind.
+"""Run directories that cannot be used, `--help` and flag files, as real processes.
 
 Where a mistake can be seen without TensorFlow it must be: there a package that ends the process
 when it is imported stands in TensorFlow's place.
@@ -7,40 +7,17 @@ when it is imported stands in TensorFlow's place.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from flowrate import options
-from flowrate.errors import ConfigError
 from flowrate.options import described_fields
-from flowrate.records import read_json
 from trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED_TENSORFLOW = 99
-# What only TensorFlow, or the number of devices, can tell.
-MISFITS = """
---model=keras:MobileNetV9
-    keras.applications has no such model. Did you mean 'MobileNet
---model=keras:VGG16
-    --model=keras:VGG16 cannot take [8, 8, 1] images:
---strategy=mirrored --batch_size=30
-    --global_batch_size=30 does not divide among 4 replicas; use 28 or 32.
---augmentation=mixup --batch_size=31
-    --augmentation=mixup blends pairs, but each replica has 31 examples per step; use an even
---epochs=1 --profile_steps=40,900
-    --profile_steps=40,900: the run ends with step
-"""
-
-
-def table(text: str) -> list[tuple[str, str]]:
-    """Reads a table above: (command line, words)."""
-    lines = text.strip().splitlines()
-    return [(flags, words.strip()) for flags, words in zip(lines[::2], lines[1::2])]
 
 
 @pytest.fixture
@@ -71,7 +48,7 @@ def assert_refused(done: subprocess.CompletedProcess, exit_code: int, *words: st
 def test_the_poison_works(without_tensorflow):
     """A command without a mistake does import TensorFlow, so these tests can fail.
 
-    So can the tables of benchmarks/faults/mistakes, which tests/faults tries.
+    So can those of tests/faults/mistakes.txt.
     """
     assert without_tensorflow("--steps=1").returncode == IMPORTED_TENSORFLOW
 
@@ -108,24 +85,6 @@ def test_a_run_directory_in_use(without_tensorflow, tmp_path):
 def test_a_run_directory_that_cannot_be_written(without_tensorflow, unwritable_folder):
     done = without_tensorflow(f"--run_dir={unwritable_folder}/run")
     assert_refused(done, 2, f"--run_dir={unwritable_folder}/run: cannot be used: ")
-
-
-def test_a_value_with_a_line_break_stays_on_one_line(without_tensorflow):
-    assert_refused(
-        without_tensorflow("--dataset=dig\nits"), 2, "--dataset=dig its: no such dataset."
-    )
-
-
-def test_a_run_directory_with_too_long_a_name(without_tensorflow):
-    done = without_tensorflow(f"--run_dir={300 * 'n'}")
-    assert_refused(done, 2, "cannot be used: File name too long; choose another folder.")
-
-
-@pytest.mark.parametrize("name", ["dataset", "model", "strategy", "run_dir", "data_dir"])
-def test_a_value_of_bytes_that_are_no_text(without_tensorflow, tmp_path, name):
-    done = without_tensorflow("--dataset=mnist", os.fsdecode(f"--{name}=".encode() + b"\xff\xfe"))
-    assert_refused(done, 3 if name == "data_dir" else 2, f"--{name}=", r"\udcff\udcfe")
-    assert os.listdir(tmp_path) == []
 
 
 # --- help and flag files ----------------------------------------------------------------------
@@ -180,103 +139,3 @@ def test_a_flagfile_is_read_in_its_place(without_tensorflow, tmp_path):
     done = without_tensorflow("--flagfile=flags.txt", "--seed=7", "--steps=5")
     assert_refused(done, 2, "--epochs=3 and --steps=5 both say how long")
     assert os.listdir(tmp_path) == ["flags.txt"]
-
-
-# --- mistakes that only TensorFlow can tell ---------------------------------------------------
-
-
-@pytest.fixture
-def bad_photos(image_folder):
-    """Class folders with a few bad images: {path: why}."""
-    train = image_folder("photos/train")
-    image_folder("photos/test", per_class=2)
-    broken = {
-        "003": (b"<html>404</html>", "is an HTML page"),
-        "007": (b"", "is empty"),
-        "009": ((train / "dog" / "dog_009.jpg").read_bytes()[:150], "is cut short: truncated at"),
-    }
-    for number, (content, _) in broken.items():
-        (train / "dog" / f"dog_{number}.jpg").write_bytes(content)
-    return {f"photos/train/dog/dog_{n}.jpg": reason for n, (_, reason) in broken.items()}
-
-
-def test_images_that_cannot_be_used_are_all_named(without_tensorflow, bad_photos, tmp_path):
-    done = without_tensorflow("--dataset=image_folder", "--data_dir=photos", "--image_size=16")
-    named = [f"{path}: {reason}" for path, reason in bad_photos.items()]
-    assert_refused(done, 3, "error: 3 images cannot be used: ", *named)
-    assert os.listdir(tmp_path) == ["photos"]
-
-
-def test_images_that_cannot_be_used_are_skipped_and_counted(trainer_main, bad_photos, tmp_path):
-    flags = [
-        "--dataset=image_folder", "--data_dir=photos", "--image_size=16", "--on_bad_image=skip",
-        "--epochs=1", "--model=mlp", "--noreport",
-    ]  # fmt: skip
-    found = []
-    for name in ("skipped", "deleted"):
-        done = trainer_main(*flags, f"--run_dir={name}")
-        assert done.returncode == 0, done.stderr
-        assert ("skipped 3 images that cannot be used, all named in " in done.stdout) == (not found)
-        found.append(read_json(tmp_path / name / "result.json"))
-        for path in bad_photos:
-            (tmp_path / path).unlink(missing_ok=True)
-    assert [result["skipped_images"] for result in found] == [3, 0]
-    for name in ("train_loss", "test_loss"):
-        assert found[0][name] == found[1][name]
-    assert (
-        "skipped images  3 that cannot be used" in trainer_main(*flags, "--run_dir=skipped").stdout
-    )
-
-
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--steps=60"], r"not finite at step "),
-        pytest.param(["--steps=1"], "not finite", marks=pytest.mark.slow),
-    ],
-    ids=["in a step", "after the last step"],
-)
-def test_a_run_that_diverges(trainer_main, tmp_path, flags, words):
-    done = trainer_main(
-        "--model=mlp", "--optimizer=sgd", "--learning_rate=1e30", "--run_dir=run", *flags
-    )
-    assert_last_line(done, 6, words, "Lower --learning_rate, or set --gradient_clip_norm=1.")
-    result = read_json(tmp_path / "run" / "result.json")
-    assert (result["status"], result["exit_code"]) == ("diverged", 6)
-    assert done.stderr == f"error: {result['error']}\n"
-    assert not (tmp_path / "run" / "checkpoints").exists()
-
-
-def test_an_image_too_small_for_the_model(trainer_main, tmp_path):
-    done = trainer_main("--run_dir=run", "--model=keras:InceptionV3")
-    assert_last_line(done, 2, "--model=keras:InceptionV3 cannot take [8, 8, 1] images: ")
-    # Nothing is left, so that the corrected command is not taken for another run's.
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(("flags", "words"), table(MISFITS))
-def test_what_does_not_fit_together(train, flags, words):
-    config = options.parse(TrainConfig, ["trainer", *flags.split(" ")])
-    given = {name: value for name, value in config.to_json().items() if value is not None}
-    given.pop("run_dir", None)
-    with pytest.raises(ConfigError, match=re.escape(words)):
-        train(**given)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", ["40k", "80k"])
-def test_a_full_disk(trainer_main, make_disk, size):
-    """It fills up with the curves, or with a checkpoint."""
-    run_dir = make_disk(f"size={size}") / "run"
-    done = trainer_main("--model=mlp", "--steps=45", f"--run_dir={run_dir}")
-    assert_last_line(
-        done, 8, "error: disk full: ", f" free at {run_dir}/checkpoints/", "3 saves in a row"
-    )
-    assert not [path for path in run_dir.rglob("*") if ".tmp" in path.name]
-
-
-def assert_last_line(done: subprocess.CompletedProcess, exit_code: int, *words: str) -> None:
-    """As `assert_refused`, but the run may have said something of itself before."""
-    assert "Traceback" not in done.stdout
-    silent = subprocess.CompletedProcess(done.args, done.returncode, "", done.stderr)
-    assert_refused(silent, exit_code, *words)

@@ -351,16 +351,6 @@ def test_undecodable_files_are_found_among_some(decoder, damaged):
     assert str(source.paths[9]) in message
 
 
-def test_one_damaged_file(decoder, image_folder):
-    source = list_folder(image_folder())
-    source.paths[3].write_bytes(b"")
-    with pytest.raises(DataError) as caught:
-        decode_all(decoder, source, (8, 8, 3))
-    assert str(caught.value) == (
-        f"1 image cannot be used: {source.paths[3]}: is empty. Repair or remove, and start again."
-    )
-
-
 def test_of_many_damaged_files_twenty_are_named(decoder, image_folder):
     source = list_folder(image_folder(per_class=12))
     for path in source.paths[:23]:

@@ -511,33 +511,11 @@ def test_a_torn_last_line_harms_no_other(interrupted, damage, rows_kept):
         json.loads(line)
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(open_run):
-    run_dir = open_run()
-    run_dir.append_metrics("train", {"step": 5, "loss": 1.0})
-    assert run_dir.restore("auto") is None
-    assert run_dir.metrics_path.read_text() == ""
-    assert open_run.lines == ["no checkpoint was written before: training begins at step 0 again."]
-
-
 def test_a_new_run_has_nothing_to_restore(open_run):
     run_dir = open_run()
     assert run_dir.restore("auto") is None
     assert not run_dir.metrics_path.exists()
     assert open_run.lines == []
-
-
-def test_lost_checkpoints_are_refused(interrupted):
-    for path in sorted((interrupted.path / "checkpoints").rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    before = interrupted.metrics_path.read_bytes()
-    message = (
-        r"/run: checkpoints were written and none is left, refusing to start over; choose another "
-        r"--run_dir\.$"
-    )
-    for resume in ("auto", "must"):
-        with pytest.raises(RunDirError, match=message):
-            interrupted.restore(resume)
-    assert interrupted.metrics_path.read_bytes() == before
 
 
 def test_lost_checkpoints_are_refused_where_only_a_start_tells_of_them(begin, open_run):
@@ -607,33 +585,6 @@ def test_a_hostile_line_of_metrics_harms_no_other(interrupted, open_run, line):
     if b'"step": "5"' not in line and line not in (b"{}", b'{"step": true}'):
         path = interrupted.metrics_path
         assert open_run.lines == [f"warning: 1 of 6 lines of {path} cannot be read."]
-
-
-def test_damaged_checkpoints_are_refused_and_no_row_is_lost(interrupted):
-    before = interrupted.metrics_path.read_bytes()
-    for path in (interrupted.path / "checkpoints").glob("*/arrays.npz"):
-        path.write_bytes(b"")
-    with pytest.raises(RunDirError, match="every checkpoint is damaged, refusing to start over"):
-        interrupted.restore("auto")
-    assert interrupted.metrics_path.read_bytes() == before
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_its_rows(interrupted, open_run):
-    (interrupted.path / "checkpoints" / "ckpt-00000020" / "arrays.npz").unlink()
-    assert interrupted.restore("auto").progress.step == 10
-    assert steps_of(interrupted) == [("train", 10), ("checkpoint", 10)]
-    assert open_run.lines == [
-        "ckpt-00000020 damaged: arrays.npz: No such file or directory; set aside; "
-        "using ckpt-00000010."
-    ]
-
-
-def test_leftovers_are_swept_on_the_way(interrupted, open_run):
-    leftover = interrupted.path / "checkpoints" / "ckpt-00000030.tmp"
-    leftover.mkdir()
-    interrupted.restore("auto")
-    assert not leftover.exists()
-    assert open_run.lines == ["ignored unfinished checkpoint ckpt-00000030, swept."]
 
 
 def test_a_full_disk_leaves_the_earlier_record_and_no_litter(make_disk, open_run):
