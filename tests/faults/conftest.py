@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 from faults.tools import promises
 from faults.tools.sizes import SEED
 
+FOLDER = Path(__file__).resolve().parent
 _attempts: dict[str, list[promises.Attempt]] = {}
 
 
@@ -21,6 +23,12 @@ def record(record_property):
             record_property(name, value)
 
     return note
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent == FOLDER and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
 
 
 def pytest_runtest_logreport(report):

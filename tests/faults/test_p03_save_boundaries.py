@@ -19,7 +19,7 @@ from faults.tools.sizes import sized
 
 from trainer.checkpoints.store import CheckpointStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 _OLD, _NEW = 10, 20
 # What the arrays of the checkpoint before, and of the one that is saved, are made from.
 _OLD_SEED, _NEW_SEED = 1, 2

@@ -59,7 +59,6 @@ def _read(line: str, places: Mapping[str, str]) -> Mistake:
     return Mistake(line, variables, words, int(status.rstrip("!")), pieces, "!" in status)
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "group",
     [pytest.param(name, marks=[pytest.mark.slow] * (name != "secrets")) for name in _GROUPS],

@@ -22,7 +22,7 @@ from faults.tools.sizes import SEED, sized
 
 from flowrate.errors import Preempted
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 _FLAGS = {
     "dataset": "digits", "model": "cnn", "steps": 2000, "checkpoint_every_steps": 100,
     "evaluate_every_steps": 150, "log_every_steps": 20, "schedule": "cosine", "cache": "none",

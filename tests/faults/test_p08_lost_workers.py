@@ -24,7 +24,7 @@ from flowrate.failpoint import VARIABLE
 from flowrate.records import read_json
 from trainer.distributed.process_group import Host
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 _NOTICE_SECONDS = 30.0
 # By job: a later start of one waits that long for those who follow the workers of an earlier one.
 _ALONE_SECONDS = {"": _NOTICE_SECONDS, "job": 2 * _NOTICE_SECONDS}

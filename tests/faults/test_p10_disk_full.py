@@ -15,7 +15,7 @@ from faults.tools.sizes import SEED, sized
 
 from flowrate.records import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 # A checkpoint of this model is 0.12 MB; the records and TensorBoard's take 1 MB or less.
 _DISK = "size=6m"
 _FLAGS = {

@@ -58,6 +58,8 @@ def test_it_stops_with_the_step(name, tmp_path, record):
     assert finite == list(range(1, last + 1)), f"found at {found['step']}"
     num_examples = 0 if is_state else flags.get("global_batch_size", 32)
     assert len(found.get("examples", [])) == num_examples, "not the whole batch"
+    for path in training.checkpoints()[-1:]:
+        assert f"{path.name} is kept." in training.said()
     # The first step that is not finite follows the last that is.
     record(most_steps_to_stop=found["step"] - len(finite), checkpoints=_check_checkpoints(training))
 

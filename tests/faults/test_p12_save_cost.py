@@ -14,7 +14,7 @@ from faults.tools.sizes import sized
 
 from flowrate.records import read_json
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 _MOST_SHARE = 0.035
 _FLAGS = {"model": "cnn", "report": False}
 # Long enough for a few saves by the clock.

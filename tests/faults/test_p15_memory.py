@@ -19,7 +19,7 @@ from faults.tools.memory_group import memory_group
 from faults.tools.peak import resident_mebibytes
 from faults.tools.sizes import SEED, sized
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 _MAX_MEBIBYTES = 300e6 / 2**20
 _MAX_GROWTH = 1.05
 # A small training holds a quarter of it.

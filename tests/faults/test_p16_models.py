@@ -18,7 +18,7 @@ from faults.tools import runs
 from faults.tools.refusals import SECRET, Place, put_arrays
 from faults.tools.sizes import FULL
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 # By what a user may take the file for: the command, as words after `python -m`, and its status.
 _GIVEN = {
     "a_run_to_evaluate": ("trainer.evaluate {file}", 5),
