@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Real data for tests, beside the checkout; a user has none, and those tests then skip.
 SHARED_DATA = ROOT.parent / "shared" / "data"
 NUM_LOGICAL_DEVICES = 4
+# Helpers that folders share, as in `from faults.tools import runs`.
+sys.path.append(str(ROOT / "tests"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

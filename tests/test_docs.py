@@ -169,10 +169,11 @@ def test_every_flag_mentioned_exists(path):
     configs = (RunConfig, CompareConfig, LaunchConfig, SubmitConfig)
     for config in (*configs, *PROGRAMS.values()):
         known |= {field.name for field, _, _ in options.described_fields(config)}
-    # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker and Slurm.
+    # Of absl, TensorBoard, pytest-benchmark, scripts/submit logs, Docker, Slurm, scripts/faults.
     known |= {"help", "flagfile", "logdir", "benchmark", "follow", "build", "sbatch"}
     if path.name == "CHANGELOG.md":
         known |= {"ps"}  # Removed since.
+    known |= {"full", "record"}
     for flag in re.findall(r"(?<![\w-])--([a-z]\w+)", path.read_text()):
         assert flag in known, flag
 

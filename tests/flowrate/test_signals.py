@@ -176,22 +176,6 @@ def send_meanwhile(process: subprocess.Popen, command: str, name: str = "SIGTERM
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "name", "exit_code", "error"),
-    [
-        *(("meanwhile", name, 143, "Preempted") for name in NAMES),
-        ("meanwhile full", "SIGTERM", 8, "DiskError"),
-    ],
-)
-def test_native_code_beside_which_the_state_can_be_saved_is_left(
-    process, command, name, exit_code, error
-):
-    send_meanwhile(process, command, name)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output, errors) == (exit_code, f"saving {name}\n{error}\n", "")
-
-
-@pytest.mark.slow
 def test_a_save_meanwhile_that_fails_oddly_is_left_to_the_main_thread(process):
     send_meanwhile(process, "meanwhile odd")
     assert process.stdout.readline() == "saving SIGTERM\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from collections import namedtuple
 
 import numpy as np
@@ -113,45 +111,6 @@ def test_a_change_that_keeps_the_size_is_seen_by_its_time(cache, source, cached_
     np.testing.assert_array_equal(after[:2], before[1::-1])
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "page", "other shape", "one bit", "no sums"])
-def test_a_damaged_disk_cache_is_made_anew(cache, source, cached_files, damage):
-    expected = np.array(cache.apply_tier(source, "disk", SHAPE).images)
-    (path,) = cached_files()
-    if damage == "other shape":
-        np.save(path, expected[:50])
-    else:
-        whole = path.read_bytes()
-        contents = {
-            "empty": b"", "cut": whole[: len(whole) // 2], "page": b"<html>" * 100,
-            "no sums": whole[:-4], "one bit": whole[:900] + bytes([whole[900] ^ 8]) + whole[901:],
-        }  # fmt: skip
-        path.write_bytes(contents[damage])
-    said = []
-    found = cache.apply_tier(source, "disk", SHAPE, said.append).images
-    np.testing.assert_array_equal(found, expected)
-    assert cached_files() == [path]
-    reason = "is cut short, or of other data"
-    if damage in ("one bit", "no sums"):
-        reason = "has other checksums than it was written with"
-    assert said == [f"{path}: the cache of decoded images {reason}; it is made anew."]
-
-
-def test_what_a_killed_run_left_is_not_taken_for_a_cache(cache, source, cached_files):
-    expected = cache.apply_tier(source, "memory", SHAPE).images
-    cache.apply_tier(source, "disk", SHAPE)
-    (path,) = cached_files()
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    partial = path.with_name(f"{path.stem}.{killed.pid}@{platform.node()}.partial")
-    path.rename(partial)
-    partial.write_bytes(partial.read_bytes()[:5000])
-    said = []
-    found = cache.apply_tier(source, "disk", SHAPE, said.append).images
-    np.testing.assert_array_equal(found, expected)
-    assert cached_files() == [path]
-    assert said == [f"{path.parent}: a cache that was left half made is deleted."]
-
-
 def test_what_another_run_is_writing_is_left_alone(cache, source, cached_files):
     cache.apply_tier(source, "disk", SHAPE)
     (path,) = cached_files()
@@ -159,20 +118,6 @@ def test_what_another_run_is_writing_is_left_alone(cache, source, cached_files):
     path.rename(other)
     cache.apply_tier(source, "disk", SHAPE)
     assert cached_files() == sorted([path, other])
-
-
-@pytest.mark.parametrize("tier", ["memory", "disk"])
-def test_all_files_that_cannot_be_decoded_are_named(cache, source, cached_files, tier):
-    broken = [source.paths[1], source.paths[98]]
-    for path in broken:
-        path.write_bytes(b"<html>")
-    with pytest.raises(DataError) as caught:
-        cache.apply_tier(source, tier, SHAPE)
-    assert str(caught.value) == (
-        f"2 images cannot be used: {broken[0]}: is an HTML page; {broken[1]}: is an HTML page. "
-        "Repair or remove, and start again."
-    )
-    assert cached_files() == []
 
 
 def test_a_file_that_vanished(cache, source, cached_files):

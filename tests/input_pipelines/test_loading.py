@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from faults.tools import image_kinds
 
-from benchmarks.faults import _bad_images
 from flowrate.errors import DataError
 from input_pipelines.loading import load_sources
 
@@ -20,9 +20,9 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(PER_CLASS):
             path = tmp_path / "photos" / name / f"{number:02}.jpg"
-            image = _bad_images.picture(100 * label + number)
+            image = image_kinds.picture(100 * label + number)
             kind = f"JPEG turned by EXIF {2 + number // 2}" if number % 2 else "WebP"
-            _bad_images.ODD[kind](path, image)
+            image_kinds.ODD[kind](path, image)
     return tmp_path / "photos"
 
 
@@ -30,7 +30,7 @@ def make_bad(folder, kinds):
     """Puts a file of each kind among the others of both classes; returns the files."""
     paths = [folder / ("cat", "dog")[n % 2] / f"{n:02}-bad.jpg" for n in range(len(kinds))]
     for path, kind in zip(paths, kinds):
-        _bad_images.BAD[kind][0](path, _bad_images.picture(7))
+        image_kinds.BAD[kind][0](path, image_kinds.picture(7))
     return paths
 
 
@@ -46,37 +46,11 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found.sources[split].orientations, source.orientations)
 
 
-def test_all_bad_images_are_named_in_one_line(folder):
-    kinds = list(_bad_images.BAD)[:12]
-    paths = make_bad(folder, kinds)
-    with pytest.raises(DataError) as caught:
-        load(folder, on_bad_image="error")
-    message = str(caught.value)
-    assert message.startswith("12 images cannot be used: ")
-    assert "\n" not in message
-    for path, kind in zip(paths, kinds):
-        assert str(path) in message
-        assert _bad_images.BAD[kind][1] in message.split(f"{path}: ")[1].split(f"; {folder}")[0]
-
-
-def test_of_very_many_a_list_is_written(folder):
-    paths = make_bad(folder, list(_bad_images.BAD))
-    with pytest.raises(DataError) as caught:
-        load(folder, on_bad_image="error")
-    message = str(caught.value)
-    assert message.startswith("25 images cannot be used: ")
-    assert "; and 5 more, all named in " in message
-    listed = message.split("all named in ")[1].removesuffix(". Repair or remove, and start again.")
-    with open(listed) as file:
-        lines = file.read().splitlines()
-    assert [line.split(": ")[0] for line in lines] == sorted(map(str, paths))
-
-
 @pytest.mark.parametrize("held_out", [0, 5])
 def test_skipping_is_as_if_they_were_not_there(folder, held_out):
     expected = load(folder, validation_examples=held_out, on_bad_image="error")
     assert expected.num_skipped == 0
-    paths = make_bad(folder, list(_bad_images.BAD))
+    paths = make_bad(folder, list(image_kinds.BAD))
     said = []
     found = load(folder, validation_examples=held_out, on_bad_image="skip", tell=said.append)
     assert_same(found, expected)
@@ -95,7 +69,7 @@ def test_split_folders_are_looked_at_together(folder, tmp_path):
         (tmp_path / "all" / "test" / name).mkdir(parents=True)
         for number in range(2):
             path = tmp_path / "all" / "test" / name / f"{number}.jpg"
-            _bad_images.ODD["grey JPEG"](path, _bad_images.picture(number))
+            image_kinds.ODD["grey JPEG"](path, image_kinds.picture(number))
     bad = [tmp_path / "all" / split / "cat" / "0-bad.jpg" for split in ("test", "train")]
     for path in bad:
         path.write_bytes(b"")
@@ -140,7 +114,7 @@ def test_what_is_left_out_is_told_first(folder):
 def test_a_class_of_one_image_is_in_one_split_only(folder):
     for name in ("cow", "dam"):
         (folder / name).mkdir()
-        _bad_images.ODD["WebP"](folder / name / "1.jpg", _bad_images.picture(3))
+        image_kinds.ODD["WebP"](folder / name / "1.jpg", image_kinds.picture(3))
     (folder / "dog" / "00.jpg").unlink()
     assert load(folder).notes == (
         "train has no example of dam: never learnt; add images.",

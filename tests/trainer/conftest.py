@@ -7,9 +7,7 @@ import itertools
 import os
 
 import pytest
-
-from benchmarks.faults._attempt import NotHere
-from benchmarks.faults._disks import small_disk
+from faults.tools.disks import small_disk
 
 
 @pytest.fixture
@@ -19,10 +17,7 @@ def make_disk(tmp_path):
     with contextlib.ExitStack() as disks:
 
         def make(options: str):
-            try:
-                return disks.enter_context(small_disk(tmp_path / f"disk-{next(numbers)}", options))
-            except NotHere as reason:
-                pytest.skip(str(reason))
+            return disks.enter_context(small_disk(tmp_path / f"disk-{next(numbers)}", options))
 
         yield make
 

@@ -1,4 +1,4 @@
-"""Mistakes at the command line, as real processes: one line, the right status, nothing left behind.
+"""Run directories that cannot be used, `--help` and flag files, as real processes.
 
 Where a mistake can be seen without TensorFlow it must be: there a package that ends the process
 when it is imported stands in TensorFlow's place. Most mistakes are in benchmarks/faults/mistakes.
@@ -7,39 +7,17 @@ when it is imported stands in TensorFlow's place. Most mistakes are in benchmark
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from flowrate import options
-from flowrate.errors import ConfigError
 from flowrate.options import described_fields
 from trainer.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED_TENSORFLOW = 99
-# What only TensorFlow, or the number of devices, can tell.
-MISFITS = """
---model=keras:MobileNetV9
-    keras.applications has no such model. Did you mean 'MobileNet
---model=keras:VGG16
-    --model=keras:VGG16 cannot take [8, 8, 1] images:
---strategy=mirrored --batch_size=30
-    --global_batch_size=30 does not divide among 4 replicas; use 28 or 32.
---augmentation=mixup --batch_size=31
-    --augmentation=mixup blends pairs, but each replica has 31 examples per step; use an even
---epochs=1 --profile_steps=40,900
-    --profile_steps=40,900: the run ends with step
-"""
-
-
-def table(text: str) -> list[tuple[str, str]]:
-    """Reads a table above: (command line, words)."""
-    lines = text.strip().splitlines()
-    return [(flags, words.strip()) for flags, words in zip(lines[::2], lines[1::2])]
 
 
 @pytest.fixture
@@ -70,7 +48,7 @@ def assert_refused(done: subprocess.CompletedProcess, exit_code: int, *words: st
 def test_the_poison_works(without_tensorflow):
     """A command without a mistake does import TensorFlow, so these tests can fail.
 
-    So can the tables of benchmarks/faults/mistakes, which tests/faults tries.
+    So can those of tests/faults/mistakes.txt.
     """
     assert without_tensorflow("--steps=1").returncode == IMPORTED_TENSORFLOW
 
@@ -150,24 +128,3 @@ def test_a_flagfile_is_read_in_its_place(without_tensorflow, tmp_path):
     done = without_tensorflow("--flagfile=flags.txt", "--seed=7", "--steps=5")
     assert_refused(done, 2, "--epochs=3 and --steps=5 both say how long")
     assert os.listdir(tmp_path) == ["flags.txt"]
-
-
-# --- mistakes that only TensorFlow can tell ---------------------------------------------------
-
-
-def test_an_image_too_small_for_the_model(trainer_main, tmp_path):
-    done = trainer_main("--run_dir=run", "--model=keras:InceptionV3")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: --model=keras:InceptionV3 cannot take [8, 8, 1] images: ")
-    # Nothing is left, so that the corrected command is not taken for another run's.
-    assert os.listdir(tmp_path) == []
-
-
-@pytest.mark.parametrize(("flags", "words"), table(MISFITS))
-def test_what_does_not_fit_together(train, flags, words):
-    config = options.parse(TrainConfig, ["trainer", *flags.split(" ")])
-    given = {name: value for name, value in config.to_json().items() if value is not None}
-    given.pop("run_dir", None)
-    with pytest.raises(ConfigError, match=re.escape(words)):
-        train(**given)

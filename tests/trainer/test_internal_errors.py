@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from benchmarks.faults import _runs
+from faults.tools import runs
 
 FLAGS = {
     "dataset": "digits", "model": "mlp16", "steps": 300, "steps_per_call": 20, "log_every_steps": 7,
@@ -20,7 +19,7 @@ FLAGS = {
 )
 @pytest.mark.slow
 def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
-    failing = _runs.Training(tmp_path / "run", environment={"FLOWRATE_FAULT": fault}, **FLAGS)
+    failing = runs.Training(tmp_path / "run", environment={"FLOWRATE_FAULT": fault}, **FLAGS)
     ended = failing.run()
     assert ended.exit_code == 7, ended.stderr
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
@@ -30,12 +29,12 @@ def test_nothing_that_was_trained_is_lost(tmp_path, fault, saved_steps):
     )
     saved = [int(path.name[5:]) for path in failing.checkpoints()]
     assert saved == saved_steps
-    again = _runs.Training(tmp_path / "run", **FLAGS)
+    again = runs.Training(tmp_path / "run", **FLAGS)
     said = again.finish().stdout
     for step in saved_steps[-1:]:
         assert f"resumed from step {step}" in said
-    _runs.check_same_run(tmp_path / "run", _runs.reference(**FLAGS))
-    _runs.check_no_litter(tmp_path / "run")
+    runs.check_same_run(tmp_path / "run", runs.reference(**FLAGS))
+    runs.check_no_litter(tmp_path / "run")
 
 
 @pytest.mark.parametrize("place", ["in a step", "in its record", "before what is due"])

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.runs import final_arrays
 
-from benchmarks.faults._runs import final_arrays
 from flowrate.records import read_json, read_json_lines
 from trainer.distributed.process_group import free_ports
 
@@ -318,12 +318,3 @@ def test_ctrl_c_saves_and_leaves_nothing_running(tmp_path):
     assert "preempted at step" in output
     assert rows(run_dir, "checkpoint")
     assert processes_of(run_dir) == []
-
-
-@pytest.mark.slow
-def test_what_cannot_be_mended_by_trying_again_is_not_tried_again(tmp_path):
-    process = launch(tmp_path / "run", *FLAGS, "--optimizer=sgd", "--learning_rate=1e30")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 6, output
-    assert "failed first, with status 6." in output
-    assert "begin again" not in output

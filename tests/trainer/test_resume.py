@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.runs import curve, final_arrays
 
-from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import Preempted
 from flowrate.records import read_json_lines
 from flowrate.signals import StopRequest

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from benchmarks.faults._runs import curve
-from flowrate.errors import DivergedError, Preempted
+from flowrate.errors import DivergedError
 from flowrate.records import read_json_lines
-from flowrate.signals import StopRequest
 
 # With this decay each step makes the weights half as large again; with half the rate, smaller.
 GROWING = {
@@ -64,34 +61,3 @@ def test_the_third_time_it_stops(train, tmp_path):
         train(**{**GROWING, "learning_rate": 1e30}, max_rollbacks=2, run_dir=str(tmp_path / "run"))
     factors = [row["learning_rate_factor"] for row in rows_of(tmp_path / "run", "rollback")]
     assert factors == [0.5, 0.25]
-
-
-class StopAfterRollback(StopRequest):
-    """A stop request that comes true some steps after the run has gone back."""
-
-    signal_name = "SIGTERM"
-
-    def __init__(self, run_dir):
-        super().__init__()
-        self.signal_name = "SIGTERM"
-        self.run_dir = run_dir
-
-    def __bool__(self) -> bool:
-        rows = read_json_lines(self.run_dir / "metrics.jsonl")
-        return rows[-2:-1] != [] and rows[-2]["kind"] == "rollback"
-
-
-@pytest.mark.slow
-def test_a_run_that_is_stopped_and_goes_on_rolls_back_once(train, tmp_path):
-    flags = {**GROWING, "checkpoint_every_steps": 10, "steps_per_call": 1}
-    undisturbed = train(**flags, run_dir=str(tmp_path / "undisturbed"))
-    (rollback,) = rows_of(tmp_path / "undisturbed", "rollback")
-    run_dir = tmp_path / "run"
-    with pytest.raises(Preempted):
-        train(**flags, stop=StopAfterRollback(run_dir), run_dir=str(run_dir))
-    run = train(**flags, run_dir=str(run_dir))
-    assert rows_of(run_dir, "rollback") == [rollback]
-    assert curve(run_dir) == curve(tmp_path / "undisturbed")
-    arrays, expected = run.state.to_arrays(), undisturbed.state.to_arrays()
-    for name, array in expected.items():
-        np.testing.assert_array_equal(arrays[name], array, err_msg=name)

@@ -216,10 +216,11 @@ def test_memory_holds_some_rows_at_a_time(tmp_path):
     assert path.stat().st_size > 80e6
     code = """
 import sys
+sys.path.append("tests")
 from pathlib import Path
 import pyarrow.csv, pyarrow.parquet
 import rich.progress
-from benchmarks.faults._peak import forget_peak, peak_mebibytes, resident_mebibytes
+from faults.tools.peak import forget_peak, peak_mebibytes, resident_mebibytes
 from input_pipelines.datasets import table
 from input_pipelines.dataset import LoadOptions
 forget_peak()

@@ -1,4 +1,4 @@
-"""Unpacking of archives that others made; benchmarks/faults/_hostile_archives.py has fifty more."""
+"""Unpacking of archives that others made; tests/faults has thirty more."""
 
 from __future__ import annotations
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from faults.tools import image_kinds
 from PIL import Image, ImageOps
 
-from benchmarks.faults import _bad_images
 from input_pipelines.images.examine import examine, too_large_in_scans
 from input_pipelines.images.headers import headers_of_any_size
 
@@ -21,7 +21,7 @@ def write(tmp_path):
 
     def make(maker):
         path = tmp_path / "image.jpg"
-        maker(path, _bad_images.picture(1))
+        maker(path, image_kinds.picture(1))
         with headers_of_any_size():
             return path, examine(path)
 
@@ -38,25 +38,25 @@ def decode(tf):
     return run
 
 
-@pytest.mark.parametrize("kind", _bad_images.BAD)
+@pytest.mark.parametrize("kind", image_kinds.BAD)
 def test_a_bad_file_is_refused_for_what_it_is(write, kind):
-    maker, words = _bad_images.BAD[kind]
+    maker, words = image_kinds.BAD[kind]
     _, found = write(maker)
     assert words in found.problem
     assert "\n" not in found.problem
     assert len(found.problem) < 130
 
 
-@pytest.mark.parametrize("kind", sorted(_bad_images.BAD.keys() - NO_FILES - READ_ALL_THE_SAME))
+@pytest.mark.parametrize("kind", sorted(image_kinds.BAD.keys() - NO_FILES - READ_ALL_THE_SAME))
 def test_what_is_refused_cannot_be_decoded(write, decode, tf, kind):
-    path, _ = write(_bad_images.BAD[kind][0])
+    path, _ = write(image_kinds.BAD[kind][0])
     with pytest.raises(tf.errors.OpError):
         decode(path, (8, 8, 3))
 
 
-@pytest.mark.parametrize("kind", _bad_images.ODD)
+@pytest.mark.parametrize("kind", image_kinds.ODD)
 def test_an_odd_file_is_read_as_pillow_reads_it(write, decode, kind):
-    path, found = write(_bad_images.ODD[kind])
+    path, found = write(image_kinds.ODD[kind])
     assert found.problem is None
     assert len(found.sha256) == 64
     with Image.open(path) as image:
@@ -77,7 +77,7 @@ def _as_bytes(image: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
 def test_wherever_a_file_is_cut_it_is_told_or_read(tmp_path, decode, tf, kind):
     """What examine lets through is decoded."""
-    whole = _bad_images.encode(_bad_images.picture(2, (40, 30)), kind)
+    whole = image_kinds.encode(image_kinds.picture(2, (40, 30)), kind)
     path = tmp_path / "image"
     told = 0
     for num_bytes in sorted({*range(0, len(whole), max(1, len(whole) // 40)), len(whole) - 1}):
@@ -106,7 +106,7 @@ def test_a_large_progressive_jpeg_is_refused_by_its_header(mode):
     """Its coefficients alone would take 200 MB and more."""
     image = Image.new(mode, (64, 48))
     for progressive in (False, True):
-        content = _bad_images.encode(image, "JPEG", progressive=progressive)
+        content = image_kinds.encode(image, "JPEG", progressive=progressive)
         most = 16 if mode == "CMYK" else 25
         found = too_large_in_scans(most * 10**6 + 10**6, content)
         said = f"{most + 1} Mpx > cap {most} Mpx of a progressive JPEG"
@@ -115,12 +115,12 @@ def test_a_large_progressive_jpeg_is_refused_by_its_header(mode):
 
 
 def test_a_sequential_jpeg_may_come_in_scans_too():
-    content = bytearray(_bad_images.encode(Image.new("RGB", (64, 48)), "JPEG"))
+    content = bytearray(image_kinds.encode(Image.new("RGB", (64, 48)), "JPEG"))
     assert too_large_in_scans(40 * 10**6, bytes(content)) is None
     content[content.index(b"\xff\xda") + 4] = 1  # One component in the first scan.
     assert too_large_in_scans(40 * 10**6, bytes(content))
 
 
 def test_a_row_longer_than_libpng_takes_is_refused(tmp_path):
-    (tmp_path / "x").write_bytes(_bad_images.png_of(1_000_001, 1))
+    (tmp_path / "x").write_bytes(image_kinds.png_of(1_000_001, 1))
     assert examine(tmp_path / "x").problem == "has more than 1,000,000 pixels in a row or column"

@@ -8,8 +8,8 @@ import os
 import shutil
 
 import pytest
+from faults.tools import image_kinds
 
-from benchmarks.faults import _bad_images
 from input_pipelines.images import manifest as _manifest
 from input_pipelines.images.manifest import ROTTEN, read_manifest, stored_at
 
@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
     for label, name in enumerate(("cat", "dog")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(4):
-            image = _bad_images.picture(10 * label + number, (30, 20 + number))
+            image = image_kinds.picture(10 * label + number, (30, 20 + number))
             image.save(tmp_path / "photos" / name / f"{number}.jpg")
     return tmp_path / "photos"
 
@@ -80,7 +80,7 @@ def test_only_what_changed_is_read_again(folder, read):
 
 def rot_and_keep_the_times(path):
     facts = path.stat()
-    path.write_bytes(_bad_images.rot(path.read_bytes(), 9))
+    path.write_bytes(image_kinds.rot(path.read_bytes(), 9))
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 

@@ -164,23 +164,6 @@ def full_disk(make_disk):
     return store, folder / "others"
 
 
-def test_training_goes_on_and_the_save_is_tried_again(full_disk, make_saver, lines, quick):
-    store, others = full_disk
-    saver = make_saver(of=store)
-    saver.start(arrays(2.0, size=100_000), Progress(step=2))
-    assert saver.start(arrays(3.0, size=100_000), Progress(step=3)) == []
-    (line,) = lines
-    assert line.startswith("disk full: 833,280 bytes needed, ")
-    assert line.endswith(
-        "/checkpoints/ckpt-00000002; ckpt-00000001 is kept. Training goes on; trying again in 0 s."
-    )
-    assert store.steps() == [1]
-    others.unlink()
-    assert steps(saver.finish()) == [3]
-    assert lines[-1] == "ckpt-00000003 is saved: the disk takes checkpoints again."
-    assert store.steps() == [3]
-
-
 def test_after_a_failure_saves_wait_until_it_is_tried_again(
     full_disk, make_saver, lines, monkeypatch
 ):
@@ -194,17 +177,6 @@ def test_after_a_failure_saves_wait_until_it_is_tried_again(
     assert len(lines) == 1
     others.unlink()
     assert steps(saver.finish()) == [19]
-
-
-def test_the_third_failure_in_a_row_ends_the_run(full_disk, make_saver, lines, quick):
-    store, _ = full_disk
-    saver = make_saver(of=store)
-    saver.start(arrays(size=100_000), Progress(step=2))
-    with pytest.raises(DiskError, match=r"^disk full: .*3 saves in a row have failed; mend that"):
-        saver.finish()
-    assert len(lines) == 2
-    assert store.steps() == [1]
-    np.testing.assert_array_equal(store.latest().arrays["weight"], np.full(4, 1.0))
 
 
 def test_a_best_that_could_not_be_written_comes_with_the_next(full_disk, make_saver, quick):

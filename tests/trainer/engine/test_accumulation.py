@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from benchmarks.faults._peak import run_measured
+from faults.tools.peak import run_measured
 
 ROOT = Path(__file__).resolve().parents[3]
 

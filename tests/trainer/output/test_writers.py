@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from faults.tools.disks import filled
 
-from benchmarks.faults._disks import filled
 from flowrate.records import read_json_lines
 
 
@@ -48,22 +48,6 @@ def warnings(lines: list[str], what: str) -> list[str]:
     return [line for line in lines if line.startswith("warning: ") and what in line]
 
 
-def test_rows_wait_for_room_and_come_in_order(run_on_small_disk):
-    run_dir, writer, lines = run_on_small_disk
-    evaluate(writer, 1)
-    with filled(run_dir.parent):
-        # More than what is left of the file's last block.
-        for step in range(2, 100):
-            evaluate(writer, step)
-        assert steps_in(run_dir)[-1] < 99
-    (warning,) = warnings(lines, "metrics.jsonl")
-    assert "No space left on device. Its rows wait in memory until there is room" in warning
-    evaluate(writer, 100)
-    assert steps_in(run_dir) == list(range(1, 101))
-    writer.close()
-    assert len(warnings(lines, "metrics.jsonl")) == 1
-
-
 def test_rows_that_found_no_room_at_the_end_are_counted(run_on_small_disk):
     run_dir, writer, lines = run_on_small_disk
     with filled(run_dir.parent):
@@ -72,15 +56,3 @@ def test_rows_that_found_no_room_at_the_end_are_counted(run_on_small_disk):
         writer.close()
     *_, warning = warnings(lines, "metrics.jsonl")
     assert warning.endswith("Its last 5 rows are lost.")
-
-
-def test_tensorboard_is_given_up_with_one_warning(run_on_small_disk):
-    run_dir, writer, lines = run_on_small_disk
-    with filled(run_dir.parent):
-        for step in range(1, 6):
-            evaluate(writer, step)
-            writer.checkpoints([])
-    (warning,) = warnings(lines, "TensorBoard")
-    assert "they end here, and training goes on" in warning
-    evaluate(writer, 6)
-    assert steps_in(run_dir) == [1, 2, 3, 4, 5, 6]

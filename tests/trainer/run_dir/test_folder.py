@@ -354,12 +354,6 @@ def test_a_hostile_line_of_metrics_harms_no_other(interrupted, open_run, line):
         assert open_run.lines == [f"warning: 1 of 6 lines of {path} cannot be read."]
 
 
-def test_a_damaged_checkpoint_is_passed_over_with_its_rows(interrupted):
-    (interrupted.path / "checkpoints" / "ckpt-00000020" / "arrays.npz").unlink()
-    assert interrupted.restore("auto").progress.step == 10
-    assert steps_of(interrupted) == [("train", 10), ("checkpoint", 10)]
-
-
 def test_a_full_disk_leaves_the_earlier_record_and_no_litter(make_disk, open_run):
     run_dir = open_run(run_dir=str(make_disk("size=64k") / "run"))
     run_dir.check_data(FACTS, PLAN)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.runs import curve, final_arrays
 
-from benchmarks.faults._runs import curve, final_arrays
 from flowrate.errors import RunDirError
 from flowrate.records import read_json
 from trainer.config import TrainConfig

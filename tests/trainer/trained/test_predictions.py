@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,20 +90,6 @@ HOSTILE = {
 def test_hostile_predictions_are_refused(tmp_path, changed):
     fields = {**vars(some()), **changed}
     np.savez(tmp_path / FILE, **fields)
-    with pytest.raises(RunDirError, match=r"predictions\.npz is damaged"):
-        Predictions.read(tmp_path, 6)
-
-
-def test_a_header_that_promises_more_than_follows_is_refused(tmp_path):
-    """Else a file of a few bytes could ask for any amount of memory."""
-    some().save(tmp_path)
-    with zipfile.ZipFile(tmp_path / FILE) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    header = members["labels.npy"].replace(b"'shape': (40,)", b"'shape': (9999999999999,)")
-    members["labels.npy"] = header
-    with zipfile.ZipFile(tmp_path / FILE, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     with pytest.raises(RunDirError, match=r"predictions\.npz is damaged"):
         Predictions.read(tmp_path, 6)
 
