@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
 from benchmarks.statistics import step_percentiles
+from flowrate import processes
 from flowrate.records import read_json
 from input_pipelines.fetch.download import cache_folder
 
@@ -103,12 +103,11 @@ def _export_data(case: BenchmarkCase, seed: int) -> dict[str, str]:
     place = cache_folder("peer_data") / f"{name}.json"
     if not place.exists():
         words = [f"--{name}={value}" for name, value in flags.items()]
-        done = subprocess.run(
+        ended = processes.run(
             [sys.executable, "-m", "benchmarks.contenders.peer_data", str(place), *words],
+            timeout_seconds=_EXPORT_TIMEOUT_SECONDS,
             cwd=Path(__file__).resolve().parents[2],
-            capture_output=True, text=True, timeout=_EXPORT_TIMEOUT_SECONDS,
-        )  # fmt: skip
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason was given"]
-            return {"error": lines[-1][:500]}
+        )
+        if ended.exit_code != 0:
+            return {"error": processes.last_line(ended.output)[:500] or ended.how()}
     return read_json(place)

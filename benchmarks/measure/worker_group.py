@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.machine.namespaces import virtual_hosts
+from flowrate import processes
 from flowrate.errors import ClusterError
 from trainer.distributed.process_group import Host, ProcessGroup, Task
 
@@ -24,14 +26,13 @@ def run_alone(program: Sequence[str]) -> None:
     Raises:
         ClusterError: it failed; with its last words.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", *program],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        errors="replace",
+    ended = processes.run(
+        [sys.executable, "-m", *program], timeout_seconds=math.inf,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-    if done.returncode:
+    if ended.exit_code:
         raise ClusterError(
-            f"the process ended with status {done.returncode}: {last_words(done.stderr)}"
+            f"the process ended with status {ended.exit_code}: {last_words(ended.errors)}"
         )
 
 

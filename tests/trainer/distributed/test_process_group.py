@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ def run(tmp_path, monkeypatch):
     """Runs two workers that end with a status; returns the group's."""
     (tmp_path / "ends.py").write_text(PROGRAM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(exit_code: int, max_restarts: int) -> int:
         (tmp_path / "came").mkdir()
@@ -34,9 +32,7 @@ def run(tmp_path, monkeypatch):
         tasks = [Task("worker", 0), Task("worker", 1)]
         return ProcessGroup(program, tmp_path, tasks, max_restarts=max_restarts).run()
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.mark.parametrize("exit_code", [1, *range(2, 10), 42, 126, 127])
