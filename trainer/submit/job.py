@@ -77,6 +77,11 @@ class Job:
     def is_sweep(self) -> bool:
         return bool(self.config.sweep)
 
+    @property
+    def max_restarts(self) -> int:
+        """How often all workers begin again; benchmarks never do."""
+        return 0 if self.module == BENCHMARKS else self.config.max_restarts
+
     def write_file(self, name: str, text: str) -> Path:
         """Writes a file of the job into its folder, which is made, and returns its path."""
         with disk_errors(self.folder):
