@@ -40,7 +40,7 @@ def run_command(
     def parse_and_act() -> int | None:
         try:
             config, words = options.parse_with_words(config_class, argv)
-        except ConfigError as error:
+        except options.UnknownFlagError as error:
             if after_dashes and "--" not in argv:
                 raise ConfigError(f"{error} Give the {after_dashes} after `--`.") from None
             raise

@@ -34,6 +34,10 @@ _DEFINE = {
 Config = TypeVar("Config")
 
 
+class UnknownFlagError(ConfigError):
+    """A flag that the program does not have."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Option:
     """What is known of one option besides its name, type and default."""
@@ -94,7 +98,7 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         stray = values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
         known = nearest_name(error.flagname, expected)
-        raise ConfigError(f"--{error.flagname}: no such flag.{known} See --help.") from None
+        raise UnknownFlagError(f"--{error.flagname}: no such flag.{known} See --help.") from None
     except flags.IllegalFlagValueError as error:
         given = str(error).removeprefix("flag ").split(": ")[0]
         name = given.removeprefix("--").split("=")[0].split(" ")[0]

@@ -59,6 +59,9 @@ class Job:
         folder: where the job's files lie; the run directory, unless this is a sweep.
         tasks: its runs; several in a sweep.
         directory: where it was submitted, which relative paths in flags start from.
+
+    Raises (on construction):
+        ConfigError: a name of a folder would break a job file.
     """
 
     config: SubmitConfig
@@ -66,6 +69,11 @@ class Job:
     folder: Path
     tasks: tuple[Task, ...]
     directory: Path
+
+    def __post_init__(self):
+        for path in (self.folder, self.directory):
+            if not str(path).isprintable():  # A job file names both, also in a comment.
+                raise ConfigError(f"{str(path)!r}: has a line break or another control character.")
 
     @property
     def name(self) -> str:

@@ -15,10 +15,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flowrate import options
-from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
+from flowrate.command import run_command
+from flowrate.errors import ClusterError, PeerLost, Preempted
 from flowrate.options import option
-from flowrate.printable import one_line
 from flowrate.records import read_json, read_json_lines
 from trainer.run_dir.launch_id import find_attempt
 from trainer.run_dir.lock import Holder
@@ -125,19 +124,17 @@ def read_statuses(run_dir: Path) -> list[int]:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the action on standard output and the reason on standard error."""
-    try:
-        run_dir = Path(argv[1])
-        if argv[2:] == ["begin"]:
-            print(begin(run_dir, os.environ))
-            return 0
-        end = options.parse(End, [argv[0], *argv[2:]])
-        action, reason = decide(end, read_statuses(run_dir), progress(run_dir))
-    except FlowrateError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
+    return run_command(argv, End, __doc__, _answer)
+
+
+def _answer(end: End, words: list[str]) -> None:
+    run_dir = Path(words[0])
+    if words[1:] == ["begin"]:
+        print(begin(run_dir, os.environ))
+        return
+    action, reason = decide(end, read_statuses(run_dir), progress(run_dir))
     print(action)
     print(f"[job] {reason}.", file=sys.stderr, flush=True)
-    return 0
 
 
 if __name__ == "__main__":
