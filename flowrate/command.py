@@ -38,8 +38,9 @@ def run_command(
     """
 
     def parse_and_act() -> int | None:
+        parse = options.parse_until_dashes if after_dashes else options.parse_with_words
         try:
-            config, words = options.parse_with_words(config_class, argv)
+            config, words = parse(config_class, argv)
         except options.UnknownFlagError as error:
             if after_dashes and "--" not in argv:
                 raise ConfigError(f"{error} Give the {after_dashes} after `--`.") from None

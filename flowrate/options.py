@@ -144,6 +144,21 @@ def parse_with_words(
     return parse(config_class, [argv[0], *given]), [*words, *argv[flags_end + 1 :]]
 
 
+def parse_until_dashes(
+    config_class: type[Config], argv: Sequence[str]
+) -> tuple[Config | None, list[str]]:
+    """Reads the flags before `--`; what stands after it is another program's.
+
+    Returns:
+        The config, None where `--help` was asked for, and the words after `--`.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    place = argv.index("--") if "--" in argv else len(argv)
+    return parse(config_class, argv[:place]), list(argv[place + 1 :])
+
+
 def check(config: Any) -> None:
     """Raises ConfigError if a value is of the wrong type, out of bounds or not a choice."""
     for field, description, kind in described_fields(type(config)):

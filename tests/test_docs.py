@@ -93,7 +93,7 @@ def test_every_launch_command_parses(path):
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     for line in "\n".join(blocks).splitlines():
         if line.startswith("scripts/launch"):
-            config, trainers = options.parse_with_words(LaunchConfig, shlex.split(line))
+            config, trainers = options.parse_until_dashes(LaunchConfig, shlex.split(line))
             assert launch.complete(trainers, config.ps, config.workers)
 
 
@@ -109,7 +109,7 @@ def test_every_kubernetes_job_can_be_rendered():
     lines = [line for line in text.splitlines() if "--cluster=kubernetes --" in line]
     assert lines
     for line in lines:
-        config, words = options.parse_with_words(SubmitConfig, shlex.split(line))
+        config, words = options.parse_until_dashes(SubmitConfig, shlex.split(line))
         job = plan_job(config, words, ROOT)
         assert "kind: Job" in kubernetes.render(job)
 
@@ -121,7 +121,7 @@ def test_every_submit_command_parses(path, tmp_path):
         words = shlex.split(line, comments=True)
         if words[:1] != ["scripts/submit"] or words[1] in ("status", "logs", "cancel"):
             continue
-        config, programs = options.parse_with_words(SubmitConfig, words)
+        config, programs = options.parse_until_dashes(SubmitConfig, words)
         assert plan_job(config, programs, tmp_path).tasks, line
 
 

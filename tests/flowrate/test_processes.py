@@ -192,7 +192,7 @@ def test_no_output_holds_up_a_child_or_its_supervisor(tmp_path, reader):
     process.wait(timeout=60)
     assert process.returncode == 0
     assert (tmp_path / "saved").exists()
-    assert (tmp_path / "failures").read_text() == "[('worker 0', 143)]"
+    assert "('worker 0', 143)" in (tmp_path / "failures").read_text()
     process.stdout.close()
 
 

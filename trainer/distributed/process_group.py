@@ -21,12 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowrate import processes
-from flowrate.errors import PeerLost, Preempted
+from flowrate.errors import FIRST_RETRYABLE_EXIT_CODE, PeerLost, Preempted
 from trainer.run_dir.launch_id import Attempt
 
 _LONGEST_PAUSE_SECONDS = 30.0
-# From here on a status says: try again.
-_FIRST_RETRYABLE = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +100,7 @@ class ProcessGroup:
                 if self._signals:
                     return Preempted.exit_code
                 self._tell(f"{failure.task.name} failed first, with status {failure.exit_code}.")
-                if failure.exit_code < _FIRST_RETRYABLE or attempt == self._max_restarts:
+                if failure.exit_code < FIRST_RETRYABLE_EXIT_CODE or attempt == self._max_restarts:
                     return failure.exit_code
                 pause = min(2.0**attempt, _LONGEST_PAUSE_SECONDS)
                 self._tell(
@@ -153,7 +151,7 @@ class ProcessGroup:
             return False
         # Where the chief has ended, or lost a parameter server, its status follows at once.
         is_cause = exit_code not in (PeerLost.exit_code, Preempted.exit_code)
-        if exit_code < _FIRST_RETRYABLE or not is_cause:
+        if exit_code < FIRST_RETRYABLE_EXIT_CODE or not is_cause:
             return False
         if self._worker_restarts == self._max_restarts:
             return False

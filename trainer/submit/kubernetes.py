@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from flowrate import processes
-from flowrate.errors import ClusterError, ConfigError, DataError, Preempted
+from flowrate.errors import (
+    FIRST_RETRYABLE_EXIT_CODE,
+    ClusterError,
+    ConfigError,
+    DataError,
+    Preempted,
+)
 from trainer.distributed.cluster import DEFAULT_PORT
 from trainer.submit import kubernetes_checks, templates
 from trainer.submit.job import BENCHMARKS, Job, Task
@@ -40,8 +46,6 @@ _JOB_SET_PREFIX = "jobset/"
 _BRINGUP_SECONDS = 1800
 # An ended job, and with it what its workers printed.
 _KEEP_SECONDS = 7 * 24 * 3600
-# Statuses from here on say: try again (flowrate/errors.py).
-_FIRST_RETRYABLE = 128
 _DELETE_SECONDS = 300
 _LOOK_SECONDS = 2.0
 
@@ -130,7 +134,7 @@ def render(job: Job) -> str:
         max_restarts=job.max_restarts,
         CHECKOUT=CHECKOUT, RUNS=kubernetes_checks.RUNS, USER_ID=USER_ID, CONTAINER=CONTAINER,
         PORT=DEFAULT_PORT, REPLICATED_JOB=_REPLICATED_JOB, KEEP_SECONDS=_KEEP_SECONDS,
-        PREEMPTED=Preempted.exit_code, PERMANENT=list(range(1, _FIRST_RETRYABLE)),
+        PREEMPTED=Preempted.exit_code, PERMANENT=list(range(1, FIRST_RETRYABLE_EXIT_CODE)),
     )  # fmt: skip
 
 

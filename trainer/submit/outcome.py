@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowrate.command import run_command
-from flowrate.errors import ClusterError, PeerLost, Preempted
+from flowrate.errors import FIRST_RETRYABLE_EXIT_CODE, ClusterError, PeerLost, Preempted
 from flowrate.options import option
 from flowrate.records import read_json, read_json_lines
 from trainer.run_dir.launch_id import find_attempt
@@ -24,8 +24,6 @@ from trainer.run_dir.lock import Holder
 
 _GROUP = "How the workers ended"
 _LONGEST_PAUSE_SECONDS = 60
-# From here on a status says: try again.
-_FIRST_RETRYABLE = 128
 _NO_PROGRESS = 1
 
 
@@ -64,7 +62,7 @@ def decide(end: End, statuses: Sequence[int], last_step: int) -> tuple[str, str]
     # Who lost another worker is not the cause; who was killed could not say so, but srun did.
     causes = [each for each in statuses if each not in (0, PeerLost.exit_code, Preempted.exit_code)]
     cause = causes[0] if causes else end.status
-    if cause < _FIRST_RETRYABLE:
+    if cause < FIRST_RETRYABLE_EXIT_CODE:
         return f"exit {cause}", f"a worker ended with status {cause}; trying again would not help"
     if cause == Preempted.exit_code and not end.is_time_over:
         return f"exit {cause}", "stopped by a signal, and saved"
