@@ -30,6 +30,7 @@ from flowrate.errors import (
 from trainer.distributed.cluster import DEFAULT_PORT
 from trainer.submit import kubernetes_checks, templates
 from trainer.submit.job import BENCHMARKS, Job, Task
+from trainer.submit.kubernetes_status import describe, find_end, waits_for
 
 FILE_NAME = "job.yaml"
 # Of the Dockerfile.
@@ -166,7 +167,7 @@ def submit(job: Job, path: Path) -> str:
     name = (_JOB_SET_PREFIX if job.config.jobset else "") + base_name(job)
     record = {"job_id": name, "namespace": job.config.namespace}
     if former := _get(record, _kind(record)):
-        if not all(_find_end(each) for each in former):
+        if not all(find_end(each) for each in former):
             raise ConfigError(
                 f"job {name}, which writes into {job.folder}, is not over; `scripts/submit cancel` "
                 "it, or choose another folder."
@@ -201,7 +202,7 @@ def status(record: dict[str, Any]) -> list[str]:
     """Returns a line for each run that Kubernetes still knows, and for each pod that waits."""
     found = _get(record, f"{_kind(record)},pods")
     lines = [
-        f"{each['kind']} {each['metadata']['name']}: {_describe(each)}"
+        f"{each['kind']} {each['metadata']['name']}: {describe(each)}"
         for each in found
         if each["kind"] != "Pod"
     ]
@@ -209,13 +210,13 @@ def status(record: dict[str, Any]) -> list[str]:
         if pod["kind"] == "Pod" and pod["status"].get("phase") == "Pending":
             index = pod["metadata"]["labels"].get(_INDEX_LABEL, 0)
             name = f"  worker {index}, pod {pod['metadata']['name']}"
-            lines.append(f"{name}: {_waits_for(pod['status'])}")
+            lines.append(f"{name}: {waits_for(pod['status'])}")
     return lines or [f"job {record['job_id']}: not, or no longer, known to Kubernetes"]
 
 
 def is_over(record: dict[str, Any]) -> bool:
     """Returns whether no run goes on or waits."""
-    return all(_find_end(each) for each in _get(record, _kind(record)))
+    return all(find_end(each) for each in _get(record, _kind(record)))
 
 
 def cancel(record: dict[str, Any]) -> None:
@@ -268,42 +269,6 @@ def show_logs(record: dict[str, Any], follow: bool) -> int:
                     print(f"[pod/{name}] has not begun", flush=True)
                 return 0
             time.sleep(_LOOK_SECONDS)
-
-
-def _find_end(found: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the condition that says that a Job or JobSet is over; None where none does."""
-    for condition in found.get("status", {}).get("conditions") or []:
-        is_end = condition["type"] in ("Complete", "Completed", "Failed")
-        if is_end and condition["status"] == "True":
-            return condition
-    return None
-
-
-def _describe(found: dict[str, Any]) -> str:
-    """Returns how far a Job or JobSet is."""
-    facts = found.get("status", {})
-    end = _find_end(found)
-    if found["metadata"].get("deletionTimestamp"):
-        return "being ended; its workers save"
-    if end and end["type"] == "Failed":
-        return f"failed: {end.get('reason')}: {end.get('message')}"
-    if end:
-        return "completed"
-    if found["kind"] == "JobSet":
-        return f"not over, restarted {facts.get('restarts', 0)} times"
-    counts = {word: facts.get(word, 0) for word in ("active", "ready", "succeeded", "failed")}
-    return "not over; pods: " + ", ".join(f"{count} {word}" for word, count in counts.items())
-
-
-def _waits_for(status: dict[str, Any]) -> str:
-    """Returns why a pod has not begun, as far as the cluster says."""
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"{condition.get('reason')}: {condition.get('message')}"
-    for container in status.get("containerStatuses") or []:
-        if waiting := container.get("state", {}).get("waiting"):
-            return f"{waiting.get('reason')}: {waiting.get('message', '')}"
-    return "waits"
 
 
 def _kind(record: dict[str, Any]) -> str:
