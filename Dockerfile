@@ -5,7 +5,7 @@
 FROM python:3.12-slim-bookworm
 
 ARG LOCK=requirements/cpu.txt
-# trainer/submit/pod.py names this folder, the user and /runs too.
+# trainer/submit/kubernetes.py names this folder, the user and /runs too.
 WORKDIR /opt/flowrate
 COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes --requirement requirements/pip.txt \

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flowrate import options
-from flowrate.errors import ConfigError, FlowrateError
-from flowrate.text import one_line
+from flowrate.command import exit_status
+from flowrate.errors import ConfigError
 
 USAGE = """Measures the trainer, and what people use instead.
 
@@ -22,23 +22,20 @@ USAGE = """Measures the trainer, and what people use instead.
 
 def main(argv: Sequence[str]) -> int:
     """Runs the program; returns its exit status."""
-    try:
-        command, *words = argv[1:] or ["--help"]
-        if command in ("--help", "-h", "help"):
-            print(_help())
-            return 0
-        if command not in _COMMANDS:
-            raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
-        return _COMMANDS[command](words)
-    except FlowrateError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # As with `| head`: nobody reads on.
-        sys.stderr.close()
+    return exit_status(
+        lambda: _choose(argv),
+        when_stopped="stopped; the rows so far are kept, the same command goes on.",
+    )
+
+
+def _choose(argv: Sequence[str]) -> int:
+    command, *words = argv[1:] or ["--help"]
+    if command in ("--help", "-h", "help"):
+        print(_help())
         return 0
-    except KeyboardInterrupt:
-        print("stopped; the rows so far are kept, and the same command continues.", file=sys.stderr)
-        return 130
+    if command not in _COMMANDS:
+        raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
+    return _COMMANDS[command](words)
 
 
 def _help() -> str:

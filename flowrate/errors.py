@@ -28,6 +28,8 @@ import os
 from collections.abc import Iterable
 
 INTERNAL_ERROR_EXIT_CODE = 7
+# From here on a status says: try again.
+FIRST_RETRYABLE_EXIT_CODE = 128
 
 
 class FlowrateError(Exception):

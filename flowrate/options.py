@@ -34,6 +34,10 @@ _DEFINE = {
 Config = TypeVar("Config")
 
 
+class UnknownFlagError(ConfigError):
+    """A flag that the program does not have."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Option:
     """What is known of one option besides its name, type and default."""
@@ -94,7 +98,7 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
         stray = values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
         known = nearest_name(error.flagname, expected)
-        raise ConfigError(f"--{error.flagname}: no such flag.{known} See --help.") from None
+        raise UnknownFlagError(f"--{error.flagname}: no such flag.{known} See --help.") from None
     except flags.IllegalFlagValueError as error:
         given = str(error).removeprefix("flag ").split(": ")[0]
         name = given.removeprefix("--").split("=")[0].split(" ")[0]
@@ -138,6 +142,21 @@ def parse_with_words(
     words = [word for word in argv[1:flags_end] if not word.startswith("-")]
     given = [word for word in argv[1:flags_end] if word.startswith("-")]
     return parse(config_class, [argv[0], *given]), [*words, *argv[flags_end + 1 :]]
+
+
+def parse_until_dashes(
+    config_class: type[Config], argv: Sequence[str]
+) -> tuple[Config | None, list[str]]:
+    """Reads the flags before `--`; what stands after it is another program's.
+
+    Returns:
+        The config, None where `--help` was asked for, and the words after `--`.
+
+    Raises:
+        ConfigError: as `parse`.
+    """
+    place = argv.index("--") if "--" in argv else len(argv)
+    return parse(config_class, argv[:place]), list(argv[place + 1 :])
 
 
 def check(config: Any) -> None:

@@ -25,7 +25,6 @@ from trainer.launch import LaunchConfig
 from trainer.predict import __main__ as predict
 from trainer.report.__main__ import ReportConfig
 from trainer.submit import kubernetes
-from trainer.submit import main as submit
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import plan_job
 
@@ -92,8 +91,7 @@ def test_every_launch_command_parses(path):
     blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", path.read_text(), re.DOTALL)
     for line in "\n".join(blocks).splitlines():
         if line.startswith("scripts/launch"):
-            own, trainers = launch.split(shlex.split(line))
-            config = options.parse(LaunchConfig, own)
+            config, trainers = options.parse_until_dashes(LaunchConfig, shlex.split(line))
             assert launch.complete(trainers, config.workers)
 
 
@@ -105,13 +103,12 @@ def test_the_doctor_is_documented():
 
 
 def test_every_kubernetes_job_can_be_rendered():
-    pytest.importorskip("kubernetes", reason="pip install -e .[cluster]")
     text = (ROOT / "docs" / "cluster.md").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if "--cluster=kubernetes --" in line]
     assert lines
     for line in lines:
-        own, words = launch.split(shlex.split(line))
-        job = plan_job(options.parse(SubmitConfig, own), words, ROOT)
+        config, words = options.parse_until_dashes(SubmitConfig, shlex.split(line))
+        job = plan_job(config, words, ROOT)
         assert "kind: Job" in kubernetes.render(job)
 
 
@@ -122,8 +119,7 @@ def test_every_submit_command_parses(path, tmp_path):
         words = shlex.split(line, comments=True)
         if words[:1] != ["scripts/submit"] or words[1] in ("status", "logs", "cancel"):
             continue
-        own, programs = submit.split(words)
-        config = options.parse(SubmitConfig, own)
+        config, programs = options.parse_until_dashes(SubmitConfig, words)
         assert plan_job(config, programs, tmp_path).tasks, line
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowrate import failpoint, options
+from flowrate import failpoint, processes
+from flowrate.command import run_command
 from flowrate.errors import OutOfMemoryError
 from trainer.config import TrainConfig
 
@@ -53,26 +53,26 @@ def search(too_large: int, fits: Callable[[int], bool | None]) -> int | None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the program; returns the exit status of a run that is out of memory."""
-    if argv[1] == _TRY:
+    if argv[1:2] == [_TRY]:
         from trainer import main as trainer_main
 
         return trainer_main.main([argv[0], *argv[2:]], _train_a_little)
-    config = options.parse(TrainConfig, argv)
+    return run_command(argv, TrainConfig, __doc__, lambda config, words: _search(config, argv[1:]))
+
+
+def _search(config: TrainConfig, flags: Sequence[str]) -> int:
     asked = config.global_batch_size
     end = time.monotonic() + _MOST_SECONDS
     print(f"looking for a batch that fits, for at most {_MOST_SECONDS:.0f} s ...", file=sys.stderr)
-    batch = search(asked, lambda batch: _fits(argv[1:], batch, end - time.monotonic()))
-    if batch:
-        num_parts = asked // batch * config.gradient_accumulation
-        in_parts = f", or all in parts: --gradient_accumulation={num_parts}"
-        print(
-            f"error: a batch of {asked} does not fit into memory; {batch} does: "
-            f"--global_batch_size={batch}{in_parts if asked % batch == 0 else ''}",
-            file=sys.stderr,
-        )
-    else:
-        print(f"error: no batch was found that fits, of {asked // 2} and less.", file=sys.stderr)
-    return OutOfMemoryError.exit_code
+    batch = search(asked, lambda batch: _fits(flags, batch, end - time.monotonic()))
+    if not batch:
+        raise OutOfMemoryError(f"no batch was found that fits, of {asked // 2} and less.")
+    num_parts = asked // batch * config.gradient_accumulation
+    in_parts = f", or all in parts: --gradient_accumulation={num_parts}"
+    raise OutOfMemoryError(
+        f"a batch of {asked} does not fit into memory; {batch} does: "
+        f"--global_batch_size={batch}{in_parts if asked % batch == 0 else ''}"
+    )
 
 
 def _fits(flags: Sequence[str], batch: int, timeout_seconds: float) -> bool | None:
@@ -82,16 +82,10 @@ def _fits(flags: Sequence[str], batch: int, timeout_seconds: float) -> bool | No
             sys.executable, "-m", "trainer.batch_that_fits", _TRY, *flags,
             f"--global_batch_size={batch}", f"--run_dir={Path(folder) / 'run'}", "--resume=auto",
         ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, env=environment,
-                timeout=max(0.0, timeout_seconds),
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return None
-    if done.returncode == 0:
+        ended = processes.run(command, timeout_seconds=timeout_seconds, env=environment)
+    if ended.exit_code == 0:
         return True
-    return False if done.returncode in _DOES_NOT_FIT else None
+    return False if ended.exit_code in _DOES_NOT_FIT else None
 
 
 def _train_a_little(run: TrainingRun) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowrate import options
-from flowrate.errors import ConfigError, FlowrateError, Preempted
+from flowrate.command import run_command
+from flowrate.errors import ConfigError
 from flowrate.options import option
-from flowrate.text import one_line
 from trainer.config import MULTI_WORKER, TrainConfig, check_divides
 from trainer.data_check import check_data
 from trainer.distributed.process_group import ProcessGroup, Task
@@ -47,36 +47,17 @@ class LaunchConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
-    try:
-        own, trainers = split(argv)
-        config = options.parse(LaunchConfig, own)
-        if config is None:
-            print(options.render_help(LaunchConfig, USAGE))
-            return 0
-        flags, run_dir = complete(trainers, config.workers)
-        asked = options.parse(TrainConfig, ["trainer.main", *flags])
-        if exit_code := check_data(asked, run_dir, _tell):
-            return exit_code
-        _make(run_dir)
-    except Preempted as error:
-        print(one_line(error), file=sys.stderr)
-        return error.exit_code
-    except FlowrateError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
+    return run_command(argv, LaunchConfig, USAGE, _launch, after_dashes="flags of trainer.main")
+
+
+def _launch(config: LaunchConfig, words: list[str]) -> int:
+    flags, run_dir = complete(words, config.workers)
+    asked = options.parse(TrainConfig, ["trainer.main", *flags])
+    if exit_code := check_data(asked, run_dir, _tell):
+        return exit_code
+    _make(run_dir)
     program = ["trainer.main", *flags]
     return ProcessGroup(program, run_dir, config.tasks(), max_restarts=config.max_restarts).run()
-
-
-def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the launcher's words, program name first, and the trainer's."""
-    if "--" not in argv:
-        stray = [word for word in argv[1:] if word.lstrip("-") not in ("help", "h")]
-        if stray and not any(word.startswith(("--workers", "--max_restarts")) for word in stray):
-            raise ConfigError(f"{stray[0]}: give the flags of trainer.main after `--`.")
-        return list(argv), []
-    place = list(argv).index("--")
-    return list(argv[:place]), list(argv[place + 1 :])
 
 
 def complete(flags: list[str], num_workers: int = 1) -> tuple[list[str], Path]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
+from flowrate import processes
 from flowrate.records import read_json
 from input_pipelines.fetch.download import cache_folder
 
@@ -129,11 +129,11 @@ def _export_data(case: BenchmarkCase, seed: int) -> dict[str, str]:
     name = "-".join(str(value).replace("/", "_") for value in flags.values())
     place = cache_folder("peer_data") / f"{name}.json"
     if not place.exists():
-        done = subprocess.run(
+        ended = processes.run(
             [sys.executable, "-m", f"{__package__}.data", str(place), *_flags(flags)],
-            cwd=_ROOT, capture_output=True, text=True, timeout=_EXPORT_TIMEOUT_SECONDS,
-        )  # fmt: skip
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no reason was given"]
-            return {"error": lines[-1][:500]}
+            timeout_seconds=_EXPORT_TIMEOUT_SECONDS,
+            cwd=_ROOT,
+        )
+        if ended.exit_code != 0:
+            return {"error": processes.last_line(ended.output)[:500] or ended.how()}
     return read_json(place)

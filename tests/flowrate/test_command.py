@@ -62,6 +62,24 @@ def test_after_two_dashes_all_are_words():
     assert seen == ["--size=3", "-x"]
 
 
+def test_the_words_of_another_program(capsys):
+    seen = []
+
+    def run_other(*words: str) -> int:
+        return run_command(
+            ["program", *words], Config, "Does things.", lambda *given: seen.extend(given),
+            after_dashes="flags of another",
+        )  # fmt: skip
+
+    assert run_other("--size", "2", "--", "--size=3", "-x") == 0
+    assert seen == [Config(size=2), ["--size=3", "-x"]]
+    assert run_other("--length=3") == 2
+    assert "--length: no such flag" in (said := capsys.readouterr().err)
+    assert "flags of another after `--`" in said
+    assert run_other("--length=3", "--") == run_other("word", "--") == 2
+    assert "after `--`" not in capsys.readouterr().err
+
+
 def test_the_status_is_the_action_s():
     assert run(action=lambda *_: 4) == 4
     assert run(action=lambda *_: None) == 0

@@ -58,6 +58,9 @@ class Job:
         folder: where the job's files lie; the run directory, unless this is a sweep.
         tasks: its runs; several in a sweep.
         directory: where it was submitted, which relative paths in flags start from.
+
+    Raises (on construction):
+        ConfigError: a name of a folder would break a job file.
     """
 
     config: SubmitConfig
@@ -65,6 +68,11 @@ class Job:
     folder: Path
     tasks: tuple[Task, ...]
     directory: Path
+
+    def __post_init__(self):
+        for path in (self.folder, self.directory):
+            if not str(path).isprintable():  # A job file names both, also in a comment.
+                raise ConfigError(f"{str(path)!r}: has a line break or another control character.")
 
     @property
     def name(self) -> str:
@@ -75,6 +83,11 @@ class Job:
     @property
     def is_sweep(self) -> bool:
         return bool(self.config.sweep)
+
+    @property
+    def max_restarts(self) -> int:
+        """How often all workers begin again; benchmarks never do."""
+        return 0 if self.module == BENCHMARKS else self.config.max_restarts
 
     def write_file(self, name: str, text: str) -> Path:
         """Writes a file of the job into its folder, which is made, and returns its path."""

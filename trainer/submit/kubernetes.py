@@ -1,33 +1,113 @@
-"""Kubernetes: the job file, and what the cluster is asked. Objects: manifests.py and pod.py.
+"""Kubernetes: the job file, made from job.yaml.jinja, and what kubectl is asked.
 
-A job is known by its name; `jobset/NAME` where it is a JobSet.
+A run is an Indexed Job, or a JobSet with one, and what guards and names its workers. A job is known
+by the label that all its objects have; as `jobset/NAME` where it is a JobSet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
 import shlex
+import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
-from flowrate.errors import ClusterError, ConfigError, FlowrateError
-from trainer.submit import kubernetes_logs
-from trainer.submit.job import Job
-from trainer.submit.kubeconfig import NoKubeconfigError
-from trainer.submit.kubernetes_api import (
-    JOB,
-    JOB_SET,
-    AlreadyThereError,
-    Api,
-    pod_index,
+from flowrate import processes
+from flowrate.errors import (
+    FIRST_RETRYABLE_EXIT_CODE,
+    ClusterError,
+    ConfigError,
+    DataError,
+    Preempted,
 )
-from trainer.submit.kubernetes_checks import check_pods_can_run
+from trainer.distributed.cluster import DEFAULT_PORT
+from trainer.submit import kubernetes_checks, templates
+from trainer.submit.job import BENCHMARKS, Job, Task
 from trainer.submit.kubernetes_status import describe, find_end, waits_for
-from trainer.submit.manifests import RUN_DIR_ANNOTATION, base_name, build_runs, to_yaml
-from trainer.submit.pod import PART_OF_LABEL, RUNS
 
 FILE_NAME = "job.yaml"
+# Of the Dockerfile.
+CHECKOUT, USER_ID = "/opt/flowrate", 1000
+CONTAINER = "worker"
+INSTANCE_LABEL, PART_OF_LABEL = "app.kubernetes.io/instance", "app.kubernetes.io/part-of"
+_INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+_OTHERS = "networkpolicies,services"
+_NETWORK, _WORKERS = (f"app.kubernetes.io/component={name}" for name in ("network", "workers"))
+# Of a JobSet: it adds this, and a number, to the names of its Jobs.
+_REPLICATED_JOB = "worker"
 _JOB_SET_PREFIX = "jobset/"
+# Pods do not begin together: a node may have to be added, and it fetches the image first.
+_BRINGUP_SECONDS = 1800
+# An ended job, and with it what its workers printed.
+_KEEP_SECONDS = 7 * 24 * 3600
+_DELETE_SECONDS = 300
+_LOOK_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a job.
+
+    Attributes:
+        job: what is submitted.
+        task: this run of it.
+        name: of its objects; a DNS label.
+        part_of: the name that all runs of the job share.
+    """
+
+    job: Job
+    task: Task
+    name: str
+    part_of: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {
+            "app.kubernetes.io/name": "flowrate",
+            PART_OF_LABEL: self.part_of,
+            **self.selector,
+        }
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """What the pods of this run, and no others, have."""
+        return {INSTANCE_LABEL: self.name}
+
+    @property
+    def job_name(self) -> str:
+        """What the names of the pods begin with."""
+        return f"{self.name}-{_REPLICATED_JOB}-0" if self.job.config.jobset else self.name
+
+    @property
+    def words(self) -> list[str]:
+        """The command of a worker."""
+        flags = list(self.task.flags)
+        if self.job.module == BENCHMARKS:
+            # As given it may be relative to a folder of this machine.
+            flags = [flag for flag in flags if not flag.startswith("--output=")]
+            flags.append(f"--output={self.task.run_dir}")
+        elif self.job.config.nodes > 1 and not any("bringup_timeout=" in flag for flag in flags):
+            flags.append(f"--bringup_timeout={_BRINGUP_SECONDS}")
+        # Kubernetes reads $(NAME) as a variable, and $$ as a dollar.
+        return ["python", "-m", self.job.module, *(flag.replace("$", "$$") for flag in flags)]
+
+
+def base_name(job: Job) -> str:
+    """Returns a DNS label of at most 38 characters, always the same for the same run directory.
+
+    With the numbers of a run and of a worker, and in a JobSet, it stays within the 63 of a label.
+    """
+    readable = re.sub(r"[^a-z0-9]+", "-", job.folder.name.lower())[:20].strip("-")
+    place = f"{job.config.volume_claim}:".encode() + os.fsencode(job.folder)
+    parts = ("flowrate", readable, hashlib.sha256(place).hexdigest()[:8])
+    return "-".join(part for part in parts if part)
 
 
 def render(job: Job) -> str:
@@ -35,18 +115,28 @@ def render(job: Job) -> str:
 
     Raises:
         ConfigError: it cannot run in pods as asked.
-        ClusterError: Kubernetes' Python client is not installed.
     """
-    check_pods_can_run(job)
-    config = job.config
-    comment = [
-        f"{job.module} on {config.nodes} pod{'s' * (config.nodes > 1)}",
-        f"Made by scripts/submit; may be applied by hand: kubectl apply -f {FILE_NAME}",
-    ]
-    if not config.volume_claim:
-        comment.append(f"{RUNS} is lost with the pod: no --volume_claim was given.")
-    objects = [each for objects in build_runs(job) for each in objects]
-    return to_yaml("\n".join(comment), objects)
+    kubernetes_checks.check_pods_can_run(job)
+    config, name = job.config, base_name(job)
+    resources = {
+        "cpu": config.cpus_per_task and str(config.cpus_per_task),
+        "memory": config.memory and f"{config.memory}i",  # Slurm's G is Kubernetes' Gi.
+        "nvidia.com/gpu": config.gpus_per_node and str(config.gpus_per_node),
+    }
+    return templates.render(
+        "job.yaml.jinja",
+        job=job,
+        config=config,
+        runs=[
+            Run(job, task, f"{name}-{number:03d}" if job.is_sweep else name, name)
+            for number, task in enumerate(job.tasks)
+        ],
+        resources={name: amount for name, amount in resources.items() if amount},
+        max_restarts=job.max_restarts,
+        CHECKOUT=CHECKOUT, RUNS=kubernetes_checks.RUNS, USER_ID=USER_ID, CONTAINER=CONTAINER,
+        PORT=DEFAULT_PORT, REPLICATED_JOB=_REPLICATED_JOB, KEEP_SECONDS=_KEEP_SECONDS,
+        PREEMPTED=Preempted.exit_code, PERMANENT=list(range(1, FIRST_RETRYABLE_EXIT_CODE)),
+    )  # fmt: skip
 
 
 def check(job: Job, path: Path) -> str:
@@ -55,127 +145,179 @@ def check(job: Job, path: Path) -> str:
     Raises:
         ClusterError: it would not take them, or does not answer.
     """
-    try:
-        api = Api(job.config.namespace)
-    except NoKubeconfigError as error:
-        return f"not checked by a cluster: {error}"
-    for found in (each for objects in build_runs(job) for each in objects):
-        with contextlib.suppress(AlreadyThereError):  # Of the run that this one goes on with.
-            api.create(found, dry_run=True)
-    return f"Kubernetes at {api.host} would take it"
+    if not shutil.which("kubectl"):
+        return "not checked by a cluster: there is no kubectl here"
+    if _ask("config", "current-context", check=False).returncode:
+        return "not checked by a cluster: kubectl knows of none (~/.kube/config, KUBECONFIG)"
+    done = _ask("create", "--dry-run=server", f"--filename={path}", check=False)
+    # Of the run that this one goes on with.
+    refused = [line for line in done.stderr.splitlines() if "(AlreadyExists)" not in line]
+    if done.returncode and refused:
+        raise ClusterError(f"kubectl: {' '.join(refused)}")
+    return "Kubernetes would take it"
 
 
 def submit(job: Job, path: Path) -> str:
     """Makes the objects of each run; returns the job's name.
 
-    The Job is made first, suspended, so that the others belong to it and go with it, and begins
-    once they are there.
-
     Raises:
         ConfigError: a job of that name is there, and not over.
-        ClusterError: the cluster does not take it, or does not answer.
+        ClusterError: the cluster does not take it, does not answer, or there is no kubectl.
     """
-    api = Api(job.config.namespace)
-    kind = JOB_SET if job.config.jobset else JOB
-    runs = build_runs(job)
-    for *_, owner in runs:
-        _remove_former(api, kind, owner)
-    made = []
+    name = (_JOB_SET_PREFIX if job.config.jobset else "") + base_name(job)
+    record = {"job_id": name, "namespace": job.config.namespace}
+    if former := _get(record, _kind(record)):
+        if not all(find_end(each) for each in former):
+            raise ConfigError(
+                f"job {name}, which writes into {job.folder}, is not over; `scripts/submit cancel` "
+                "it, or choose another folder."
+            )
+        _delete(record, f"{_kind(record)},{_OTHERS}", "--wait", f"--timeout={_DELETE_SECONDS}s")
+    apply = ("apply", f"--filename={path}")
+    # First what guards the workers' port.
+    _ask(*apply, f"--selector={_NETWORK}")
     try:
-        for *others, owner in runs:
-            found = api.create({**owner, "spec": {**owner["spec"], "suspend": True}})
-            made.append(owner["metadata"]["name"])
-            for other in others:
-                other["metadata"]["ownerReferences"] = [_reference(found)]
-                api.create(other)
-        for name in made:
-            api.resume(kind, name)
-    except FlowrateError as error:
-        for name in made:
-            with contextlib.suppress(ClusterError):  # The first error is the one to tell.
-                api.delete(kind, name)
-        if isinstance(error, AlreadyThereError):
-            raise ClusterError(
-                f"{error} It is of a job applied by hand: kubectl delete -f {path}"
-            ) from None
+        _ask(*apply, f"--selector={_WORKERS}")
+        _let_own(_get(record, _kind(record)), _get(record, _OTHERS))
+    except ClusterError:
+        with contextlib.suppress(ClusterError):  # The first error is the one to tell.
+            cancel(record)
         raise
-    return (_JOB_SET_PREFIX if job.config.jobset else "") + base_name(job)
+    return name
+
+
+def _let_own(jobs: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Lets each Job own what was made for it, so that it goes with the Job."""
+    owners = {job["metadata"]["name"]: job for job in jobs}
+    for each in others:
+        owner = owners[each["metadata"]["name"]]
+        reference = {name: owner[name] for name in ("apiVersion", "kind")}
+        reference |= {name: owner["metadata"][name] for name in ("name", "uid")}
+        each["metadata"]["ownerReferences"] = [reference]
+    objects = {"apiVersion": "v1", "kind": "List", "items": others}
+    _ask("replace", "--validate=false", "--filename=-", standard_input=json.dumps(objects))
 
 
 def status(record: dict[str, Any]) -> list[str]:
     """Returns a line for each run that Kubernetes still knows, and for each pod that waits."""
-    api, kind, name = _find(record)
-    found = api.list_part_of(kind, name)
-    if not found:
-        return [f"job {name}: not, or no longer, known to Kubernetes"]
-    lines = [f"{kind[1]} {each['metadata']['name']}: {describe(kind, each)}" for each in found]
-    for pod in api.list_pods(name):
-        if pod.status.phase == "Pending":
-            lines.append(f"  worker {pod_index(pod)}, pod {pod.metadata.name}: {waits_for(pod)}")
-    return lines
+    found = _get(record, f"{_kind(record)},pods")
+    lines = [
+        f"{each['kind']} {each['metadata']['name']}: {describe(each)}"
+        for each in found
+        if each["kind"] != "Pod"
+    ]
+    for pod in found:
+        if pod["kind"] == "Pod" and pod["status"].get("phase") == "Pending":
+            index = pod["metadata"]["labels"].get(_INDEX_LABEL, 0)
+            name = f"  worker {index}, pod {pod['metadata']['name']}"
+            lines.append(f"{name}: {waits_for(pod['status'])}")
+    return lines or [f"job {record['job_id']}: not, or no longer, known to Kubernetes"]
 
 
 def is_over(record: dict[str, Any]) -> bool:
     """Returns whether no run goes on or waits."""
-    api, kind, name = _find(record)
-    return all(find_end(each) for each in api.list_part_of(kind, name))
+    return all(find_end(each) for each in _get(record, _kind(record)))
 
 
 def cancel(record: dict[str, Any]) -> None:
     """Ends the job; what runs saves first, within --save_seconds."""
-    api, kind, name = _find(record)
-    for each in api.list_part_of(kind, name):
-        api.delete(kind, each["metadata"]["name"])
+    _delete(record, _kind(record), "--wait=false")
 
 
 def watch_commands(record: dict[str, Any]) -> list[str]:
     """Returns what a user may type."""
-    selector = f"{PART_OF_LABEL}={_split(record)[1]}"
-    place = f"--namespace={shlex.quote(record['namespace'])} --selector={selector}"
-    return [f"kubectl get pods {place} --watch", f"kubectl describe jobs {place}"]
+    return [
+        shlex.join(["kubectl", "get", "pods", *_place(record), "--watch"]),
+        shlex.join(["kubectl", "describe", "jobs", *_place(record)]),
+    ]
 
 
 def show_logs(record: dict[str, Any], follow: bool) -> int:
-    """Prints what the workers print, each line with its worker; returns the exit status.
+    """Prints what the workers print, each line with its pod; returns the exit status.
+
+    With `follow` until the job is over, with the pods that take the place of others too.
 
     Raises:
         DataError: there is no pod to read from.
         ClusterError: the cluster does not answer.
     """
-    api, _, name = _find(record)
-    return kubernetes_logs.show(api, name, follow, lambda: is_over(record))
+    how = ["--follow", "--tail=100"] if follow else []
+    command = ["logs", "--prefix", f"--namespace={record['namespace']}", *how]
+    readers: dict[str, subprocess.Popen] = {}
+    with contextlib.ExitStack() as stack:
+        while True:
+            is_last = not follow or is_over(record)  # Asked before the pods: none comes after it.
+            pods = sorted(_get(record, "pods"), key=lambda pod: pod["metadata"]["name"])
+            if is_last and not pods and not readers:
+                raise DataError(
+                    f"job {record['job_id']}: no pod of it is left; what it printed went with them."
+                )
+            waiting = []
+            for pod in pods:
+                name = pod["metadata"]["name"]
+                if pod["status"].get("phase") == "Pending":
+                    waiting.append(name)
+                elif name not in readers:
+                    readers[name] = processes.start(["kubectl", *command, name])
+                    stack.callback(processes.end, readers[name])
+                    if not follow:  # One after the other, each whole.
+                        readers[name].wait()
+            if is_last:
+                for reader in readers.values():
+                    reader.wait()
+                for name in waiting:
+                    print(f"[pod/{name}] has not begun", flush=True)
+                return 0
+            time.sleep(_LOOK_SECONDS)
 
 
-def _remove_former(api: Api, kind: tuple[str, str], owner: dict[str, Any]) -> None:
-    """Removes the ended job of the same run, whose name this one takes."""
-    name = owner["metadata"]["name"]
-    former = api.get(kind, name)
-    if former is None:
-        return
-    where = (former["metadata"].get("annotations") or {}).get(RUN_DIR_ANNOTATION)
-    if where != owner["metadata"]["annotations"][RUN_DIR_ANNOTATION]:
-        raise ConfigError(f"{kind[1]} {name} is there, and not of this run; choose another folder.")
-    if not find_end(former):
-        raise ConfigError(
-            f"{kind[1]} {name}, which writes into {where}, is not over; `scripts/submit cancel` it "
-            f"or kubectl delete {kind[1].lower()} {name}."
-        )
-    api.delete(kind, name)
-    api.wait_until_gone(kind, name)
+def _kind(record: dict[str, Any]) -> str:
+    is_job_set = record["job_id"].startswith(_JOB_SET_PREFIX)
+    return "jobsets.jobset.x-k8s.io" if is_job_set else "jobs.batch"
 
 
-def _reference(owner: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"],
-        "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
-    }  # fmt: skip
+def _place(record: dict[str, Any]) -> list[str]:
+    """Returns the words that ask for a job's objects, and no others."""
+    name = record["job_id"].removeprefix(_JOB_SET_PREFIX)
+    return [f"--namespace={record['namespace']}", f"--selector={PART_OF_LABEL}={name}"]
 
 
-def _split(record: dict[str, Any]) -> tuple[tuple[str, str], str]:
-    job_id = record["job_id"]
-    name = job_id.removeprefix(_JOB_SET_PREFIX)
-    return (JOB_SET if job_id.startswith(_JOB_SET_PREFIX) else JOB), name
+def _get(record: dict[str, Any], kinds: str) -> list[dict[str, Any]]:
+    done = _ask("get", kinds, *_place(record), "--output=json")
+    try:
+        return json.loads(done.stdout)["items"]
+    except (ValueError, KeyError):
+        raise ClusterError(f"kubectl: get {kinds}: the answer cannot be read.") from None
 
 
-def _find(record: dict[str, Any]) -> tuple[Api, tuple[str, str], str]:
-    return Api(record["namespace"]), *_split(record)
+def _delete(record: dict[str, Any], kinds: str, *options: str) -> None:
+    """Ends a job's objects; a Job stays until its pods, told to save, are gone."""
+    _ask("delete", kinds, *_place(record), "--cascade=foreground", *options)
+
+
+def _ask(
+    *words: str, standard_input: str = "", check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Asks kubectl.
+
+    Raises:
+        ClusterError: it is not installed; or, with `check`, it does not do what it is asked.
+    """
+    is_long = "--wait" in words
+    limit = [] if is_long else ["--request-timeout=30s"]
+    try:
+        done = subprocess.run(
+            ["kubectl", *limit, *words], input=standard_input,
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise ClusterError(
+            "kubectl: no such program; --cluster=kubernetes needs it on PATH: "
+            "kubernetes.io/docs/tasks/tools."
+        ) from None
+    if check and done.returncode:
+        reason = " ".join(done.stderr.split())[:500] or f"status {done.returncode}"
+        if "jobset" in reason and "resource" in reason:
+            reason += "; --jobset is for clusters with JobSet's controller"
+        raise ClusterError(f"kubectl: {reason}")
+    return done

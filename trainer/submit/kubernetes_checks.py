@@ -9,11 +9,11 @@ from flowrate import options
 from flowrate.errors import ConfigError
 from trainer.config import TrainConfig
 from trainer.submit.job import TRAINER, Job
-from trainer.submit.pod import RUNS
 
+# Where the volume is in the pods.
+RUNS = "/runs"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL.pattern}(\.{_LABEL.pattern})*")
-
 # Flags that may name files, and their values that name none.
 _PATHS = ("data_dir", "weights", "class_weights")
 _NO_PATHS = ("none", "imagenet", "balanced")
@@ -44,13 +44,12 @@ def check_pods_can_run(job: Job) -> None:
             "(ReadWriteMany)."
         )
     for task in job.tasks:
-        flag = "--run_dir" if job.module == TRAINER else "--output"
-        _check_path(flag, str(task.run_dir))
+        _check_run_dir("--run_dir" if job.module == TRAINER else "--output", str(task.run_dir))
         _check_flags(job, task.flags)
 
 
-def _check_path(flag: str, path: str) -> None:
-    if not path.startswith(f"{RUNS}/") or os.path.normpath(path) != path:
+def _check_run_dir(flag: str, path: str) -> None:
+    if not path.startswith(f"{RUNS}/") or os.path.normpath(path) != path or not path.isprintable():
         raise ConfigError(
             f"{flag}={path}: in the pods the volume is at {RUNS}; give {flag}={RUNS}/NAME."
         )

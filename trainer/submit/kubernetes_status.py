@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainer.submit.kubernetes_api import JOB_SET
-
 
 def find_end(found: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the condition that says that a Job or JobSet is over; None where none does."""
@@ -16,8 +14,8 @@ def find_end(found: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def describe(kind: tuple[str, str], found: dict[str, Any]) -> str:
-    """Returns how far a Job or JobSet is; in a list they do not say what they are."""
+def describe(found: dict[str, Any]) -> str:
+    """Returns how far a Job or JobSet is."""
     facts = found.get("status", {})
     end = find_end(found)
     if found["metadata"].get("deletionTimestamp"):
@@ -26,18 +24,18 @@ def describe(kind: tuple[str, str], found: dict[str, Any]) -> str:
         return f"failed: {end.get('reason')}: {end.get('message')}"
     if end:
         return "completed"
-    if kind == JOB_SET:
+    if found["kind"] == "JobSet":
         return f"not over, restarted {facts.get('restarts', 0)} times"
     counts = {word: facts.get(word, 0) for word in ("active", "ready", "succeeded", "failed")}
     return "not over; pods: " + ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
-def waits_for(pod) -> str:
+def waits_for(status: dict[str, Any]) -> str:
     """Returns why a pod has not begun, as far as the cluster says."""
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            return f"{condition.reason}: {condition.message}"
-    for container in pod.status.container_statuses or []:
-        if container.state and container.state.waiting:
-            return f"{container.state.waiting.reason}: {container.state.waiting.message or ''}"
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason')}: {condition.get('message')}"
+    for container in status.get("containerStatuses") or []:
+        if waiting := container.get("state", {}).get("waiting"):
+            return f"{waiting.get('reason')}: {waiting.get('message', '')}"
     return "waits"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 
 from flowrate.errors import ConfigError
+from trainer.submit import templates
 from trainer.submit.job import CHECKOUT, TRAINER, Job, Task
 
 FILE_NAME = "job.sh"
@@ -24,28 +24,10 @@ def render(job: Job) -> str:
     """Returns the job file: a shell script with a line for each run."""
     if job.config.nodes > 1:
         raise ConfigError("--cluster=local is one machine: give --tasks_per_node=N for workers.")
-    lines = [
-        "#!/bin/bash",
-        "# Made by scripts/submit: bash job.sh",
-        "set -u",
-        f"cd {shlex.quote(str(job.directory))} || exit 4",
-        f"export PYTHONPATH={shlex.quote(str(CHECKOUT))} PYTHONUNBUFFERED=1",
-        # A signal to this script is the run's: it saves, and its status is the script's.
-        "trap 'stopped=1; kill -TERM \"$run\" 2>/dev/null' TERM INT",
-        "stopped= worst=0",
-        "run_one() {",
-        '    [ -z "$stopped" ] || return',
-        '    "$@" &',
-        "    run=$!",
-        '    while wait "$run"; status=$?; kill -0 "$run" 2>/dev/null; do :; done',
-        '    [ "$status" -le "$worst" ] || worst=$status',
-        "}",
-    ]
-    lines += [f"run_one {shlex.join(_command(job, task))}" for task in job.tasks]
-    if job.is_sweep:
-        table = [sys.executable, "-m", "trainer.submit.main", "table", str(job.folder)]
-        lines.append(shlex.join(table))
-    return "\n".join([*lines, 'exit "$worst"', ""])
+    return templates.render(
+        "local.sh.jinja", job=job, commands=[_command(job, task) for task in job.tasks],
+        checkout=CHECKOUT, python=sys.executable,
+    )  # fmt: skip
 
 
 def check(job: Job, path: Path) -> str:

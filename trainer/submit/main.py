@@ -5,6 +5,7 @@ docs/cluster.md shows it in use.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from typing import Any
 
 import rich
 
-from flowrate import options
-from flowrate.errors import ConfigError, DataError, FlowrateError
-from flowrate.text import one_line
+from flowrate.command import exit_status, run_command
+from flowrate.errors import ConfigError, DataError
+from flowrate.options import option
 from trainer.submit import kubernetes, local, slurm, table
 from trainer.submit.config import SubmitConfig
 from trainer.submit.job import Job, plan_job, read_record
@@ -29,47 +30,56 @@ USAGE = """Submits training and benchmarks to a cluster, and looks after them.
     scripts/submit logs RUN_DIR        what the workers print [--follow]
     scripts/submit cancel RUN_DIR      save and end"""
 
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FolderConfig:
+    """Nothing beside the run directory."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogsConfig:
+    """Which lines to print."""
+
+    follow: bool = option(False, group="Logs", help="Go on with what is printed from now on.")
+
+
 # Each has the same functions: render, check, submit, status, is_over, cancel, watch_commands.
 _CLUSTERS = {"slurm": slurm, "kubernetes": kubernetes, "local": local}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the program; returns its exit status."""
-    try:
-        command = argv[1] if len(argv) > 1 else "--help"
-        if command in _COMMANDS:
-            return _COMMANDS[command](argv[2:])
-        if not command.startswith("-"):
-            raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
-        return _submit(argv)
-    except FlowrateError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # As with `| head`.
-        sys.stderr.close()
-        return 0
+    """Runs the program; returns its exit status (flowrate/errors.py)."""
+    if len(argv) == 1:
+        argv = [*argv, "--help"]
+    command = argv[1]
+    if command in _COMMANDS:
+        return run_command(argv[1:], *_COMMANDS[command])
+    if not command.startswith("-"):
+        return exit_status(lambda: _refuse(command))
+
+    def submit(config: SubmitConfig, words: list[str]) -> None:
+        _submit(config, words, argv)
+
+    return run_command(argv, SubmitConfig, USAGE, submit, after_dashes="flags of the program")
 
 
-def _submit(argv: Sequence[str]) -> int:
-    own, words = split(argv)
-    if len(own) == 1 or {"--help", "-h"} & set(own):
-        print(options.render_help(SubmitConfig, USAGE))
-        return 0
-    config = options.parse(SubmitConfig, own)
+def _refuse(command: str) -> int:
+    raise ConfigError(f"{command!r}: choose from {', '.join(_COMMANDS)}; see --help.")
+
+
+def _submit(config: SubmitConfig, words: list[str], argv: Sequence[str]) -> None:
     cluster = _CLUSTERS[config.cluster]
     job = plan_job(config, words, Path.cwd())
     _check_is_free(job)
     path = job.write_file(cluster.FILE_NAME, cluster.render(job))
     if config.dry_run:
-        print(f"{path}: {cluster.check(job, path)}")
-        return 0
+        print(f"{path}:", flush=True)  # It is there, whatever the cluster says.
+        print(f"    {cluster.check(job, path)}")
+        return
     job.write_record("", argv)  # Should this process die in between, no job is without a record.
     job_id = cluster.submit(job, path)
     job.write_record(job_id, argv)
     _tell(job, path, job_id)
-    return 0
 
 
 def _tell(job: Job, path: Path, job_id: str) -> None:
@@ -98,44 +108,39 @@ def _check_is_free(job: Job) -> None:
         )
 
 
-def _status(words: Sequence[str]) -> int:
-    _, record = _read(words, "status")
+def _status(config: FolderConfig, words: list[str]) -> None:
+    _, record = _read(words)
     for line in _cluster_of(record).status(record):
         print(line)
-    rows = table.read_rows(record)
-    rich.print(table.show(rows))
-    return 0
+    rich.print(table.show(table.read_rows(record)))
 
 
-def _table(words: Sequence[str]) -> int:
+def _table(config: FolderConfig, words: list[str]) -> None:
     """Writes sweep.csv; job files ask for it at the end of each run."""
-    folder, record = _read(words, "table")
+    folder, record = _read(words)
     print(table.write_csv(folder, table.read_rows(record)))
-    return 0
 
 
-def _logs(words: Sequence[str]) -> int:
-    follow = "--follow" in words
-    folder, record = _read([word for word in words if word != "--follow"], "logs")
+def _logs(config: LogsConfig, words: list[str]) -> int:
+    folder, record = _read(words)
     if record["cluster"] == "kubernetes":
-        return kubernetes.show_logs(record, follow)
+        return kubernetes.show_logs(record, config.follow)
     paths = sorted(folder.glob("logs/*.log"))
     if not paths:
         raise DataError(f"{folder}/logs: nothing has been printed yet.")
-    how = ["--follow", "--lines=100"] if follow else ["--lines=+1"]
+    how = ["--follow", "--lines=100"] if config.follow else ["--lines=+1"]
     return subprocess.run(["tail", *how, "--", *map(str, paths)]).returncode
 
 
-def _cancel(words: Sequence[str]) -> int:
-    folder, record = _read(words, "cancel")
+def _cancel(config: FolderConfig, words: list[str]) -> None:
+    folder, record = _read(words)
     _cluster_of(record).cancel(record)
     print(f"job {record['job_id']}: asked to save and end; see scripts/submit status {folder}")
-    return 0
 
 
-def _read(words: Sequence[str], command: str) -> tuple[Path, dict[str, Any]]:
-    if len(words) != 1 or words[0].startswith("-"):
-        raise ConfigError(f"{command} needs one run directory.")
+def _read(words: list[str]) -> tuple[Path, dict[str, Any]]:
+    if len(words) != 1:
+        raise ConfigError(f"{len(words)} folders given: one run directory is needed.")
     folder = Path(words[0]).expanduser().absolute()
     return folder, read_record(folder)
 
@@ -146,17 +151,12 @@ def _cluster_of(record: dict[str, Any]):
     return _CLUSTERS[record["cluster"]]
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns this program's words, its name first, and those after `--`."""
-    if "--" not in argv:
-        return list(argv), []
-    place = list(argv).index("--")
-    return list(argv[:place]), list(argv[place + 1 :])
-
-
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "status": _status, "logs": _logs, "cancel": _cancel, "table": _table,
-}  # fmt: skip
+_COMMANDS: dict[str, tuple[type, str, Callable[[Any, list[str]], int | None]]] = {
+    "status": (FolderConfig, USAGE, _status),
+    "logs": (LogsConfig, USAGE, _logs),
+    "cancel": (FolderConfig, USAGE, _cancel),
+    "table": (FolderConfig, USAGE, _table),
+}
 
 
 if __name__ == "__main__":

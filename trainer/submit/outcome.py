@@ -15,18 +15,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flowrate import options
-from flowrate.errors import ClusterError, FlowrateError, PeerLost, Preempted
+from flowrate.command import run_command
+from flowrate.errors import FIRST_RETRYABLE_EXIT_CODE, ClusterError, PeerLost, Preempted
 from flowrate.options import option
 from flowrate.records import read_json, read_json_lines
-from flowrate.text import one_line
 from trainer.run_dir.launch_id import find_attempt
 from trainer.run_dir.lock import Holder
 
 _GROUP = "How the workers ended"
 _LONGEST_PAUSE_SECONDS = 60
-# From here on a status says: try again.
-_FIRST_RETRYABLE = 128
 _NO_PROGRESS = 1
 
 
@@ -65,7 +62,7 @@ def decide(end: End, statuses: Sequence[int], last_step: int) -> tuple[str, str]
     # Who lost another worker is not the cause; who was killed could not say so, but srun did.
     causes = [each for each in statuses if each not in (0, PeerLost.exit_code, Preempted.exit_code)]
     cause = causes[0] if causes else end.status
-    if cause < _FIRST_RETRYABLE:
+    if cause < FIRST_RETRYABLE_EXIT_CODE:
         return f"exit {cause}", f"a worker ended with status {cause}; trying again would not help"
     if cause == Preempted.exit_code and not end.is_time_over:
         return f"exit {cause}", "stopped by a signal, and saved"
@@ -125,19 +122,17 @@ def read_statuses(run_dir: Path) -> list[int]:
 
 def main(argv: Sequence[str]) -> int:
     """Prints the action on standard output and the reason on standard error."""
-    try:
-        run_dir = Path(argv[1])
-        if argv[2:] == ["begin"]:
-            print(begin(run_dir, os.environ))
-            return 0
-        end = options.parse(End, [argv[0], *argv[2:]])
-        action, reason = decide(end, read_statuses(run_dir), progress(run_dir))
-    except FlowrateError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
+    return run_command(argv, End, __doc__, _answer)
+
+
+def _answer(end: End, words: list[str]) -> None:
+    run_dir = Path(words[0])
+    if words[1:] == ["begin"]:
+        print(begin(run_dir, os.environ))
+        return
+    action, reason = decide(end, read_statuses(run_dir), progress(run_dir))
     print(action)
     print(f"[job] {reason}.", file=sys.stderr, flush=True)
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,20 +6,17 @@ slurm.schedmd.com/job_array.html.
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from flowrate.errors import ClusterError, ConfigError
-from trainer.submit.job import BENCHMARKS, CHECKOUT, Job
+from trainer.submit import templates
+from trainer.submit.job import CHECKOUT, Job
 
 FILE_NAME = "job.sh"
 _ANSWER_SECONDS = 60
-_TEMPLATES = Path(__file__).parent
 # States in which a job is over: slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES.
 OVER = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
@@ -39,27 +36,8 @@ def render(job: Job) -> str:
             f"--run_dir={job.folder}: Slurm reads {found.pop()} in the name of a file as part of a "
             "pattern; choose another name."
         )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    template = environment.get_template("slurm.sh.jinja")
-    flags = job.tasks[0].flags
-    return template.render(
-        title=f"{job.module} on {job.config.nodes} node{'s' * (job.config.nodes > 1)}",
-        folder_comment=shlex.quote(str(job.folder)),
-        options=_options(job),
-        directory=shlex.quote(str(job.directory)),
-        checkout=shlex.quote(str(CHECKOUT)),
-        python=shlex.quote(sys.executable),
-        folder=shlex.quote(str(job.folder)),
-        is_sweep=job.is_sweep,
-        flags=[shlex.quote(flag) for flag in flags],
-        module=job.module,
-        max_restarts=0 if job.module == BENCHMARKS else job.config.max_restarts,
-        job_variable="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
-        if job.is_sweep
-        else "$SLURM_JOB_ID",
+    return templates.render(
+        "slurm.sh.jinja", job=job, options=_options(job), checkout=CHECKOUT, python=sys.executable
     )
 
 

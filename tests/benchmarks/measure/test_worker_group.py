@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
-from benchmarks.machine import namespaces, processes
+from benchmarks.machine import namespaces
 from benchmarks.measure.worker_group import last_words, run_group
 from flowrate.errors import ClusterError
 
@@ -114,32 +112,6 @@ def test_without_the_program_the_reason_is_said(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(namespaces, "_path", lambda program: None)
     assert "`ip`" in namespaces.why_none()
-
-
-def test_workers_with_process_groups_of_their_own_end_with_the_case(tmp_path):
-    """A case that hangs: what it started in a new session goes with it."""
-    pid_path = tmp_path / "pid"
-    code = (
-        "import pathlib, subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],\n"
-        "                         start_new_session=True)\n"
-        "pathlib.Path(sys.argv[1]).write_text(str(child.pid))\n"
-        "time.sleep(600)\n"
-    )
-    failure = processes.run_to_end([sys.executable, "-c", code, str(pid_path)], 5)
-    assert "killed after 5 s" in failure.error
-    end = time.monotonic() + 30
-    while time.monotonic() < end and _is_alive(int(pid_path.read_text())):
-        time.sleep(0.1)
-    assert not _is_alive(int(pid_path.read_text()))
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return False
 
 
 def test_a_measurement_leaves_the_signals_as_they_are(program, tmp_path, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ def run(tmp_path, monkeypatch):
     """Runs two workers that end with a status; returns the group's."""
     (tmp_path / "ends.py").write_text(PROGRAM)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(exit_code: int, max_restarts: int) -> int:
         (tmp_path / "came").mkdir()
@@ -34,9 +32,7 @@ def run(tmp_path, monkeypatch):
         tasks = [Task("worker", 0), Task("worker", 1)]
         return ProcessGroup(program, tmp_path, tasks, max_restarts=max_restarts).run()
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.mark.parametrize("exit_code", [1, *range(2, 10), 42, 126, 127])
@@ -57,3 +53,26 @@ def test_a_passing_one_is_begun_anew_as_often_as_asked(run, tmp_path, capfd, exi
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+# Its worker 0 kills itself until it has come as often as asked; the chief waits for that.
+ASYNCHRONOUS = """
+import json, os, pathlib, signal, sys, time
+folder, starts = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+if json.loads(os.environ["TF_CONFIG"])["task"]["type"] == "worker":
+    (folder / str(os.getpid())).touch()
+    if len(list(folder.iterdir())) < starts:
+        os.kill(os.getpid(), signal.SIGKILL)
+while len(list(folder.iterdir())) < starts:
+    time.sleep(0.05)
+"""
+
+
+def test_beside_a_chief_a_lost_worker_alone_begins_anew(tmp_path, monkeypatch, capfd):
+    (tmp_path / "asynchronous.py").write_text(ASYNCHRONOUS)
+    (tmp_path / "came").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    program = ["asynchronous", str(tmp_path / "came"), "3"]
+    tasks = [Task("chief", 0), Task("worker", 0)]
+    assert ProcessGroup(program, tmp_path, tasks, max_restarts=2).run_once() is None
+    assert capfd.readouterr().out.count("it is started again, the others go on") == 2

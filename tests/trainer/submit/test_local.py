@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from flowrate.records import read_json, read_json_lines
+from trainer.submit import local
+from trainer.submit.config import SubmitConfig
+from trainer.submit.job import plan_job
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -85,6 +90,30 @@ def test_workers_and_a_sweep_one_after_the_other(submit, tmp_path):
     assert [path.parent.name for path in results] == ["000-seed=1", "001-seed=2"]
     assert {read_json(path)["num_workers"] for path in results} == {2}
     assert len((tmp_path / "sweep" / "sweep.csv").read_text().splitlines()) == 3
+
+
+RUN = """#!/bin/bash
+trap 'touch "$HOME/saved"; exit 143' TERM
+touch "$HOME/ready"
+while :; do sleep 0.05; done
+"""
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv of util-linux")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_where_the_shell_of_a_job_is_ended_the_run_saves(tmp_path, number):
+    (tmp_path / "python").write_text(RUN)
+    (tmp_path / "python").chmod(0o755)
+    job = plan_job(SubmitConfig(cluster="local"), [f"--run_dir={tmp_path}/run"], tmp_path)
+    text = local.render(job).replace(sys.executable, str(tmp_path / "python"))
+    shell = subprocess.Popen(["bash", "-c", text], env={**os.environ, "HOME": str(tmp_path)})
+    end = time.monotonic() + 60
+    for name in ("ready", "saved"):
+        while not (tmp_path / name).exists():
+            assert time.monotonic() < end, name
+            time.sleep(0.05)
+        shell.send_signal(number)
+    assert shell.wait() == (143 if number == signal.SIGTERM else -signal.SIGKILL)
 
 
 def test_one_machine_has_one_node(submit):

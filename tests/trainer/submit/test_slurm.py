@@ -265,8 +265,10 @@ def test_what_the_trainer_would_refuse_is_refused_before(tmp_path):
         (["--cluster=slurm", "--", "benchmarks.main", "run", "--suite=nothing", "--output=o"],
          "nothing"),
         (["--cluster=slurm", "--", "--run_dir=runs/%j"], "part of a pattern"),
+        (["--", "--dataset=mnist"], "--cluster=NAME is needed"),
+        (["--cluster=slurm", "--dataset=mnist"], "after `--`"),
         (["statu", "x"], "choose from status, logs, cancel"),
-        (["status"], "status needs one run directory"),
+        (["status"], "one run directory is needed"),
     ):  # fmt: skip
         done = submit(*words)
         assert done.returncode == 2, done.stderr
