@@ -12,15 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = {
     "trainer.main": """
-        dataset data_dir columns image_size validation_examples augmentation cache on_bad_image
-        accept_data_change balance model weights freeze unfreeze_at backbone_rate label_smoothing
-        class_weights strategy bringup_timeout virtual_devices precision jit
-        steps_per_call gradient_dtype gradient_bucket_mib global_batch_size gradient_accumulation
-        epochs steps optimizer learning_rate momentum schedule warmup_steps schedule_milestones
-        weight_decay gradient_clip_norm ema_decay on_divergence max_rollbacks debug_nan
-        early_stopping_patience run_dir resume seed deterministic log_every_steps
-        evaluate_every_steps checkpoint_every_steps keep_checkpoints report stall_timeout
-        profile_steps""",
+        dataset data_dir columns image_size validation_examples augmentation cache
+        on_bad_image accept_data_change balance model weights freeze unfreeze_at
+        backbone_rate label_smoothing class_weights strategy bringup_timeout tpu_name
+        virtual_devices precision jit steps_per_call gradient_dtype gradient_bucket_mib
+        gradient_accumulation epochs steps optimizer learning_rate momentum schedule
+        warmup_steps schedule_milestones weight_decay gradient_clip_norm ema_decay
+        on_divergence max_rollbacks debug_nan early_stopping_patience run_dir resume seed
+        deterministic log_every_steps evaluate_every_steps checkpoint_every_steps
+        keep_checkpoints report stall_timeout profile_steps""",
     "trainer.launch": "workers max_restarts",
     "trainer.evaluate": "split dataset data_dir strategy checkpoint json",
     "trainer.predict": "top json plot invert checkpoint batch_size",
@@ -29,7 +29,7 @@ FLAGS = {
     "trainer.doctor": "json probe data_dir probe_timeout",
     "trainer.submit.main": """
         cluster nodes tasks_per_node gpus_per_node cpus_per_task memory partition account time
-        save_seconds max_restarts sweep dry_run image namespace volume_claim""",
+        save_seconds max_restarts sweep dry_run image namespace volume_claim jobset""",
     "input_pipelines.inspect": """
         dataset data_dir columns image_size validation_examples augmentation seed max_images verify
         probe_seconds output json""",
