@@ -24,7 +24,7 @@ MAY_IMPORT = {
 # The floors of trainer/, from the ground up: each file and folder imports its own floor and those
 # below.
 FLOORS = (
-    ("flags", "config", "plan", "clock"),
+    ("optimizers", "flags", "config", "plan", "clock"),
     ("checkpoints",),
     ("run_dir",),
     ("distributed",),
@@ -49,6 +49,7 @@ TENSORFLOW_AT_THE_TOP = (
     "trainer/distributed/*.py",
     "trainer/model/*.py",
     "trainer/engine/*.py",
+    "trainer/optimizers/[a-z]*.py",
     "trainer/output/*.py",
     "trainer/trained/*.py",
     "trainer/predict/images.py",

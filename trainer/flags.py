@@ -11,8 +11,8 @@ from flowrate.text import masked_values
 from input_pipelines.augmentation import names as _augmentation_names
 from input_pipelines.data_flags import DATA, DataFlags
 from models import MODELS
+from trainer.optimizers import OPTIMIZERS
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "lamb", "muon")
 DEFAULT_EPOCHS = 10
 
 _MODEL, _DEVICES = "Model", "Devices and speed"
@@ -138,7 +138,7 @@ class TrainFlags(DataFlags):
         help="Length in steps, instead of --epochs.",
     )  # fmt: skip
     optimizer: str = option(
-        "adam", group=_OPTIMIZATION, choices=OPTIMIZERS,
+        "adam", group=_OPTIMIZATION, choices=tuple(OPTIMIZERS.names()),
         help="sgd has Nesterov momentum of --momentum.",
     )  # fmt: skip
     learning_rate: float = option(

@@ -21,7 +21,7 @@ from trainer.config import (
     check_mixes_pairs,
     check_profiled_steps,
 )
-from trainer.flags import OPTIMIZERS
+from trainer.optimizers import OPTIMIZERS
 
 FIELDS = described_fields(TrainConfig)
 law = settings(deadline=None)
@@ -127,7 +127,7 @@ def test_refused(flags, message):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
 def test_every_strategy_and_optimizer_is_accepted(strategy, optimizer):
     config = TrainConfig(strategy=strategy, optimizer=optimizer, run_dir="run")
     assert (config.strategy, config.optimizer) == (strategy, optimizer)

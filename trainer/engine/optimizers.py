@@ -1,10 +1,11 @@
-"""Optimizers and learning-rate schedules, from Keras, by name."""
+"""The optimizer of a run, whichever it is, and the learning rate that it follows."""
 
 from __future__ import annotations
 
 import keras
 
 from trainer.config import TrainConfig
+from trainer.optimizers import OPTIMIZERS
 
 # What the learning rate is multiplied by at each milestone of `piecewise`.
 PIECEWISE_FACTOR = 0.1
@@ -56,7 +57,9 @@ def build_optimizer(
         "use_ema": config.ema_decay > 0,
         "ema_momentum": config.ema_decay,
     }
-    optimizer = _BUILDERS[config.optimizer](config, shared)
+    module, _ = OPTIMIZERS.load(config.optimizer)
+    with OPTIMIZERS.blaming(config.optimizer):
+        optimizer = module.build(shared, momentum=config.momentum, weight_decay=config.weight_decay)
     optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
     if config.weight_decay:
         # Biases and the scales of normalization: shrinking them does not regularize.
@@ -95,34 +98,6 @@ def _slow_down(optimizer: keras.Optimizer, variables: list[keras.Variable], shar
 def without_loss_scale(optimizer: keras.Optimizer) -> keras.Optimizer:
     """Returns the optimizer that holds the averages, be it inside a LossScaleOptimizer."""
     return getattr(optimizer, "inner_optimizer", optimizer)
-
-
-def _adam(config: TrainConfig, shared: dict) -> keras.Optimizer:
-    return keras.optimizers.Adam(**shared)
-
-
-def _adamw(config: TrainConfig, shared: dict) -> keras.Optimizer:
-    return keras.optimizers.AdamW(**shared | {"weight_decay": config.weight_decay})
-
-
-def _sgd(config: TrainConfig, shared: dict) -> keras.Optimizer:
-    nesterov = config.momentum > 0
-    return keras.optimizers.SGD(momentum=config.momentum, nesterov=nesterov, **shared)
-
-
-def _lamb(config: TrainConfig, shared: dict) -> keras.Optimizer:
-    return keras.optimizers.Lamb(**shared)
-
-
-def _muon(config: TrainConfig, shared: dict) -> keras.Optimizer:
-    # Muon is for hidden matrices; the classifier goes to its AdamW, as its authors advise.
-    return keras.optimizers.Muon(
-        momentum=config.momentum, exclude_layers=["logits"],
-        adam_weight_decay=config.weight_decay, **shared,
-    )  # fmt: skip
-
-
-_BUILDERS = {"adam": _adam, "adamw": _adamw, "sgd": _sgd, "lamb": _lamb, "muon": _muon}
 
 
 class Halved(Schedule):

@@ -9,9 +9,9 @@ import pytest
 
 from flowrate.records import read_json_lines
 from trainer.config import TrainConfig
-from trainer.flags import OPTIMIZERS
+from trainer.optimizers import OPTIMIZERS
 
-DECAYING = [name for name in OPTIMIZERS if name != "adam"]
+DECAYING = [name for name in OPTIMIZERS.names() if name != "adam"]
 RATE = 0.25  # a number that float32 holds exactly
 
 
@@ -149,7 +149,7 @@ def test_the_optimizer_follows_the_schedule(tf, problem, rates, schedule):
 # --- optimizers -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_every_optimizer_lowers_a_simple_loss(problem, name, precision):
     model, _ = problem(optimizer=name, learning_rate=0.01, precision=precision)
@@ -184,7 +184,7 @@ def test_weight_decay_shrinks_matrices_and_kernels_and_leaves_the_rest_alone(tf,
         np.testing.assert_allclose(weight.numpy(), factor * value, rtol=1e-5, err_msg=weight.path)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_without_weight_decay_nothing_shrinks(tf, problem, name):
     model, optimizer = problem(optimizer=name, learning_rate=0.1)
     before = apply_constant_gradients(tf, model, optimizer, 0.0)
@@ -228,7 +228,7 @@ def test_sgd_has_nesterov_momentum(tf, problem, momentum, steps):
         np.testing.assert_allclose(moved, 0.1 * step, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_averages_follow_the_weights(tf, problem, name):
     model, optimizer = problem(optimizer=name, learning_rate=0.1, ema_decay=0.75)
     weights = model.trainable_variables
@@ -243,7 +243,7 @@ def test_averages_follow_the_weights(tf, problem, name):
         np.testing.assert_allclose(weight.numpy(), average, atol=1e-6, err_msg=weight.path)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_every_optimizer_runs_on_replicas(train, name):
     """As on one device: decay and averages are updates too, which every replica must make."""
     flags = {
