@@ -1,7 +1,7 @@
 """Run directories that cannot be used, `--help` and flag files, as real processes.
 
 Where a mistake can be seen without TensorFlow it must be: there a package that ends the process
-when it is imported stands in TensorFlow's place. Most mistakes are in benchmarks/faults/mistakes.
+when it is imported stands in TensorFlow's place. Most mistakes are in tests/faults/mistakes.txt.
 """
 
 from __future__ import annotations
