@@ -26,8 +26,6 @@ from trainer.distributed.process_group import Host
 
 pytestmark = pytest.mark.slow
 _NOTICE_SECONDS = 30.0
-# By job: a later start of one waits that long for those who follow the workers of an earlier one.
-_ALONE_SECONDS = {"": _NOTICE_SECONDS, "job": 2 * _NOTICE_SECONDS}
 _LAUNCHER = ("--workers=2",)
 _FLAGS = {
     "dataset": "digits", "model": "mlp64", "steps": 2000, "log_every_steps": 20,
@@ -94,18 +92,16 @@ def test_a_network_that_is_cut(number, tmp_path, record):
         record(**_lose_and_begin_again(tmp_path, hosts, {}, 1, cut, mend=mend, both_leave=True))
 
 
-@pytest.mark.parametrize(("lost", "job"), sized([(1, "")], [(1, ""), (0, ""), (1, "job")]))
-def test_one_that_is_started_again_alone(lost, job, tmp_path, record):
+@pytest.mark.parametrize("lost", _LOST)
+def test_one_that_is_started_again_alone(lost, tmp_path, record):
     """Beside the other, who has not noticed yet."""
     folder = tmp_path
-    first, second = ({"FLOWRATE_ATTEMPT": f"{job} {number}" if job else ""} for number in (1, 2))
-    old = workers.make_workers(folder, [workers.LOOPBACK] * 2, {0: first, 1: first}, **_FLAGS)
+    old = workers.make_workers(folder, [workers.LOOPBACK] * 2, **_FLAGS)
     other = 1 - lost
     with workers.running(old) as processes:
-        assert old[0].wait_until(processes[0], lambda: old[0].step() >= 100), "ended too soon"
+        assert old[0].wait_until(processes[0], old[0].checkpoints), "ended too soon"
         processes[other].send_signal(signal.SIGSTOP)
         runs.kill(processes[lost])
-        old[lost].environment |= second
         with runs.running(old[lost]) as alone:
             began = time.monotonic()
             path = folder / "run" / "status" / f"worker-{lost}.json"
@@ -113,7 +109,7 @@ def test_one_that_is_started_again_alone(lost, job, tmp_path, record):
             processes[other].send_signal(signal.SIGCONT)
             left = old[other].end(processes[other], 2 * _NOTICE_SECONDS)
             notice_seconds = time.monotonic() - began
-            ended = old[lost].end(alone, 2 * _ALONE_SECONDS[job])
+            ended = old[lost].end(alone, 2 * _NOTICE_SECONDS)
             alone_seconds = time.monotonic() - began
     for each in (left, ended):
         assert each.exit_code == PeerLost.exit_code, f"status {each.exit_code}: {each.last_line}"
@@ -121,7 +117,7 @@ def test_one_that_is_started_again_alone(lost, job, tmp_path, record):
     for word in (f"worker {other} (", "is of another start of this run", "restart all"):
         assert word in ended.stderr, f"{word!r} is not in {ended.last_line!r}"
     assert notice_seconds <= _NOTICE_SECONDS, f"left after {notice_seconds:.0f} s"
-    assert alone_seconds <= _ALONE_SECONDS[job], f"waited {alone_seconds:.0f} s, alone"
+    assert alone_seconds <= _NOTICE_SECONDS, f"waited {alone_seconds:.0f} s, alone"
     resume_seconds = _begin_again(folder, [workers.LOOPBACK] * 2)
     record(restarts=1, most_notice_seconds=notice_seconds, most_alone_seconds=alone_seconds,
            most_resume_seconds=resume_seconds)  # fmt: skip
