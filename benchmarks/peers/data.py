@@ -33,7 +33,8 @@ def main(argv: list[str]) -> int:
         data = load_data(config)
         place.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(place.with_suffix(".npz")) as path:
-            np.savez(path, **_arrays(data))
+            # No array is called allow_pickle, a flag of NumPy's since 2.2.
+            np.savez(path, **_arrays(data))  # type: ignore[arg-type]
         write_json(place, {"arrays": str(place.with_suffix(".npz")), "folder": _folder(data)})
     except FlowrateError as error:
         print(f"error: {error}", file=sys.stderr)
