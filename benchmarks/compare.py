@@ -5,6 +5,7 @@ A is what was, B what is new. Cases are compared only if they are alike: every l
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -257,9 +258,9 @@ def _environment_differences(
 
 def _make_console() -> Console:
     # A log has no width of its own; at the usual 80 columns the table would be in shreds.
-    plain = {"highlight": False, "markup": False, "emoji": False}
-    console = Console(**plain)
-    return console if console.is_terminal else Console(**plain, width=160)
+    plain = functools.partial(Console, highlight=False, markup=False, emoji=False)
+    console = plain()
+    return console if console.is_terminal else plain(width=160)
 
 
 def _suite_table(suite: str, comparison: Comparison) -> Table:
@@ -282,7 +283,7 @@ def _describe_case(case: CaseComparison, same_within: float) -> tuple[str, ...]:
         f"{case.a.n} / {case.b.n}",
         *(_describe_number(side.median) for side in (case.a, case.b)),
         _describe_ratio(case.difference),
-        (case.reason or _describe_answer(case.difference, same_within))
+        (_describe_answer(case.difference, same_within) if case.difference else case.reason)
         + (f"; noisy {noisy[0]} / {noisy[1]}" if any(noisy) else ""),
     )
 

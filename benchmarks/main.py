@@ -87,7 +87,7 @@ def _compare(words: list[str]) -> int:
         return 0
     if len(folders) != 2:
         raise ConfigError(f"compare needs two results folders; {len(folders)} given.")
-    comparison = compare_folders(*folders, same_within=config.same_within)
+    comparison = compare_folders(folders[0], folders[1], same_within=config.same_within)
     print_comparison(comparison)
     return comparison.exit_status
 

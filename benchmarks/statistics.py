@@ -129,13 +129,13 @@ def compare(
     Raises:
         DataError: a side has no values, or one is not a positive number.
     """
-    a, b = _positive(a), _positive(b)
+    values_a, values_b = _positive(a), _positive(b)
     fewest = min(len(a), len(b))
-    center, low, high = log_ratio_interval(a, b, confidence)
+    center, low, high = map(float, log_ratio_interval(values_a, values_b, confidence))
     return Difference(
         answer_of(low, high, same_within, lower_is_better) if fewest > 1 else "cannot tell",
         *_as_ratios(center, low, high, fewest),
-        _smallest_detectable(a, b, confidence) if fewest > 1 else None,
+        _smallest_detectable(values_a, values_b, confidence) if fewest > 1 else None,
         len(a),
         len(b),
     )

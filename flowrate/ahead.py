@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
-_END = object()
+
+
+class _End:
+    """What comes after the last item."""
+
+
+_END = _End()
 
 
 def ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
@@ -22,11 +28,15 @@ def ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
     Raises:
         Whatever the items raise, when it is that item's turn.
     """
+
+    def take() -> Item | _End:
+        return next(items, _END)
+
     thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="ahead")
     try:
-        pending = collections.deque(thread.submit(next, items, _END) for _ in range(count))
-        while (item := pending.popleft().result()) is not _END:
-            pending.append(thread.submit(next, items, _END))
+        pending = collections.deque(thread.submit(take) for _ in range(count))
+        while not isinstance(item := pending.popleft().result(), _End):
+            pending.append(thread.submit(take))
             yield item
     finally:
         thread.shutdown(wait=False, cancel_futures=True)

@@ -41,6 +41,7 @@ class Catalog:
     def names(self) -> list[str]:
         """Returns the sorted entry names, found in the folder without importing them."""
         spec = importlib.util.find_spec(self.package)
+        assert spec is not None  # One of this project's packages.
         modules = pkgutil.iter_modules(spec.submodule_search_locations)
         return sorted(
             module.name
@@ -77,9 +78,10 @@ class Catalog:
             ConfigError: no such entry.
         """
         self.check(name)
-        spec = importlib.util.find_spec(f"{self.package}.{name.partition(':')[0]}")
-        for node in ast.parse(Path(spec.origin).read_bytes()).body:
-            names = [target.id for target in getattr(node, "targets", []) if hasattr(target, "id")]
+        for node in ast.parse(Path(self._file(name)).read_bytes()).body:
+            if not isinstance(node, ast.Assign):
+                continue
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
             if constant in names:
                 return ast.literal_eval(node.value)
         return None
@@ -129,9 +131,16 @@ class Catalog:
 
     def _place(self, name: str, error: Exception) -> str:
         """Returns the entry's file, and the line from which an error came where that is known."""
-        path = importlib.util.find_spec(f"{self.package}.{name.partition(':')[0]}").origin
+        path = self._file(name)
         if isinstance(error, SyntaxError) and error.filename:
             return f"{error.filename}:{error.lineno}"
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == path]
         return f"{path}:{lines[-1]}" if lines else path
+
+    def _file(self, name: str) -> str:
+        """Returns the path of an entry that is there."""
+        spec = importlib.util.find_spec(f"{self.package}.{name.partition(':')[0]}")
+        assert spec is not None
+        assert spec.origin is not None
+        return spec.origin

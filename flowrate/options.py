@@ -11,11 +11,14 @@ import dataclasses
 import textwrap
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from flowrate.errors import ConfigError, nearest_name
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _METADATA = "flowrate.option"
 _FLAG_FILE = "give a text file with a flag on each line"
@@ -23,7 +26,7 @@ _EXPECTED = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     tuple: "text",
 }  # fmt: skip
-_DEFINE = {
+_DEFINE: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
@@ -31,7 +34,7 @@ _DEFINE = {
     tuple: flags.DEFINE_multi_string,  # tuple[str, ...]: the flag may be given several times.
 }
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 class UnknownFlagError(ConfigError):
@@ -122,9 +125,9 @@ def parse(config_class: type[Config], argv: Sequence[str]) -> Config | None:
             f"{stray[0]!r} stands alone; write every flag as --name=value "
             "(--name value is read as a switch and a stray word)."
         )
-    given = {field.name: values[field.name].value for field in dataclasses.fields(config_class)}
+    fields = {field.name: values[field.name].value for field in dataclasses.fields(config_class)}
     # absl gives lists.
-    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+    return config_class(**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()})
 
 
 def parse_with_words(

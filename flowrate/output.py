@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+from typing import TextIO, cast
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
@@ -28,7 +29,8 @@ class _Lossy(io.FileIO):
             return len(data)
 
 
-def _reopened(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+def _reopened(standard: TextIO) -> io.TextIOWrapper:
+    stream = cast(io.TextIOWrapper, standard)  # The interpreter opens them so.
     stream.flush()
     return io.TextIOWrapper(
         io.BufferedWriter(_Lossy(stream.fileno(), "w", closefd=False)),

@@ -267,7 +267,7 @@ def stop_signals(handle: Callable[[int], None]) -> Iterator[None]:
 class _Shown:
     """Shows the lines of growing files, in a thread of its own: only that waits for a reader."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._files: dict[Path, tuple[str, int]] = {}
         self._lines: deque[str] = deque()
         self._is_over = threading.Event()

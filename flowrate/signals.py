@@ -43,7 +43,7 @@ class StopRequest:
         give_up: ends the process with an error, from any thread.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal_name: str | None = None
         self.before_leaving: Callable[[int], None] = lambda exit_code: None
         self.give_up: Callable[[FlowrateError], None] = lambda error: os._exit(error.exit_code)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -64,7 +64,7 @@ def training_blocks(
     num_draws: int = 0,
     share: Share = WHOLE,
     balance: bool = False,
-) -> Iterator[dict[str, tf.Tensor]]:
+) -> Generator[dict[str, tf.Tensor], None, None]:
     """Yields the blocks that hold steps `first_step` (0-based) to `last_step` (exclusive).
 
     The last block is as long as the others: it reaches past `last_step`, into examples that no

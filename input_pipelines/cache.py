@@ -14,6 +14,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 
@@ -73,6 +74,21 @@ def choose_tier(
     if num_bytes <= MAX_SHARE_OF_FREE_DISK * free_disk:
         return TierChoice("disk", f"{size}: too much for memory, not for the disk")
     return TierChoice("none", f"{size}: too much for memory and disk")
+
+
+@overload
+def apply_tier(
+    source: Source,
+    tier: Literal["memory"],
+    image_shape: tuple[int, int, int],
+    tell: Callable[[str], None] = ...,
+) -> ArraySource: ...
+
+
+@overload
+def apply_tier(
+    source: Source, tier: str, image_shape: tuple[int, int, int], tell: Callable[[str], None] = ...
+) -> Source: ...
 
 
 def apply_tier(

@@ -15,7 +15,7 @@ class Progress:
     It goes at the end of a `with` block, or with `stop`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._bar: RichProgress | None = None
         self._task: Any = None
 

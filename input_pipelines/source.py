@@ -61,7 +61,7 @@ class FileSource:
     paths: tuple[Path, ...]
     labels: np.ndarray
     class_names: tuple[str, ...]
-    orientations: np.ndarray | None = None
+    orientations: np.ndarray = None  # type: ignore[assignment]  # Filled in below.
 
     def __post_init__(self):
         if self.orientations is None:

@@ -51,6 +51,7 @@ def check_data(config: TrainConfig, run_dir: Path, tell: Callable[[str], None]) 
         signal.signal(number, leave)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     process.join()
+    assert process.exitcode is not None  # It was waited for.
     return max(process.exitcode, 0)  # Where it was killed: the workers say what becomes of them.
 
 

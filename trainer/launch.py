@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
 def _launch(config: LaunchConfig, words: list[str]) -> int:
     flags, run_dir = complete(words, config.workers)
     asked = options.parse(TrainConfig, ["trainer.main", *flags])
+    assert asked is not None  # `complete` refuses --help.
     if exit_code := check_data(asked, run_dir, _tell):
         return exit_code
     _make(run_dir)
@@ -78,6 +79,8 @@ def complete(flags: list[str], num_workers: int = 1) -> tuple[list[str], Path]:
         flags = [*flags, f"--run_dir={default_name(config)}"]
     flags = [*flags, strategy]
     config = options.parse(TrainConfig, ["trainer.main", *flags])
+    assert config is not None
+    assert config.run_dir is not None
     check_divides(config, num_workers * max(1, config.virtual_devices))
     return flags, Path(config.run_dir).expanduser().absolute()
 

@@ -77,7 +77,7 @@ def main(argv: Sequence[str], train: Callable[[TrainingRun], None] | None = None
         return _end(worker, 0, None)
     except Exception as error:
         known = error if isinstance(error, FlowrateError) else as_out_of_resources(error)
-        known = known or (worker and worker.explain(error))
+        known = known or (worker.explain(error) if worker else None)
         exit_code = _report(known, run_dir) if known else _report_internal_error(error, run_dir)
         return _end(worker, exit_code, known or error)
     finally:
@@ -106,7 +106,7 @@ def _join(config: TrainConfig) -> Cluster | None:
 def _end(worker: Worker | None, exit_code: int, error: Exception | None) -> int:
     """Returns the exit status; of several workers, tells the others, and leaves at once if lost."""
     if worker:
-        worker.end(exit_code, error and " ".join(str(error).split()))
+        worker.end(exit_code, " ".join(str(error).split()) if error else None)
         if exit_code:
             _leave(exit_code)
     return exit_code
@@ -132,7 +132,7 @@ def _run(config, argv, run_dir, console, stop, started, worker, train) -> None:
         _leave(exit_code)
 
     stop.give_up = give_up
-    following = run
+    following: TrainingRun | None = run
     while following:
         run = following
         console.start_bar(run.state.progress.step, run.plan.total_steps)
@@ -181,6 +181,7 @@ def _look_for_batch(argv: Sequence[str]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     config = options.parse(TrainConfig, argv)
+    assert config is not None  # `main` has read the same flags.
     if config.strategy in ("one_device", "mirrored"):  # Others would need their workers.
         program = [sys.executable, "-m", "trainer.batch_that_fits", *argv[1:]]
         os.dup2(sys.stderr.fileno(), 2)  # Which flowrate/native_log.py had turned to a file.

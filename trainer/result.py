@@ -25,8 +25,8 @@ def evaluate_test(run: TrainingRun) -> dict[str, Any]:
         DataError: an image cannot be decoded.
     """
     last = run.state.progress.evaluation
-    is_current = not run.config.early_stopping_patience and last
-    if is_current and last["split"] == "test" and last["step"] == run.state.progress.step:
+    is_current = last and last["split"] == "test" and last["step"] == run.state.progress.step
+    if last and is_current and not run.config.early_stopping_patience:
         return last
     with run.clock.phase("evaluate"):
         return run.evaluator(run.sources["test"])

@@ -106,7 +106,9 @@ class TrainingRun:
     def take_back_best(self) -> None:
         """Restores the weights of the best evaluation; the progress stays where it is."""
         progress = self.state.progress
+        assert progress.best is not None  # Only after an evaluation is there anything to restore.
         best = self.of_chief(self.run_dir.read_checkpoint(progress.best["step"]))
+        assert best is not None
         self.state.restore(dataclasses.replace(best, progress=progress))
 
     def of_chief(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
@@ -122,6 +124,7 @@ class TrainingRun:
         """Builds the part of the run after this one, which is trained; None if there is none."""
         if self.end_step == self.plan.total_steps or self.is_out_of_patience:
             return None
+        assert self.build_next is not None  # build_run sets it.
         following = self.build_next()
         for name in ("steps_measured", "exchange_seconds", "first_step_seconds"):
             setattr(following, name, getattr(self, name))

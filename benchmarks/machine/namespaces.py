@@ -58,8 +58,10 @@ def virtual_hosts(count: int, rate: str | None = None) -> Iterator[list[Host]]:
         _ip("-n", hub, "link", "set", "bridge", "up")
         for number, name in enumerate(hosts):
             _add_host(hub, name, number, rate)
+        program = _path("ip")
+        assert program is not None  # It has just been run.
         yield [
-            Host(_address(number), (_path("ip"), "netns", "exec", name))
+            Host(_address(number), (program, "netns", "exec", name))
             for number, name in enumerate(hosts)
         ]
     finally:
@@ -84,8 +86,9 @@ def _add_host(hub: str, name: str, number: int, rate: str | None) -> None:
     _ip("-n", hub, "link", "set", cable, "master", "bridge", "up")
     _ip("-n", name, "address", "add", f"{_address(number)}/24", "dev", "eth0")
     _ip("-n", name, "link", "set", "eth0", "up")
-    for end in ((name, "eth0"), (hub, cable)) if rate else ():
-        _limit(*end, rate)
+    if rate:
+        for end in ((name, "eth0"), (hub, cable)):
+            _limit(*end, rate)
 
 
 def _limit(name: str, device: str, rate: str) -> None:

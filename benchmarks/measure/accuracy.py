@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.measure.training import begin
 from flowrate.environment import process_seconds
@@ -40,7 +40,8 @@ def measure_time_to_target(flags: dict[str, Any], seconds: float, target: float)
     """
     config = TrainConfig(**flags)
     run, data = begin(config)
-    run.evaluator = watch = _Watch(run.evaluator, target)
+    watch = _Watch(run.evaluator, target)
+    run.evaluator = cast(Evaluator, watch)  # It stands in for it.
     metrics: dict[str, float] = {"reached_target": 0}
     try:
         loop.train(run)

@@ -52,7 +52,7 @@ def measure_limit(run: TrainingRun) -> Limit:
     for _ in range(3):  # To a call long enough to be timed, from a look at shorter ones.
         per_step = engine.bare_call(steps) / steps
         steps = max(1, min(round(_SECONDS_PER_CALL / per_step), engine.batches.steps_per_block))
-    samples = []
+    samples: list[tuple[int, float]] = []
     while not samples or sum(seconds for _, seconds in samples) < _SECONDS or len(samples) < 3:
         samples.append((steps, engine.bare_call(steps)))
     state.restore(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import tensorflow as tf
 
@@ -20,6 +20,7 @@ from flowrate.signals import StopRequest
 from trainer import loop, session
 from trainer.config import TrainConfig
 from trainer.distributed import strategy
+from trainer.engine.engine import StepEngine
 from trainer.model.precision import choose_precision
 from trainer.output.console import Console
 from trainer.plan import Segment
@@ -87,12 +88,13 @@ def _measure(config: TrainConfig, work, rate_seconds: float = 0.0) -> dict[str, 
     wall_seconds is that of the process so far, less what the measuring itself took.
     """
     run, data = begin(config)
-    run.engine = Recorder(run.engine, rate_seconds)
+    recorder = Recorder(run.engine, rate_seconds)
+    run.engine = cast(StepEngine, recorder)  # It stands in for it.
     before = measure_limit(run)
     metrics = work(run, data)
     wall_seconds = process_seconds() - before.seconds
     after = measure_limit(run)
-    metrics |= _metrics(run, before, after)
+    metrics |= _metrics(run, recorder, before, after)
     labels = _labels(run, data)
     if "steps_per_second" in metrics:
         metrics["efficiency"] = metrics["steps_per_second"] / min(
@@ -104,30 +106,31 @@ def _measure(config: TrainConfig, work, rate_seconds: float = 0.0) -> dict[str, 
         "labels": labels,
         "metrics": metrics,
         "samples": {
-            "warmup": run.engine.warmup,
-            "segments": run.engine.samples,
+            "warmup": recorder.warmup,
+            "segments": recorder.samples,
             "limit_before": before.samples,
             "limit_after": after.samples,
-            "limit_beside": run.engine.bare_samples,
+            "limit_beside": recorder.bare_samples,
         },
         "phases": {**run.clock.seconds, "compile": before.compile_seconds},
         "verdict": _verdict(metrics, labels),
     }
 
 
-def _metrics(run: TrainingRun, before: Limit, after: Limit) -> dict[str, float]:
+def _metrics(run: TrainingRun, recorder: Recorder, before: Limit, after: Limit) -> dict[str, float]:
+    assert recorder.first_call_seconds is not None  # A call was made.
     batch_size = run.config.global_batch_size
     limits = [before.steps_per_second, after.steps_per_second]
     metrics = {
         "limit_before_steps_per_second": limits[0],
         "limit_after_steps_per_second": limits[1],
-        "limit_steps_per_second": _rate_beside(run.engine) or sum(limits) / 2,
+        "limit_steps_per_second": _rate_beside(recorder) or sum(limits) / 2,
         "peak_memory_bytes": _peak_memory_bytes(),
         # Without what the limit took between the compiled step and the run's own first call.
-        "first_step_seconds": run.engine.first_call_seconds - before.seconds,
+        "first_step_seconds": recorder.first_call_seconds - before.seconds,
     }
-    if rate := run.engine.steps_per_second():
-        percentiles = step_percentiles(run.engine.samples)
+    if rate := recorder.steps_per_second():
+        percentiles = step_percentiles(recorder.samples)
         metrics |= {
             "steps_per_second": rate,
             "images_per_second": rate * batch_size,

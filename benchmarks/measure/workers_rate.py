@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from trainer import main as trainer_main
 
 if TYPE_CHECKING:
     from benchmarks.measure.recorder import Recorder
+    from trainer.engine.engine import StepEngine
     from trainer.run import TrainingRun
 
 ANSWER = "rate.json"
@@ -41,7 +42,8 @@ def _train(seconds: float, run: TrainingRun) -> None:
     from trainer import loop
     from trainer.plan import Segment
 
-    run.engine = recorder = Recorder(run.engine, seconds, agree=_agree(run))
+    recorder = Recorder(run.engine, seconds, agree=_agree(run))
+    run.engine = cast("StepEngine", recorder)  # It stands in for it.
     try:
         loop.train_segment(
             run, Segment(1, ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
@@ -54,13 +56,14 @@ def _train(seconds: float, run: TrainingRun) -> None:
         write_json(run.run_dir.path / ANSWER, answer)
 
 
-def _agree(run: TrainingRun):
+def _agree(run: TrainingRun) -> Callable[[bool], bool]:
     """Returns the function: what this worker holds for true -> whether all do."""
-    if run.team is None:
+    team = run.team
+    if team is None:
         return bool
 
     def all_hold(mine: bool) -> bool:
-        return run.team.sum(np.array([float(mine)]))[0] == run.team.cluster.num_workers
+        return team.sum(np.array([float(mine)]))[0] == team.cluster.num_workers
 
     return all_hold
 

@@ -16,7 +16,7 @@ from flowrate.records import write_json
 class Record:
     """Collects seconds by phase and by epoch. Made once the framework is imported."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.phases = {"import": time.perf_counter() - STARTED_AT}
         self._segments: list[tuple[int, float]] = []
 

@@ -43,11 +43,13 @@ def build_model(
         num_inputs = width
     model.append(nn.Linear(num_inputs, num_classes))
     model.apply(_initialize_like_keras)
-    return model.to(memory_format=torch.channels_last)
+    # PyTorch's own types of `to` leave this form out.
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _initialize_like_keras(layer: nn.Module) -> None:
     """Glorot-uniform weights and zero biases."""
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
+        assert layer.bias is not None  # Both are made with one.
         nn.init.zeros_(layer.bias)

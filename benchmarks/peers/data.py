@@ -26,10 +26,15 @@ def main(argv: list[str]) -> int:
     """Writes the two files; returns the exit status."""
     place = Path(argv[1])
     try:
-        data = load_data(options.parse(TrainConfig, [argv[0], *argv[2:]]))
+        config = options.parse(TrainConfig, [argv[0], *argv[2:]])
+        if config is None:
+            print(options.render_help(TrainConfig, str(__doc__)))
+            return 0
+        data = load_data(config)
         place.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(place.with_suffix(".npz")) as path:
-            np.savez(path, **_arrays(data))
+            # No array is called allow_pickle, a flag of NumPy's since 2.2.
+            np.savez(path, **_arrays(data))  # type: ignore[arg-type]
         write_json(place, {"arrays": str(place.with_suffix(".npz")), "folder": _folder(data)})
     except FlowrateError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -55,9 +55,10 @@ def main(argv: Sequence[str]) -> None:
         data = load_arrays(options)
         images, labels = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
     with record.phase("build"):
+        _, height, width, channels = images.shape
         generator = np.random.default_rng(options.seed)
         parameters = init_parameters(
-            NETWORKS[options.model], data.num_classes, images.shape[1:], generator
+            NETWORKS[options.model], data.num_classes, (height, width, channels), generator
         )
         num_parameters = sum(leaf.size for leaf in jax.tree.leaves(parameters))
         optimizer = optax.adam(LEARNING_RATE, eps=EPSILON)

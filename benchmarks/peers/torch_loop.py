@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TensorFloat-32, as TensorFlow's default is.
         torch.backends.cudnn.benchmark = True
-    autocast = contextlib.nullcontext  # Entering a context that is off costs time at each step.
+    # Entering a context that is off costs time at each step.
+    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
     if options.precision == "bfloat16":
         autocast = partial(torch.autocast, device.type, torch.bfloat16)
 

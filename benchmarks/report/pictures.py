@@ -40,13 +40,15 @@ def _figures(of: SuiteEntries) -> Picture:
             words = [STATUS_WORDS[row["status"]] for row in entry.rows if row["status"] != "ok"]
             return Bar(label, words[-1]) if words and set(words) != {"skipped"} else None
         color = series_color(entry.contender, contenders)
-        has_interval = found.low is not None and found.low < found.high
+        ends = None
+        if found.low is not None and found.high is not None and found.low < found.high:
+            ends = metric.scale * found.low, metric.scale * found.high
         limit = mark(entry, of.entries)
         return Bar(
             label,
             formats.number(metric.scale * found.median),
             ((metric.scale * found.median, color),),
-            (metric.scale * found.low, metric.scale * found.high) if has_interval else None,
+            ends,
             limit and metric.scale * limit,
         )
 
@@ -61,8 +63,8 @@ def _figures(of: SuiteEntries) -> Picture:
 
 
 def _limit(entry: Entry, entries: list[Entry]) -> float | None:
-    is_rate = entry.rows and entry.primary and entry.values(LIMIT.name)
-    return entry.median(LIMIT.name).median if is_rate else None
+    limit = entry.median(LIMIT.name) if entry.rows and entry.primary else None
+    return limit.median if limit else None
 
 
 def _phases(of: SuiteEntries) -> Picture:

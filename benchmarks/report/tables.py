@@ -66,9 +66,12 @@ def metric_cell(entry: Entry, metric: Metric) -> Cell:
         return Cell(f"{count} of {len(values)}", sort=count / len(values))
     if metric.shown_as == "mean":
         found = entry.over_seeds(metric.name)
+        assert found is not None  # There are values.
         text = formats.deviation(found.mean, found.deviation)
         return Cell(text, formats.count_of(found.n, "seed"), sort=found.mean)
-    median = metric.scale * entry.median(metric.name).median
+    interval = entry.median(metric.name)
+    assert interval is not None
+    median = metric.scale * interval.median
     return Cell(formats.number(median), sort=median)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.case import BenchmarkCase, Choice
 from benchmarks.measure import WORKERS_RATE
 from benchmarks.measure.metrics import METRICS, named
@@ -20,7 +22,7 @@ _WORKS = (
     {"dataset": "mnist", "model": "mlp", "global_batch_size": 128},
     {"dataset": "flowers", "model": "flowers_cnn", "global_batch_size": 32},
 )
-_MESSAGES = {
+_MESSAGES: dict[str, dict[str, Any]] = {
     "float32-whole": {"gradient_bucket_mib": 0},
     "float32-buckets": {"gradient_bucket_mib": 4},
     "bfloat16-whole": {"gradient_dtype": "bfloat16", "gradient_bucket_mib": 0},

@@ -14,9 +14,12 @@ METRIC = METRICS["images_per_second"]
 COLUMNS = named("images_per_cpu_second", "wall_seconds")
 
 # `none` decodes anew each time: the first pass over the files.
-_ARRAYS = ({"dataset": "mnist"}, {"dataset": "fashion_mnist"})
-_FILES = ({"dataset": "flowers", "image_size": 180}, {"dataset": "flowers", "image_size": 96})
-_OWN_FILES = ({"dataset": "image_folder", "image_size": 180},)
+_ARRAYS: tuple[dict[str, Any], ...] = ({"dataset": "mnist"}, {"dataset": "fashion_mnist"})
+_FILES: tuple[dict[str, Any], ...] = (
+    {"dataset": "flowers", "image_size": 180},
+    {"dataset": "flowers", "image_size": 96},
+)
+_OWN_FILES: tuple[dict[str, Any], ...] = ({"dataset": "image_folder", "image_size": 180},)
 _TIERS = ("none", "disk", "memory", "device")
 # Other loaders, for data sets of files, and the packages each needs.
 _OTHERS = {

@@ -99,7 +99,7 @@ def _replicas(choice: Choice) -> Iterator[BenchmarkCase]:
     for work in _WORKS:
         for scaling in _KINDS:
             for count in counts:
-                flags = {"strategy": "mirrored" if count > 1 else "one_device"}
+                flags: dict[str, Any] = {"strategy": "mirrored" if count > 1 else "one_device"}
                 if not num_gpus() and count > 1:
                     flags["virtual_devices"] = count
                 yield _case(work, scaling, count, choice, flags)

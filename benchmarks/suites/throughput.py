@@ -36,7 +36,7 @@ _SMALL_MODELS = (
     {"dataset": "mnist", "model": "cnn5x5"},
     {"dataset": "flowers", "model": "flowers_cnn"},
 )
-_SMALL_CHANGES = (
+_SMALL_CHANGES: tuple[dict[str, str], ...] = (
     {},
     {"cache": "memory"},
     {"jit": "off"},

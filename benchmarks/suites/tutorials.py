@@ -73,7 +73,7 @@ def cases(choice: Choice) -> list[BenchmarkCase]:
 
 
 def _ours(workload: Workload, choice: Choice, has_bfloat16_units: bool) -> list[BenchmarkCase]:
-    contenders = {OURS: {}}
+    contenders: dict[str, dict[str, Any]] = {OURS: {}}
     if workload.is_dense or has_bfloat16_units:
         # Elsewhere convolutions in bfloat16 are emulated, at a tenth of the speed.
         contenders[f"{OURS}_bfloat16"] = {"precision": "mixed_bfloat16"}

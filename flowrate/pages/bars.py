@@ -70,10 +70,14 @@ class Bars:
                 start = self._place(value if self.is_log else left)
                 parts.append((start, self._place(left + value) - start, color))
                 left += value
+            interval = None
+            if bar.interval:
+                low, high = bar.interval
+                interval = self._place(low), self._place(high)
             yield Drawn(
                 bar,
                 tuple(parts),
-                bar.interval and tuple(map(self._place, bar.interval)),
+                interval,
                 None if bar.mark is None else self._place(bar.mark),
             )
 

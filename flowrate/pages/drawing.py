@@ -13,6 +13,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup
@@ -36,7 +37,8 @@ _ON_PAGE = {
 
 # Units of the view box to an inch: a chart 340 wide is read at about that many pixels.
 WIDTH = 340
-_STYLE = {
+# Any: matplotlib's own type of a name lists all names.
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -76,7 +78,8 @@ def drawing(name: str) -> Iterator[None]:
 
 def new_figure(height: float, width: float = WIDTH, layout: str = "none") -> Figure:
     """Returns an empty figure of `width` by `height` units; call it within `drawing`."""
-    figure = Figure(figsize=(width / 72, height / 72), layout=layout)
+    # matplotlib's own types leave "none" out.
+    figure = Figure(figsize=(width / 72, height / 72), layout=layout)  # type: ignore[arg-type]
     FigureCanvasSVG(figure)
     return figure
 
@@ -92,11 +95,12 @@ def to_svg(figure: Figure, description: str) -> Markup:
     # Groups are numbered alike in every chart; nothing refers to them.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub("|".join(_ON_PAGE), lambda found: _ON_PAGE[found.group()], text)
-    view_box = re.search(r'viewBox="[^"]*"', text).group()
+    view_box = re.search(r'viewBox="[^"]*"', text)
+    assert view_box is not None  # matplotlib writes one.
     label = html.escape(description)
     text = re.sub(
         r"<svg[^>]*>",
-        lambda _: f'<svg {view_box} role="img" aria-label="{label}">',
+        lambda _: f'<svg {view_box.group()} role="img" aria-label="{label}">',
         text,
         count=1,
     )

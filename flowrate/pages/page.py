@@ -37,7 +37,9 @@ def png_address(png: bytes) -> str:
 
 def _svg_width(drawing: str) -> str:
     """Returns the width of a drawing in its own units, which a page shows as pixels."""
-    return re.search(r'viewBox="\S+ \S+ (\S+) ', drawing).group(1)
+    found = re.search(r'viewBox="\S+ \S+ (\S+) ', drawing)
+    assert found is not None  # matplotlib writes one.
+    return found.group(1)
 
 
 def _flags_as_code(text: str) -> Markup:

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowrate.errors import DataError
 from input_pipelines.dataset import DatasetInfo, LoadOptions
-from input_pipelines.source import ArraySource
+from input_pipelines.source import ArraySource, Source
 from input_pipelines.splits import hold_out
 
 NUM_TEST_EXAMPLES = 360
@@ -29,7 +29,7 @@ INFO = DatasetInfo(
 )
 
 
-def load(options: LoadOptions) -> dict[str, ArraySource]:
+def load(options: LoadOptions) -> dict[str, Source]:
     """Returns train and test: a fixed stratified 80/20 split, since none is published.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,8 +73,8 @@ def _read(place: Path, options: LoadOptions) -> Rows:
     rows = read_rows(place, options.columns)
     if rows.splits is None:
         return rows
-    names = {name: split_of(name) for name in dict.fromkeys(rows.splits)}
-    if unknown := [name for name, split in names.items() if split is None]:
+    names = {name: split for name in set(rows.splits) if (split := split_of(name)) is not None}
+    if unknown := [name for name in dict.fromkeys(rows.splits) if name not in names]:
         raise DataError(
             f"{printable(place)}: {_some(unknown)} is no split's name; write train, validation or "
             "test."
@@ -90,8 +91,9 @@ def _read_folder(folder: Path, options: LoadOptions) -> Rows:
             f"--columns=split={one_line(options.columns['split'])}: of a folder, the names of its "
             "files say the split; leave it out."
         )
-    splits = [split_of(path.stem.partition("-")[0]) for path in files]
-    if unknown := [path.name for path, split in zip(files, splits) if split is None]:
+    found = {path: split_of(path.stem.partition("-")[0]) for path in files}
+    splits = [split for split in found.values() if split is not None]
+    if unknown := [path.name for path, split in found.items() if split is None]:
         raise DataError(
             f"{printable(folder)}: the name of {_some(unknown)} says no split; call each file "
             "train-*.parquet, validation-*.parquet or test-*.parquet, or give one file."
@@ -114,8 +116,8 @@ def _read_folder(folder: Path, options: LoadOptions) -> Rows:
 
 def _as_labels(rows: Rows, place: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     """Returns int32 [N] and the class names: those given; else sorted, numbers by their value."""
-    values = rows.labels
     if rows.class_names:
+        values = list(map(int, rows.labels))  # They are numbers already.
         count = len(rows.class_names)
         if wrong := sorted({value for value in values if not 0 <= value < count}):
             raise DataError(
@@ -123,7 +125,8 @@ def _as_labels(rows: Rows, place: Path) -> tuple[np.ndarray, tuple[str, ...]]:
                 f"there (0 to {count - 1}); a split without labels cannot be used."
             )
         return np.array(values, np.int32), rows.class_names
-    classes = sorted(set(values))
+    kinds: set[Any] = set(rows.labels)  # All texts, or all numbers.
+    classes = sorted(kinds)
     if all(str(value).lstrip("-").isdecimal() for value in classes):
         classes.sort(key=int)
     if len(classes) == 1:
@@ -132,7 +135,7 @@ def _as_labels(rows: Rows, place: Path) -> tuple[np.ndarray, tuple[str, ...]]:
             "at least two."
         )
     label_of = {value: label for label, value in enumerate(classes)}
-    labels = np.array([label_of[value] for value in values], np.int32)
+    labels = np.array([label_of[value] for value in rows.labels], np.int32)
     return labels, tuple(map(str, classes))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from input_pipelines.fetch.download import (
     OFFLINE,
     OFFLINE_DATASETS,
     existing_folder,
+    host_of,
     is_offline,
     unreachable,
 )
@@ -128,7 +128,7 @@ def _check_connection(urls: Iterable[str]) -> None:
     """Raises ConnectionError if no host answers: left alone, TFDS tries for minutes."""
     if is_offline():
         raise ConnectionError(f"{OFFLINE} is set")
-    url_of_host = {urllib.parse.urlsplit(url).hostname: url for url in urls}
+    url_of_host = {host_of(url): url for url in urls}
     reasons = [unreachable(url) for url in list(url_of_host.values())[:_MAX_HOSTS_TRIED]]
     if reasons and all(reasons):
         raise ConnectionError(f"{', '.join(url_of_host)}: {reasons[0]}")

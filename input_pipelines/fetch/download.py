@@ -143,8 +143,13 @@ def _fetch_one(file: RemoteFile, folder: Path, wanted: str) -> Path:
 
 def _described(files: Sequence[RemoteFile]) -> str:
     names = ", ".join(file.name for file in files)
-    hosts = ", ".join(sorted({urllib.parse.urlsplit(file.url).hostname for file in files}))
+    hosts = ", ".join(sorted({host_of(file.url) for file in files}))
     return f"{names} ({sum(file.num_bytes for file in files):,} bytes from {hosts})"
+
+
+def host_of(url: str) -> str:
+    """Returns the name of the host; empty where the address has none."""
+    return urllib.parse.urlsplit(url).hostname or ""
 
 
 def unreachable(url: str) -> str | None:
@@ -154,11 +159,11 @@ def unreachable(url: str) -> str | None:
     """
     parts = urllib.parse.urlsplit(url)
     behind_proxy = parts.scheme in urllib.request.getproxies()
-    if behind_proxy and not urllib.request.proxy_bypass(parts.hostname):
+    if behind_proxy and not urllib.request.proxy_bypass(host_of(url)):
         return None
     port = parts.port or _PORTS[parts.scheme]
     try:
-        socket.create_connection((parts.hostname, port), _CONNECT_TIMEOUT_SECONDS).close()
+        socket.create_connection((host_of(url), port), _CONNECT_TIMEOUT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
     return None

@@ -14,7 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from flowrate.text import printable
 
@@ -78,7 +78,8 @@ def _members(
     total = 0
     with gzip.open(path) as unpacked:
         stream = _Bounded(unpacked, max_bytes)
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
+        # Of a stream, tarfile calls nothing but `read`.
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
             for number, member in enumerate(archive):
                 total += member.size
                 if number >= max_files:

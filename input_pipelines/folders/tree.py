@@ -104,7 +104,8 @@ def walk(
         passed.update(filter(is_litter, files))
         litter.update(parent / name for name in passed)
         found.append((place, list(folders), sorted(name for name in files if name not in passed)))
-    return [(Path(place), *names) for place, *names in sorted(found, key=lambda each: each[0])]
+    found.sort(key=lambda each: each[0])
+    return [(Path(place), folders, files) for place, folders, files in found]
 
 
 def class_folders_of(folder: Path, left_out: LeftOut | None = None) -> list[Path]:

@@ -24,7 +24,7 @@ import threading
 import zlib
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from input_pipelines.images.headers import MAX_PIXELS, Header, HeaderError, parse_header
 from input_pipelines.images.paths import problem_of
@@ -130,9 +130,9 @@ def too_large_in_scans(num_pixels: int, content: bytes) -> str | None:
     return f"{num_pixels / 1e6:,.0f} Mpx > cap {most / 1e6:.0f} Mpx of a progressive JPEG"
 
 
-def kind_problem(image: Image.Image) -> str | None:
+def kind_problem(image: ImageFile.ImageFile) -> str | None:
     """Returns what is said of an open image of FORMATS, of a kind that is not read; else None."""
-    if image.format == "WEBP" and image.is_animated:
+    if image.format == "WEBP" and getattr(image, "is_animated", False):
         return "is an animated WebP; training reads stills"
     if image.format == "BMP" and (image.tile[0].args or [""])[0] not in _BMP_MODES:
         return f"is a BMP of mode {image.mode}, or compressed; save it as PNG"

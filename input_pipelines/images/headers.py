@@ -12,6 +12,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -98,7 +99,7 @@ def headers_of_any_size() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def parse_header(content: io.BufferedIOBase) -> Header:
+def parse_header(content: IO[bytes]) -> Header:
     """Reads the header of an open file; call it within `headers_of_any_size`.
 
     Raises:
@@ -133,7 +134,7 @@ def orientation_of(image: Image.Image) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _describe(content: io.BufferedIOBase, error: Exception) -> str:
+def _describe(content: IO[bytes], error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         content.seek(0)
         return _describe_beginning(content.read(_NUM_BYTES))

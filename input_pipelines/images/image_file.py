@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from flowrate.errors import DataError
 from input_pipelines.images import decode as _decode
@@ -91,7 +91,9 @@ class ImageReader:
             raise
         except Image.DecompressionBombError as error:
             # Pillow's own cap is higher, and met first.
-            num_pixels = int(re.search(r"\((\d+) pixels", str(error))[1])
+            found = re.search(r"\((\d+) pixels", str(error))
+            assert found is not None  # So Pillow says it.
+            num_pixels = int(found[1])
             raise DataError(too_large(num_pixels, "")) from None
         except (UnidentifiedImageError, tf.errors.OpError):
             raise DataError(describe_kind(path)) from None
@@ -101,7 +103,7 @@ class ImageReader:
             reason = " ".join(str(error).split())[:80] or type(error).__name__
             raise DataError(f"is damaged or cut short ({reason})") from None
 
-    def _pixels(self, path: Path, image: Image.Image) -> np.ndarray:
+    def _pixels(self, path: Path, image: ImageFile.ImageFile) -> np.ndarray:
         height, width, channels = self.image_shape
         if self.is_trained_on_files and _is_read_in_training(image, channels):
             decoder = _training_decoder(self.image_shape)
@@ -137,15 +139,15 @@ def _training_decoder(image_shape: tuple[int, int, int]):
     )
 
 
-def _size_problem(num_pixels: int, image: Image.Image, path: Path) -> str | None:
-    if problem := too_large(num_pixels, image.format):
+def _size_problem(num_pixels: int, image: ImageFile.ImageFile, path: Path) -> str | None:
+    if problem := too_large(num_pixels, image.format or ""):
         return problem
     if num_pixels > LARGE_PIXELS and image.format in ("JPEG", "MPO"):
         return too_large_in_scans(num_pixels, path.read_bytes())
     return None
 
 
-def _is_read_in_training(image: Image.Image, channels: int) -> bool:
+def _is_read_in_training(image: ImageFile.ImageFile, channels: int) -> bool:
     if image.mode == "CMYK" and channels == 1:  # TensorFlow does not know how.
         return False
     return image.format in (*FORMATS, "MPO") and not kind_problem(image)

@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,8 +97,11 @@ def read_manifest(
     for path, (row, contents) in _examine_all(new):
         name = _name(path, root)
         old = before.get(name)
-        as_before = old and row and (old.size, old.mtime_ns) == (row.size, row.mtime_ns)
-        if as_before and old.contents.sha256 != row.contents.sha256:
+        if (
+            old and row
+            and (old.size, old.mtime_ns) == (row.size, row.mtime_ns)
+            and old.contents.sha256 != row.contents.sha256
+        ):  # fmt: skip
             # What it was is not forgotten by looking.
             row = dataclasses.replace(old, ctime_ns=0)  # So that it is read again each time.
             contents = dataclasses.replace(contents, problem=ROTTEN)
@@ -124,7 +127,7 @@ def _times(path: Path) -> tuple[int, int, int] | None:
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
-def _examine_all(paths: Sequence[Path]):
+def _examine_all(paths: Sequence[Path]) -> Iterator[tuple[Path, tuple[Row | None, Contents]]]:
     """Yields (path, (its row, or None where it cannot be read, what it holds)), in order."""
     with Progress() as bar, headers_of_any_size(), ThreadPoolExecutor(num_cpus()) as threads:
         if paths:
@@ -159,7 +162,10 @@ def _load(store: Path, tell: Callable[[str], None]) -> dict[str, Row]:
             raise ValueError
         if facts["version"] != _VERSION:
             return {}
-        return {name: Row(*times, Contents(*rest)) for name, times, rest in json.loads(body)}
+        return {
+            name: Row(size, mtime_ns, ctime_ns, Contents(*rest))
+            for name, (size, mtime_ns, ctime_ns), rest in json.loads(body)
+        }
     except (ValueError, TypeError, KeyError):
         tell(f"{printable(store)}: the manifest of the images is damaged; it is made anew.")
         return {}

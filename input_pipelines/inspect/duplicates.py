@@ -33,7 +33,7 @@ def find_duplicates(
     by_digest = collections.defaultdict(list)
     for example, digest in _digests(sources, manifest):
         by_digest[digest].append(example)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {
             # What is tested was trained on.
             "across_splits": len({example.split for example in group}) > 1,
@@ -60,10 +60,12 @@ def _digests(
 ) -> Iterator[tuple[Example, str]]:
     for split, source in sources.items():
         if isinstance(source, FileSource):
+            assert manifest is not None  # There is one wherever there are files.
             digests = (manifest.files[path].sha256 for path in source.paths)
         else:
             digests = (
-                hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in source.images
+                hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
+                for image in source.images
             )
         for index, digest in enumerate(digests):
             if digest and digest != _NOTHING:

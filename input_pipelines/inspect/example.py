@@ -15,7 +15,7 @@ class Example(NamedTuple):
     """The place of an example in the data set."""
 
     split: str
-    index: int
+    index: int  # type: ignore[assignment]  # It hides tuple.index, which nobody calls.
 
 
 class Naming:
@@ -33,12 +33,12 @@ class Naming:
     def describe(self, example: Example, **facts: Any) -> dict[str, Any]:
         """Returns an example as in inspect.json: split, index, class and path, then `facts`."""
         source = self._sources[example.split]
-        is_file = isinstance(source, FileSource)
+        path = source.paths[example.index] if isinstance(source, FileSource) else None
         return {
             "split": example.split,
             "index": example.index,
             "class": source.class_names[source.labels[example.index]],
-            "path": printable(source.paths[example.index]) if is_file else None,
+            "path": None if path is None else printable(path),
             **facts,
         }
 

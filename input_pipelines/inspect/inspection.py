@@ -133,7 +133,7 @@ def _decode(
     sizes = {split: len(source) for split, source in data.sources.items()}
     pixels = PixelStatistics.empty(data.image_shape[2], sizes)
     problems = data.manifest.problems() if data.manifest else {}
-    failures = {}
+    failures: dict[Example, Failure] = {}
     for split, source in data.sources.items():
         paths = source.paths if isinstance(source, FileSource) else ()
         found = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     """Images that belong together: (key of the thumbnail, caption, detail) of each."""
 
     title: str
-    images: list[tuple[Hashable, str, str]]
+    images: Sequence[tuple[Hashable, str, str]]
     note: str = ""
 
 
@@ -66,13 +66,14 @@ def collect_images(
         "duplicates": _of_duplicates(inspection.record),
         "extremes": _of_extremes(inspection.record),
     }
-    examples = {image[0] for section in rows.values() for row in section for image in row.images}
-    thumbnails: dict[Hashable, Thumbnail] = _decode(inspection, examples, make_thumbnail)
+    keys = {image[0] for section in rows.values() for row in section for image in row.images}
+    examples = {key for key in keys if isinstance(key, Example)}  # So far they all are.
+    thumbnails = _decode(inspection, examples, make_thumbnail)
     rows["augmented"] = []
     for name, images in augmented_images(inspection).items():
-        keys = [(name, number) for number in range(len(images))]
-        thumbnails |= dict(zip(keys, map(make_thumbnail, images)))
-        rows["augmented"].append(Row(name, [(key, "", "") for key in keys]))
+        numbered = [(name, number) for number in range(len(images))]
+        thumbnails |= dict(zip(numbered, map(make_thumbnail, images)))
+        rows["augmented"].append(Row(name, [(key, "", "") for key in numbered]))
     return rows, thumbnails
 
 
@@ -167,9 +168,9 @@ def _image(record: Mapping[str, Any], described: Mapping[str, Any], detail: str)
 
 def _decode(
     inspection: Inspection, examples: set[Example], keep: Callable[[np.ndarray], Any]
-) -> dict[Example, Any]:
+) -> dict[Hashable, Any]:
     """Returns `keep(image)` of the examples that can be decoded."""
-    found = {}
+    found: dict[Hashable, Any] = {}
     for split, source in inspection.data.sources.items():
         wanted = np.array(sorted(each.index for each in examples if each.split == split), np.int64)
         wanted = np.intersect1d(wanted, inspection.usable[split])

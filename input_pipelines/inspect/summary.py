@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import rich.box
@@ -70,7 +70,7 @@ def _group_line(group: Record, folder: str | None) -> str:
     return " = ".join(names) + marks + " (in more than one split)" * group["across_splits"]
 
 
-def _show_list(console: Console, title: str, lines: Iterable[str]) -> None:
+def _show_list(console: Console, title: str, lines: Sequence[str]) -> None:
     if not lines:
         return
     console.print(f"\n{title}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict, cast
 
 from flowrate.errors import ConfigError
 from flowrate.text import one_line, printable
@@ -20,6 +21,14 @@ _USUAL_NAMES = {
     ),
     "split": ("split", "set", "subset", "partition"),
 }  # fmt: skip
+
+
+class Columns(TypedDict):
+    """The column of each role."""
+
+    image: str
+    label: str
+    split: str | None
 
 
 def parse_columns(text: str | None) -> dict[str, str]:
@@ -39,9 +48,7 @@ def parse_columns(text: str | None) -> dict[str, str]:
     return columns
 
 
-def choose_columns(
-    names: Sequence[str], asked: Mapping[str, str], path: Path
-) -> dict[str, str | None]:
+def choose_columns(names: Sequence[str], asked: Mapping[str, str], path: Path) -> Columns:
     """Returns {image, label, split: the column that holds it}; a split may be None.
 
     Args:
@@ -59,7 +66,7 @@ def choose_columns(
             f"{printable(path)}: column {one_line(twice[0])} would be used twice, or is there "
             "twice; name others with --columns, or rename one."
         )
-    return chosen
+    return cast(Columns, chosen)  # `_choose` gives None for a split alone.
 
 
 def _choose(role: str, names: Sequence[str], asked: str | None, path: Path) -> str | None:

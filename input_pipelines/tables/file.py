@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Rows:
     """
 
     paths: list[Path]
-    labels: list[str] | list[int]
+    labels: Sequence[str | int]
     splits: list[str] | None
     class_names: tuple[str, ...] = ()
 

@@ -49,7 +49,8 @@ class _Snapshot:
 
     @property
     def is_best(self) -> bool:
-        return bool(self.progress.best) and self.progress.best["step"] == self.progress.step
+        best = self.progress.best
+        return bool(best and best["step"] == self.progress.step)
 
 
 # What is on the disk, in order, and what kept the rest from it.
@@ -199,7 +200,7 @@ class BackgroundSaver:
 
 
 def _write(store: CheckpointStore, snapshots: list[_Snapshot]) -> _Outcome:
-    saved = []
+    saved: list[Saved] = []
     for snapshot in snapshots:
         started, cpu_started = time.perf_counter(), time.thread_time()
         try:

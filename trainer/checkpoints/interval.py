@@ -37,7 +37,7 @@ class SaveInterval:
     def is_due(self) -> bool:
         """Returns whether the interval is over; the first one begins where this is first asked."""
         if self._began_at is None:
-            self.begin()
+            self._began_at = self._now()
         return self._now() - self._began_at >= self.seconds
 
     def adapt(self, cost_seconds: float, save_seconds: float) -> str | None:

@@ -102,7 +102,8 @@ class CheckpointStore:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             reach("save")
-            np.savez(temporary / ARRAYS, **arrays)
+            # No array is called allow_pickle, a flag of NumPy's since 2.2.
+            np.savez(temporary / ARRAYS, **arrays)  # type: ignore[arg-type]
             (temporary / PROGRESS).write_text(to_json(progress.to_json()))
             (temporary / MANIFEST).write_text(to_json(_manifest_of(temporary)))
             for path in (*temporary.iterdir(), temporary):

@@ -23,6 +23,7 @@ class FollowerDir(RunDir):
     @classmethod
     def join(cls, config: TrainConfig, worker: str) -> FollowerDir:
         """Opens the folder, which the chief may not have made yet, without locking it."""
+        assert config.run_dir is not None  # Several workers need one; TrainConfig checks it.
         self = cls(Path(config.run_dir).expanduser().absolute(), config.keep_checkpoints, print)
         self.worker = worker.replace(" ", "-")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,7 @@ class FollowerDir(RunDir):
 
     def check_data(self, *_) -> None: ...
 
-    def restore(self, resume: str, total_steps: int) -> Checkpoint | None:
+    def restore(self, resume: str, total_steps: int = 0) -> Checkpoint | None:
         """The chief reads the checkpoint and hands it on."""
         return None
 

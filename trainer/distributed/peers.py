@@ -52,7 +52,7 @@ class PeerWatch:
         folder: Path,
         cluster: Cluster,
         facts: Callable[[], dict[str, Any]],
-        give_up: Callable[[FlowrateError], None],
+        give_up: Callable[[FlowrateError], object],
         now: Callable[[], float] = time.monotonic,
     ):
         self._folder = folder

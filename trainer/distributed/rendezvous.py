@@ -100,6 +100,7 @@ class _Greeter(socketserver.ThreadingTCPServer):
 
 class _Answer(socketserver.StreamRequestHandler):
     timeout = _ANSWER_SECONDS
+    server: _Greeter
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):

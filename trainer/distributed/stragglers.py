@@ -58,7 +58,7 @@ def find_straggler(busy_seconds_per_step: Mapping[int, float]) -> tuple[int, flo
     """
     if len(busy_seconds_per_step) < 2:
         return None
-    slowest = max(busy_seconds_per_step, key=busy_seconds_per_step.get)
+    slowest = max(busy_seconds_per_step, key=lambda index: busy_seconds_per_step[index])
     median = statistics.median(
         seconds for index, seconds in busy_seconds_per_step.items() if index != slowest
     )

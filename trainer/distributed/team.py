@@ -49,13 +49,16 @@ class Team:
 
     def bytes_of_chief(self, data: bytes | None) -> bytes:
         """Returns what the chief has given, to all workers; others may give None."""
-        data = data if self.cluster.is_chief else b""
+        whole = b""
+        if self.cluster.is_chief:
+            assert data is not None
+            whole = data
         # Halves of words: a 32-bit float holds each exactly.
-        length = np.frombuffer(np.uint64(len(data)).tobytes(), np.uint16)
-        length = int(self.sum(length).astype(np.uint16).view(np.uint64)[0])
+        length_halves = np.frombuffer(np.uint64(len(whole)).tobytes(), np.uint16)
+        length = int(self.sum(length_halves).astype(np.uint16).view(np.uint64)[0])
         halves = np.zeros(-(-length // 2), np.uint16)
         if self.cluster.is_chief:
-            halves = np.frombuffer(data + b"\0" * (length % 2), np.uint16)
+            halves = np.frombuffer(whole + b"\0" * (length % 2), np.uint16)
         return self.sum(halves).astype(np.uint16).tobytes()[:length]
 
     def checkpoint_of_chief(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
@@ -64,7 +67,9 @@ class Team:
         if self.cluster.is_chief and checkpoint:
             buffer = io.BytesIO()
             progress = json.dumps(checkpoint.progress.to_json()).encode()
-            np.savez(buffer, **checkpoint.arrays, progress=np.frombuffer(progress, np.uint8))
+            arrays = {**checkpoint.arrays, "progress": np.frombuffer(progress, np.uint8)}
+            # No array is called allow_pickle, a flag of NumPy's since 2.2.
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
             data = buffer.getvalue()
         data = self.bytes_of_chief(data)
         if not data:

@@ -46,7 +46,9 @@ class Worker:
 
     team: Team | None = None
 
-    def __init__(self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], None]):
+    def __init__(
+        self, cluster: Cluster, run_dir: RunDir, give_up: Callable[[FlowrateError], object]
+    ):
         self.cluster = cluster
         self.run_dir = run_dir
         self._clock: PhaseClock | None = None

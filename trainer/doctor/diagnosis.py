@@ -6,7 +6,7 @@ import dataclasses
 import os
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from trainer.doctor import (
@@ -19,7 +19,7 @@ from trainer.doctor import (
     probes,
     tensorflow_child,
 )
-from trainer.doctor.check import FAILED, Check, run_check
+from trainer.doctor.check import FAILED, Check, Found, run_check
 
 SCHEMA_VERSION = 1
 PROBES = ("quick", "full", "none")
@@ -27,8 +27,10 @@ PROBES = ("quick", "full", "none")
 UNFIT_EXIT_CODE = 4
 # Of a failure in the last line, in characters: the table has all of it.
 _LONGEST_REASON = 100
-# Section, name and function of the checks that need no package.
-_BARE = (
+# Section, name and function of a check.
+_Row = tuple[str, str, Callable[[], Found]]
+# Those that need no package.
+_BARE: tuple[_Row, ...] = (
     ("machine", "Python", machine.check_python),
     ("machine", "CPU", machine.check_cpu),
     ("machine", "memory", machine.check_memory),
@@ -38,7 +40,7 @@ _BARE = (
      lambda: machine.check_folder(Path(tempfile.gettempdir()), "TMPDIR")),
     ("packages", "required", packages.check_required),
 )  # fmt: skip
-_REST = (
+_REST: tuple[_Row, ...] = (
     ("packages", "TensorFlow", packages.check_tensorflow),
     ("GPU", "GPU", lambda: gpu.judge(nvml_child.facts(), tensorflow_child.facts()[0], os.environ)),
     ("GPU", "/dev/shm",
@@ -57,7 +59,7 @@ def look(
         data_dir: where to look for data sets before the usual places.
         probe_timeout_seconds: for each training.
     """
-    asked = [("data sets", "data sets", lambda: data_sets.look(data_dir))]
+    asked: list[_Row] = [("data sets", "data sets", lambda: data_sets.look(data_dir))]
     if probe != "none":
         is_full = probe == "full"
         asked.append(("probes", "probes", lambda: probes.look(is_full, probe_timeout_seconds)))

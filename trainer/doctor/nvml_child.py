@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import glob
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,4 +81,4 @@ def _describe(nvml: Any, handle: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

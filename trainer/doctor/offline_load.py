@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import urllib.parse
 from typing import Any
 
 from flowrate.errors import DataError
 from flowrate.text import one_line
-from input_pipelines.fetch.download import OFFLINE, DownloadNeededError, MissingDataError
+from input_pipelines.fetch.download import OFFLINE, DownloadNeededError, MissingDataError, host_of
 
 
 def main(name: str, data_dir: str | None = None) -> None:
@@ -31,7 +30,7 @@ def _load(name: str, data_dir: str | None) -> dict[str, Any]:
     try:
         data = load_sources(name, data_dir=data_dir, on_bad_image="error")
     except DownloadNeededError as error:
-        hosts = sorted({urllib.parse.urlsplit(file.url).hostname for file in error.files})
+        hosts = sorted({host_of(file.url) for file in error.files})
         num_bytes = sum(file.num_bytes for file in error.files)
         return {"state": "download", "num_bytes": num_bytes, "hosts": hosts}
     except DataError as error:
@@ -51,4 +50,4 @@ def _forbid_network(event: str, _arguments: tuple) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

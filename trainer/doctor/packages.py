@@ -23,12 +23,15 @@ def check_required(setup: Path = SETUP) -> Check:
     """
     parser = configparser.ConfigParser(comment_prefixes=("#",))
     parser.read_string(setup.read_text(encoding="utf-8"))
-    missing, wrong, versions = [], [], {}
+    missing, wrong = [], []
+    versions: dict[str, str | None] = {}
     for line in filter(None, map(str.strip, parser["options"]["install_requires"].splitlines())):
-        name = re.match(r"[\w.-]+", line).group()
+        found_name = re.match(r"[\w.-]+", line)
+        assert found_name is not None  # Every line begins with one.
+        name = found_name.group()
         try:
-            versions[name] = importlib.metadata.version(name)
-            wrong += [f"{name} {versions[name]} ({line})"] * (not _fits(line, versions[name]))
+            versions[name] = version = importlib.metadata.version(name)
+            wrong += [f"{name} {version} ({line})"] * (not _fits(line, version))
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
             missing.append(name)

@@ -161,6 +161,7 @@ def refusal(probe: Probe, num_gpus: int) -> str | None:
     try:
         given = flags(probe, Path("runs", "probe"), num_gpus)
         config = options.parse(TrainConfig, ["trainer.main", *given])
+        assert config is not None  # There is no --help among them.
         if probe.strategy == "tpu":
             find_tpu(config.tpu_name, os.environ)
         if probe.strategy in ("mirrored", "multi_worker_mirrored"):

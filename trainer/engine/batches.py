@@ -85,7 +85,10 @@ class Batches:
             num_draws=augmentation.num_draws, share=share, balance=config.balance,
         )  # fmt: skip
         self._blocks = blocks.placed_ahead(strategy, self.host_blocks())
-        self._resident = _put_on_devices(strategy, source) if is_resident else None
+        self._resident = None
+        if is_resident:
+            assert isinstance(source, ArraySource)
+            self._resident = _put_on_devices(strategy, source)
         self._augment_block = tf.function(self._augment_block_fn, autograph=False)
         self._fetched: Inputs | None = None
         self._inputs: Inputs = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import overload
 
 import numpy as np
 import tensorflow as tf
@@ -47,6 +48,12 @@ class Evaluator:
         self._evaluate_block = tf.function(
             self._evaluate_block_fn, jit_compile=compile_with_xla or None, autograph=False
         )
+
+    @overload
+    def __call__(self, source: Source) -> dict[str, float]: ...
+
+    @overload
+    def __call__(self, source: Source, agreement: Agreement | None) -> dict[str, float] | None: ...
 
     def __call__(
         self, source: Source, agreement: Agreement | None = None

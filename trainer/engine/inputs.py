@@ -42,7 +42,9 @@ def keep_inputs(
     tell(
         f"computing the features of {num_examples:,} images once: {math.prod(shape):,} numbers each"
     )
-    features = {split: features_of(part, source, image_shape) for split, source in sources.items()}
+    features: dict[str, Source] = {
+        split: features_of(part, source, image_shape) for split, source in sources.items()
+    }
     part.takes_features = True
     return tier, features
 

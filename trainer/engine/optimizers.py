@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import keras
 
 from trainer.config import TrainConfig
@@ -10,8 +13,7 @@ from trainer.optimizers import OPTIMIZERS
 # What the learning rate is multiplied by at each milestone of `piecewise`.
 PIECEWISE_FACTOR = 0.1
 
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
 
 
 def build_schedule(config: TrainConfig, total_steps: int) -> Schedule:
@@ -37,7 +39,7 @@ def build_optimizer(
     config: TrainConfig,
     schedule: Schedule,
     variables: list[keras.Variable],
-    backbone: list[keras.Variable] = (),
+    backbone: Sequence[keras.Variable] = (),
 ) -> keras.Optimizer:
     """Returns the optimizer, built for these variables.
 
@@ -73,7 +75,9 @@ def build_optimizer(
     return optimizer
 
 
-def _slow_down(optimizer: keras.Optimizer, variables: list[keras.Variable], share: float) -> None:
+def _slow_down(
+    optimizer: keras.Optimizer, variables: Sequence[keras.Variable], share: float
+) -> None:
     """Gives some variables a share of the learning rate, in updates and in weight decay alike."""
     slow = {optimizer._var_key(variable) for variable in variables}
     update, decay = optimizer.update_step, optimizer._apply_weight_decay

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -57,6 +58,7 @@ class TrainStep:
         self._batches, self._exchange = batches, exchange
         self._total_steps = total_steps
         self._class_weights = class_weights
+        self._around_model: Callable[[], contextlib.AbstractContextManager[None]]
         self._around_model = contextlib.nullcontext
         if uses_matrix_convolutions:
             self._around_model = functools.partial(matrix_convolutions, state.model)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from flowrate.text import one_line
 from trainer.run_dir.launches import describe_starts
@@ -19,12 +19,12 @@ class Console:
     of its own, so it costs the training nothing.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # soft_wrap: a line stays one line, however narrow the terminal. Markup and emoji codes are
         # off: paths may hold any characters.
         self._rich = RichConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
         self._bar: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
 
     def say(self, line: str) -> None:
         """Prints one line; it may hold any characters."""
@@ -49,7 +49,7 @@ class Console:
 
     def move_bar(self, step: int, loss: float, accuracy: float, examples_per_second: float) -> None:
         """Moves the bar on to `step`."""
-        if self._bar:
+        if self._bar and self._task is not None:
             figures = (
                 f"loss {loss:.4f}  accuracy {accuracy:.1%}  {examples_per_second:,.0f} examples/s"
             )

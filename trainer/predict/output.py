@@ -83,7 +83,7 @@ class Output:
 
     def _row_of(self, answer: Answer) -> dict[str, Any]:
         predictions = []
-        if answer.probabilities is not None:
+        if answer.probabilities is not None and answer.logits is not None:
             best = np.argsort(-answer.logits, kind="stable")[: self._config.top]
             predictions = [
                 {
@@ -123,10 +123,13 @@ class Output:
         if not self._plotted:
             print(f"{path}: nothing to draw.", file=sys.stderr)
             return
+        images = [each.image for each in self._plotted if each.image is not None]
+        answers = [each.probabilities for each in self._plotted]
+        probabilities = [each for each in answers if each is not None]
         picture = examples_picture(
             "predictions", "", "",
-            np.stack([answer.image for answer in self._plotted]),
-            np.stack([answer.probabilities for answer in self._plotted]),
+            np.stack(images),
+            np.stack(probabilities),
             self._trained.class_names,
             captions=[printable(answer.path.name) for answer in self._plotted],
         )  # fmt: skip

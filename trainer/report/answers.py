@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -68,7 +69,8 @@ def _draw_confusion(confusion: np.ndarray, class_names: Sequence[str]) -> Figure
     axes.grid(which="minor", color=FAINT, lw=0.5)
     for row, column in np.argwhere(confusion > 0):
         is_dark = shares[row, column] > (0.5 if row == column else 0.3)
-        style = {"ha": "center", "va": "center", "color": "white" if is_dark else "#1b1f25"}
+        ink = "white" if is_dark else "#1b1f25"
+        style: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
         weight = "bold" if row == column else "normal"
         text = f"{confusion[row, column]:,}"
         axes.text(column, row - 0.12, text, fontsize=9, weight=weight, **style)
@@ -114,7 +116,8 @@ def _draw_examples(images, probabilities, class_names, labels, captions, heads) 
     axes.axis("off")
     for number, (image, label, (text, color)) in enumerate(zip(images, labels, heads)):
         left, top = number % columns * _CELL_WIDTH, number // columns * cell_height
-        middle, style = left + _CELL_WIDTH / 2, {"ha": "center", "va": "center"}
+        middle = left + _CELL_WIDTH / 2
+        style: dict[str, Any] = {"ha": "center", "va": "center"}
         axes.text(middle, top + 12, text, color=color, fontsize=8.5, weight="bold", **style)
         if captions:
             caption = _cut(captions[number], 30)

@@ -13,7 +13,7 @@ import fcntl
 import os
 import platform
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from flowrate.errors import ClusterError, ConfigError
 from flowrate.records import disk_errors
@@ -60,7 +60,7 @@ class RunLock:
         self._folder = folder
         self._path = folder / "lock"
         self._attempt = attempt
-        self._file: TextIO | None = None
+        self._file: IO[str] | None = None
         self.taken_over = ""
 
     @property
@@ -136,13 +136,13 @@ class RunLock:
         else:  # Its last owner has removed it since it was opened.
             file.close()
 
-    def _open(self, flags: int) -> TextIO:
+    def _open(self, flags: int) -> IO[str]:
         # A link or a pipe that appears after the folder was checked is not followed, or waited for.
         descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         mode = "r+" if flags & os.O_RDWR else "r"
         return os.fdopen(descriptor, mode, encoding="utf-8", errors="replace")
 
-    def _is_at_path(self, file: TextIO) -> bool:
+    def _is_at_path(self, file: IO[str]) -> bool:
         try:
             return os.path.samestat(os.fstat(file.fileno()), os.lstat(self._path))
         except FileNotFoundError:

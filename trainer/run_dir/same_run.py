@@ -108,6 +108,6 @@ def _steps_of(result: dict[str, Any], otherwise: int) -> int:
 def _planned(plan: dict[str, Any]) -> tuple[int, int] | None:
     """Returns the steps and the training examples of a plan.json; None where it tells of none."""
     steps, examples = plan.get("total_steps"), plan.get("num_train_examples")
-    if all(type(number) is int and number > 0 for number in (steps, examples)):
+    if type(steps) is int and steps > 0 and type(examples) is int and examples > 0:
         return steps, examples
     return None

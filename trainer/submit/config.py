@@ -121,7 +121,7 @@ class SubmitConfig:
         parts = [int(part) for part in rest if part is not None]
         # With days, hours come first; without, a single number is minutes, two end in seconds.
         if days is not None:
-            units = (3600, 60, 1)
+            units: tuple[int, ...] = (3600, 60, 1)
         else:
             units = {1: (60,), 2: (60, 1), 3: (3600, 60, 1)}[len(parts)]
         seconds = sum(part * unit for part, unit in zip(parts, units))

@@ -110,7 +110,8 @@ class Predictions:
             _check(arrays, num_classes)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RunDirError(f"{path} is damaged ({error}); delete it.") from None
-        return cls(**{**arrays, "num_samples": int(arrays["num_samples"])})
+        num_samples = int(arrays.pop("num_samples"))
+        return cls(**arrays, num_samples=num_samples)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

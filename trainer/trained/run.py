@@ -66,8 +66,8 @@ class TrainedRun:
                 f"{path} holds no run: config.json is missing; give a folder that training made."
             )
         asked, plan = read_object(path / "config.json"), read_object(path / "plan.json")
-        facts = plan.get("data")
         _check_facts(path / "plan.json", plan)
+        facts = plan["data"]
         fields = {field.name for field in dataclasses.fields(TrainConfig)}
         if unknown := sorted(asked.keys() - fields):
             raise RunDirError(f"{path / 'config.json'}: this program has no flag {unknown[0]}.")

@@ -113,4 +113,4 @@ def calibrate(confidences: np.ndarray, is_right: np.ndarray) -> Calibration:
     with np.errstate(invalid="ignore"):
         means = [of_bins / counts for of_bins in sums]
     error = np.abs(sums[0] - sums[1]).sum() / len(confidences)
-    return Calibration(counts, *means, float(error))
+    return Calibration(counts, means[0], means[1], float(error))

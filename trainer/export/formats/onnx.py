@@ -39,6 +39,7 @@ def write(
     signature = keras.InputSpec(shape=model.input_shape, dtype="uint8", name="images")
     model.export(path, format="onnx", verbose=False, input_signature=[signature])
     if quantize == "int8":
+        assert images is not None  # To calibrate with.
         _quantize(path, images)
     converted = onnx.load(path)
     if quantize == "float16":

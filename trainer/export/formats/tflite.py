@@ -53,6 +53,7 @@ def _convert(model: keras.Model, folder: Path, quantize: str, images: np.ndarray
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if quantize == "int8":
+            assert images is not None  # To calibrate with.
             converter.representative_dataset = lambda: _calibration(images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8
