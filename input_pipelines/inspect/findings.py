@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 # From this ratio on classes are called unequal.
 _IMBALANCE = 1.5
-_MAX_SUFFIXES = 5
 
 Record = Mapping[str, Any]
 
@@ -49,15 +47,6 @@ def _imbalance(record: Record) -> list[tuple]:
     return [(f"{train['imbalance']:.3g}", by_size[-1]["name"], by_size[0]["name"])]
 
 
-def _not_used(record: Record) -> list[tuple]:
-    if not record["files"] or not (count := record["files"]["not_used"]["count"]):
-        return []
-    paths = map(Path, record["files"]["not_used"]["listed"])
-    suffixes = sorted({path.suffix.lower() or path.name for path in paths})
-    more = f" and {len(suffixes) - _MAX_SUFFIXES:,} more" if len(suffixes) > _MAX_SUFFIXES else ""
-    return [(f"{count:,}", ", ".join(suffixes[:_MAX_SUFFIXES]) + more)]
-
-
 # The worst first: a test, which gives the values of each sentence; the sentence; what to do.
 _FINDINGS = (
     (
@@ -87,7 +76,6 @@ _FINDINGS = (
         "Files named as another format: {}.",
         "Training goes by the content; other programs may not.",
     ),
-    (_not_used, "Files beside the images that are not used: {} ({}).", ""),
     (
         lambda record: _count(len(record["brightness"]["blank"])),
         "Images of one colour throughout: {}.",

@@ -152,22 +152,6 @@ def test_those_that_do_not_leave_after_a_failure_are_ended(tmp_path):
     assert sorted(failures[1:]) == [("stopped", 137), ("stubborn", 137)]
 
 
-def test_a_child_may_be_started_again_while_the_others_go_on(tmp_path):
-    with processes.Group(tmp_path) as group:
-        group.start("a", python("raise SystemExit(130)"), {})
-        seen = []
-
-        def goes_on(name: str, exit_code: int) -> bool:
-            seen.append((name, exit_code, group.running))
-            group.start(name, python("print('again')"), {})
-            return True
-
-        group.start("b", python("import time; time.sleep(2)"), {})
-        assert group.wait(goes_on) == []
-    assert seen == [("a", 130, ["b"])]
-    assert (tmp_path / "a.log").read_text() == "again\n"
-
-
 GROUP = f"""
 import pathlib, sys
 from flowrate import processes

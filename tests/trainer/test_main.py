@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -201,9 +202,7 @@ def test_an_error_of_the_program_goes_to_a_file(trainer_main, tmp_path):
     """A file of the program raises: one line for the user, the traceback in a file, status 7."""
     packages = tmp_path / "checkout"
     for name in ("flowrate", "input_pipelines", "models", "trainer"):
-        (packages / name).mkdir(parents=True)
-        for path in (ROOT / name).glob("*.py"):
-            (packages / name / path.name).write_text(path.read_text())
+        shutil.copytree(ROOT / name, packages / name)
     source = packages / "trainer" / "data.py"
     text = source.read_text()
     assert "info, sources = loaded.info" in text

@@ -132,8 +132,8 @@ def test_findings_come_in_order_of_harm(look_at_photos, photos):
     (photos / "dog" / "note.txt").write_text("")
     record = look_at_photos().record
     assert headline(record) == "20 images in 2 classes: 16 train, 4 test."
-    keys = ("cannot be used: 1", "more than one class: 1", "duplicates: 1", "another format: 1",
-            "not used: 1 (.txt)", "one colour throughout: 1")  # fmt: skip
+    keys = ("cannot be used: 1", "more than one class: 1", "duplicates: 1", "left out 1 .txt",
+            "another format: 1", "one colour throughout: 1")  # fmt: skip
     found = [each for each in record["findings"] if "more than one split" not in each]
     assert len(found) == len(keys)
     for sentence, key in zip(found, keys):
@@ -157,12 +157,12 @@ def test_a_whole_data_set_has_no_findings(look):
 
 
 def test_the_cache_tier_is_the_one_that_training_takes(look, tf):
-    from trainer.build import keep_decoded
     from trainer.config import TrainConfig
     from trainer.data import load_data
+    from trainer.engine.inputs import keep_decoded
 
-    config = TrainConfig()
-    tier, _ = keep_decoded(config, load_data(config), 1)
+    data = load_data(TrainConfig())
+    tier, _ = keep_decoded("auto", data.sources, data.image_shape, 1)
     assert look().record["memory"]["cache"] == tier.tier
 
 

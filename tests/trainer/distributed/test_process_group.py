@@ -56,23 +56,3 @@ def names(folder: Path) -> list[str]:
 
 
 # Its worker 0 kills itself until it has come as often as asked; the chief waits for that.
-ASYNCHRONOUS = """
-import json, os, pathlib, signal, sys, time
-folder, starts = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-if json.loads(os.environ["TF_CONFIG"])["task"]["type"] == "worker":
-    (folder / str(os.getpid())).touch()
-    if len(list(folder.iterdir())) < starts:
-        os.kill(os.getpid(), signal.SIGKILL)
-while len(list(folder.iterdir())) < starts:
-    time.sleep(0.05)
-"""
-
-
-def test_beside_a_chief_a_lost_worker_alone_begins_anew(tmp_path, monkeypatch, capfd):
-    (tmp_path / "asynchronous.py").write_text(ASYNCHRONOUS)
-    (tmp_path / "came").mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    program = ["asynchronous", str(tmp_path / "came"), "3"]
-    tasks = [Task("chief", 0), Task("worker", 0)]
-    assert ProcessGroup(program, tmp_path, tasks, max_restarts=2).run_once() is None
-    assert capfd.readouterr().out.count("it is started again, the others go on") == 2
