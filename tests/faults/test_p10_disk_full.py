@@ -71,7 +71,8 @@ def test_full_until_it_gives_up(generator, tmp_path, record):
 
 def test_full_at_the_end(generator, tmp_path, record):
     """The last state is tried three times; after room is made, the same command ends the run."""
-    flags = {**_FLAGS, "steps": 20_000, "checkpoint_every_steps": 10_000}
+    # Long enough for the disk to be full before the end, on a busy machine too.
+    flags = {**_FLAGS, "steps": 60_000, "checkpoint_every_steps": 30_000}
     with disks.small_disk(tmp_path / "run", _DISK) as disk:
         training = runs.Training(disk, **flags)
         with runs.running(training) as process:

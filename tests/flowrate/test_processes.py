@@ -59,8 +59,9 @@ def is_alive(pid: int) -> bool:
 def test_whatever_ends_the_parent_its_child_saves_and_ends(tmp_path, number):
     parent = subprocess.Popen(
         python(
-            "import sys; from flowrate import processes;"
-            "processes.run(sys.argv[1:], timeout_seconds=600)",
+            # Under nohup SIGHUP is ignored, here too.
+            "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+            "from flowrate import processes; processes.run(sys.argv[1:], timeout_seconds=600)",
             *python(SAVES, tmp_path),
         ),
         cwd=ROOT,

@@ -117,7 +117,7 @@ def test_what_ends_in_logits_is_taken(build):
 MISTAKES = {
     "model": ("models", "def build_model(num_classes, image_shape):\n    return unknown\n",
               "2: NameError: name 'unknown' is not defined."),
-    "dataset": ("input_pipelines", "import no_such_package\n",
+    "dataset": ("input_pipelines/datasets", "import no_such_package\n",
                 "1: ModuleNotFoundError: No module named 'no_such_package'."),
 }  # fmt: skip
 
