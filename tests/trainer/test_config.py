@@ -105,7 +105,7 @@ REFUSED = {
     ),
     "optimizer": (
         {"optimizer": "adamv"},
-        "--optimizer=adamv: choose from adam, adamw, sgd, lamb, muon. Did you mean 'adam",
+        "--optimizer=adamv: choose from adam, adamw, lamb, muon, sgd. Did you mean 'adam",
     ),
     "a number as text": ({"learning_rate": "0.1"}, "--learning_rate=0.1: expected a number."),
     "a fraction of a step": ({"steps": 1.5}, "--steps=1.5: expected a whole number."),
