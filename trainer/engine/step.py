@@ -9,8 +9,6 @@ update     all apply the same one: loss scale, clipping, rate, weight decay, mov
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -58,10 +56,7 @@ class TrainStep:
         self._batches, self._exchange = batches, exchange
         self._total_steps = total_steps
         self._class_weights = class_weights
-        self._around_model: Callable[[], contextlib.AbstractContextManager[None]]
-        self._around_model = contextlib.nullcontext
-        if uses_matrix_convolutions:
-            self._around_model = functools.partial(matrix_convolutions, state.model)
+        self._as_matrices = uses_matrix_convolutions
         self._weights = state.model.trainable_variables
         use_stateless_seeds(state.model)
 
@@ -109,8 +104,9 @@ class TrainStep:
             number: for dropout; no two calls of a run have the same.
         """
         config, model = self._config, self._state.model
+        around = matrix_convolutions(model) if self._as_matrices else contextlib.nullcontext()
         with tf.GradientTape() as tape, step_seed(config.seed, number):
-            with self._around_model():
+            with around:
                 logits = self._state.part(images, training=True)
             # A share of the global mean: summed over replicas, it is the mean over the batch.
             loss = tf.reduce_sum(self._losses(targets, logits)) / config.global_batch_size
