@@ -224,3 +224,12 @@ def test_the_device_is_refused_where_the_set_does_not_fit(cache, free):
     assert choose(cache, "device", 10, device=10, free_device=10).tier == "device"
     with pytest.raises(ConfigError, match=r"--cache=device: 2 MiB decoded, 1 MiB free .* use"):
         choose(cache, "device", 2 * MIB, device=2 * MIB, free_device=MIB)
+
+
+def test_each_selection_and_each_size_has_a_cache_of_its_own(cache, source, cached_files):
+    whole = cache.apply_tier(source, "disk", SHAPE).images
+    part = cache.apply_tier(source.take(np.array([7, 2])), "disk", SHAPE).images
+    np.testing.assert_array_equal(part, whole[[7, 2]])
+    grey = cache.apply_tier(source, "disk", (12, 10, 1)).images
+    assert grey.shape == (100, 12, 10, 1)
+    assert len(cached_files()) == 3
