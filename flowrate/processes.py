@@ -172,11 +172,6 @@ class Group:
             end(process)
         self._all, self._running = [], {}
 
-    @property
-    def running(self) -> list[str]:
-        """The names of the children that have not ended."""
-        return list(self._running)
-
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Starts a child, or starts it again.
 

@@ -17,7 +17,7 @@ from flowrate.errors import ConfigError
 from flowrate.options import option
 from trainer.config import MULTI_WORKER, TrainConfig, check_divides
 from trainer.data_check import check_data
-from trainer.distributed.process_group import ProcessGroup, Task
+from trainer.distributed.process_group import ProcessGroup
 from trainer.run_dir.folder import default_name
 
 USAGE = """Trains with several processes on this machine.
@@ -40,10 +40,6 @@ class LaunchConfig:
     def __post_init__(self):
         options.check(self)
 
-    def tasks(self) -> list[Task]:
-        """Returns the processes to start."""
-        return [Task("worker", index) for index in range(self.workers)]
-
 
 def main(argv: Sequence[str]) -> int:
     """Runs the launcher; returns the exit status of the cause (flowrate/errors.py)."""
@@ -58,7 +54,7 @@ def _launch(config: LaunchConfig, words: list[str]) -> int:
         return exit_code
     _make(run_dir)
     program = ["trainer.main", *flags]
-    return ProcessGroup(program, run_dir, config.tasks(), max_restarts=config.max_restarts).run()
+    return ProcessGroup(program, run_dir, config.workers, max_restarts=config.max_restarts).run()
 
 
 def complete(flags: list[str], num_workers: int = 1) -> tuple[list[str], Path]:

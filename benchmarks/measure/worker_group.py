@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.machine.namespaces import virtual_hosts
 from flowrate.errors import ClusterError
-from trainer.distributed.process_group import Host, ProcessGroup, Task
+from trainer.distributed.process_group import Host, ProcessGroup
 
 # What joins the workers: this machine's loopback, or virtual cables between virtual hosts, as fast
 # as they come or as slow as a gigabit network.
@@ -31,12 +31,11 @@ def run_group(
         ClusterError: a worker failed; with its last words. Or there are no virtual hosts here.
     """
     with _hosts(num_workers, link) as hosts:
-        tasks = [Task("worker", index) for index in range(num_workers)]
-        failure = ProcessGroup(program, folder, tasks, hosts).run_once()
+        failure = ProcessGroup(program, folder, num_workers, hosts).run_once()
     if failure:
-        log = folder / "logs" / f"worker-{failure.task.index}.log"
+        log = folder / "logs" / f"worker-{failure.worker}.log"
         raise ClusterError(
-            f"{failure.task.name} ended with status {failure.exit_code}: "
+            f"{failure.name} ended with status {failure.exit_code}: "
             f"{last_words(log.read_text(errors='replace'))}"
         )
 

@@ -11,6 +11,7 @@ place of a connected one, or finds one connected when it starts, names it and le
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -152,16 +153,13 @@ class PeerWatch:
             }  # fmt: skip
             path = self._path(self._cluster.index)
             temporary = path.with_suffix(".tmp")
-            try:
+            with contextlib.suppress(OSError):  # A full disk is reported where it matters.
                 temporary.write_text(json.dumps(status))
                 temporary.replace(path)
-            except OSError:
-                pass  # A full disk is met, and reported, where it matters.
 
     def _lost(self, ends_well: tuple[int, ...]) -> PeerLost | None:
         for index, peer in self._peers.items():
             peer.look()
-            silent = f"no sign of life for {_SILENCE_SECONDS:.0f} s" if peer.is_silent else ""
             if peer.stranger:
                 return PeerLost(
                     f"{self._cluster.describe(index)} is of another start of this run: it was in "
@@ -177,8 +175,8 @@ class PeerWatch:
                 return PeerLost(peer.status.get("error"))  # It has found who was lost first.
             if exit_code is not None:
                 return self._describe_lost(index, f"it ended with status {exit_code}")
-            if silent:
-                return self._describe_lost(index, silent)
+            if peer.is_silent:
+                return self._describe_lost(index, f"no sign of life for {_SILENCE_SECONDS:.0f} s")
         return None
 
     def _path(self, index: int) -> Path:

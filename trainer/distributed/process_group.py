@@ -26,18 +26,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """A process of the run, as TF_CONFIG knows it."""
-
-    job: str
-    index: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.job} {self.index}"
-
-
-@dataclasses.dataclass(frozen=True)
 class Host:
     """Where a process runs.
 
@@ -52,10 +40,14 @@ class Host:
 
 @dataclasses.dataclass
 class Failure:
-    """The first process that failed, and how."""
+    """The first worker that failed, and how."""
 
-    task: Task
+    worker: int
     exit_code: int
+
+    @property
+    def name(self) -> str:
+        return _name(self.worker)
 
 
 class ProcessGroup:
@@ -64,7 +56,7 @@ class ProcessGroup:
     Args:
         program: a module, and the words of its command line.
         run_dir: where logs/worker-N.log go.
-        tasks: the processes.
+        num_workers: how many processes.
         hosts: one for each; without, all run here.
         max_restarts: how often all begin again.
     """
@@ -73,15 +65,14 @@ class ProcessGroup:
         self,
         program: Sequence[str],
         run_dir: Path,
-        tasks: Sequence[Task],
+        num_workers: int,
         hosts: Sequence[Host] = (),
         max_restarts: int = 0,
     ):
         self._program = program
         self._run_dir = run_dir
-        self._hosts = dict(zip(tasks, hosts or [Host()] * len(tasks)))
+        self._hosts = hosts or [Host()] * num_workers
         self._max_restarts = max_restarts
-        self._addresses: dict[str, list[str]] = {}
         self._attempt = Attempt(_job_name(), (0,))
         self._group = processes.Group(run_dir / "logs")
         self._signals = 0
@@ -96,7 +87,7 @@ class ProcessGroup:
                     return 0
                 if self._signals:
                     return Preempted.exit_code
-                self._tell(f"{failure.task.name} failed first, with status {failure.exit_code}.")
+                self._tell(f"{failure.name} failed first, with status {failure.exit_code}.")
                 if failure.exit_code < FIRST_RETRYABLE_EXIT_CODE or attempt == self._max_restarts:
                     return failure.exit_code
                 pause = min(2.0**attempt, _LONGEST_PAUSE_SECONDS)
@@ -116,29 +107,26 @@ class ProcessGroup:
     def _run_once(self) -> Failure | None:
         # What the workers of an earlier start said is no news.
         shutil.rmtree(self._run_dir / "status", ignore_errors=True)
-        self._addresses = {task.job: [] for task in self._hosts}
-        for (task, host), port in zip(self._hosts.items(), free_ports(len(self._hosts))):
-            self._addresses[task.job].append(f"{host.address}:{port}")
+        ports = free_ports(len(self._hosts))
+        addresses = [f"{host.address}:{port}" for host, port in zip(self._hosts, ports)]
         try:
-            for task in self._hosts:
-                self._start(task)
+            for worker, host in enumerate(self._hosts):
+                task = {"type": "worker", "index": worker}
+                config = {"cluster": {"worker": addresses}, "task": task}
+                self._group.start(
+                    _name(worker),
+                    [*host.command, sys.executable, "-m", *self._program],
+                    {"TF_CONFIG": json.dumps(config), "FLOWRATE_ATTEMPT": str(self._attempt)},
+                )
             failures = self._group.wait()
         finally:
             self._group.kill()
         # Who lost another worker is not the cause.
         causes = [each for each in failures if each[1] != PeerLost.exit_code]
-        tasks = {task.name: task for task in self._hosts}
+        workers = {_name(worker): worker for worker in range(len(self._hosts))}
         for name, exit_code in causes or failures:
-            return Failure(tasks[name], exit_code)
+            return Failure(workers[name], exit_code)
         return None
-
-    def _start(self, task: Task) -> None:
-        config = {"cluster": self._addresses, "task": {"type": task.job, "index": task.index}}
-        self._group.start(
-            task.name,
-            [*self._hosts[task].command, sys.executable, "-m", *self._program],
-            {"TF_CONFIG": json.dumps(config), "FLOWRATE_ATTEMPT": str(self._attempt)},
-        )
 
     def _stop(self, number: int) -> None:
         """First: all save and leave. Second: all are killed."""
@@ -154,6 +142,10 @@ class ProcessGroup:
 
     def _tell(self, line: str) -> None:
         self._group.say(f"[launch] {line}")
+
+
+def _name(worker: int) -> str:
+    return f"worker {worker}"
 
 
 def _job_name() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.distributed.process_group import ProcessGroup, Task
+from trainer.distributed.process_group import ProcessGroup
 
 # Its first worker to come ends at once; all others wait for what becomes of it.
 PROGRAM = """
@@ -29,8 +29,7 @@ def run(tmp_path, monkeypatch):
     def run(exit_code: int, max_restarts: int) -> int:
         (tmp_path / "came").mkdir()
         program = ["ends", str(tmp_path / "came"), str(exit_code)]
-        tasks = [Task("worker", 0), Task("worker", 1)]
-        return ProcessGroup(program, tmp_path, tasks, max_restarts=max_restarts).run()
+        return ProcessGroup(program, tmp_path, 2, max_restarts=max_restarts).run()
 
     return run
 
@@ -53,6 +52,3 @@ def test_a_passing_one_is_begun_anew_as_often_as_asked(run, tmp_path, capfd, exi
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-# Its worker 0 kills itself until it has come as often as asked; the chief waits for that.
