@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,32 @@ def trainer_main(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def show_on_terminal(tmp_path):
+    """Returns a function: command -> what it shows on a real pseudo-terminal; it must end well."""
+
+    def show(command: list[str]) -> str:
+        terminal, child = pty.openpty()
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
+            stdin=child, stdout=child, stderr=child,
+        )  # fmt: skip
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                part = os.read(terminal, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+        os.close(terminal)
+        assert process.wait(60) == 0
+        return shown.decode()
+
+    return show

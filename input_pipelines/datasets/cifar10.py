@@ -55,11 +55,7 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     if unpacked.is_dir():
         contents = _read_folder(unpacked)
     else:
-        path = folder / ARCHIVE.name
-        if not path.is_file():
-            if options.data_dir is not None:
-                raise download.missing_from(folder, WANTED)
-            (path,) = download.fetch([ARCHIVE], folder, WANTED)
+        path = download.find_or_fetch(ARCHIVE, folder, options.data_dir, WANTED)
         contents = _read_archive(path)
     return {
         split: _parse(b"".join(contents[name] for name in names)) for split, names in FILES.items()

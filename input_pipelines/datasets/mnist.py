@@ -54,11 +54,7 @@ def load(options: LoadOptions) -> dict[str, ArraySource]:
     if _idx.has_idx_files(folder):
         parts = {split: _idx.read_split(folder, split) for split in _idx.FILES}
     else:
-        path = folder / ARCHIVE.name
-        if not path.is_file():
-            if options.data_dir is not None:
-                raise download.missing_from(folder, WANTED)
-            (path,) = download.fetch([ARCHIVE], folder, WANTED)
+        path = download.find_or_fetch(ARCHIVE, folder, options.data_dir, WANTED)
         parts = _read_archive(path)
     return {
         split: ArraySource(images, labels, INFO.class_names)

@@ -88,6 +88,27 @@ def missing_from(data_dir: Path, wanted: str) -> MissingDataError:
     )
 
 
+def find_or_fetch(file: RemoteFile, folder: Path, data_dir: Path | None, wanted: str) -> Path:
+    """Returns the path of a data set's one file, fetched where it is not there.
+
+    Args:
+        file: the file.
+        folder: what `existing_folder` has returned for `data_dir`.
+        data_dir: the flag; nothing is fetched into a folder that the user has named.
+        wanted: what the data set is made of, for messages.
+
+    Raises:
+        MissingDataError: `data_dir` lacks it.
+        DownloadNeededError, DataError: as fetch does.
+    """
+    path = folder / file.name
+    if not path.is_file():
+        if data_dir is not None:
+            raise missing_from(folder, wanted)
+        (path,) = fetch([file], folder, wanted)
+    return path
+
+
 def fetch(files: Iterable[RemoteFile], folder: Path, wanted: str) -> list[Path]:
     """Downloads what is not there yet.
 

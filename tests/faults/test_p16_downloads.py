@@ -48,7 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_arguments):
-        pass  # Whoever does not trust it hangs up.
+        pass  # A client that does not trust the certificate hangs up.
 
 
 @pytest.fixture

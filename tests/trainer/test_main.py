@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -129,28 +128,11 @@ def test_the_saved_model_gives_the_reported_accuracy(tf, default_run):
     assert accuracy == read_json(default_run[1] / "result.json")["test_accuracy"]
 
 
-def test_a_terminal_gets_a_progress_bar(tmp_path):
+def test_a_terminal_gets_a_progress_bar(show_on_terminal):
     """On a real pseudo-terminal, the bar shows step, loss, accuracy, examples/s and ETA."""
-    terminal, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer.main", "--steps=400", "--model=mlp", "--run_dir=run"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
-        stdin=child, stdout=child, stderr=child,
-    )  # fmt: skip
-    os.close(child)
-    shown = b""
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(terminal)
-    assert process.wait(60) == 0
-    text = shown.decode()
+    text = show_on_terminal(
+        [sys.executable, "-m", "trainer.main", "--steps=400", "--model=mlp", "--run_dir=run"]
+    )
     assert re.search(r"step \d+/400", text)
     for word in ("loss", "accuracy", "examples/s", "ETA"):
         assert word in text

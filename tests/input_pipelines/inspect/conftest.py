@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from faults.tools.image_kinds import png_of
 from PIL import Image
 
 
@@ -34,19 +33,7 @@ def photos(tmp_path) -> Path:
 @pytest.fixture
 def bomb() -> bytes:
     """A PNG of 48 kB that says it has 400 million pixels, and has."""
-    side = 20_000
-    row = b"\0" * (side // 8 + 1)
-    packer = zlib.compressobj(9)
-    body = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + checksum
-
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-    )
+    return png_of(20_000, 20_000)
 
 
 @pytest.fixture

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -115,26 +112,9 @@ console.say("the end")
 """
 
 
-def test_on_a_terminal_a_bar_moves_below_the_lines():
-    terminal, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
-        stdin=child, stdout=child, stderr=child,
-    )  # fmt: skip
-    os.close(child)
-    shown = b""
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
-    os.close(terminal)
-    assert process.wait(30) == 0
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+def test_on_a_terminal_a_bar_moves_below_the_lines(show_on_terminal):
+    shown = show_on_terminal([sys.executable, "-c", PROGRAM])
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "step 250/1,000" in text
     assert "loss 0.5432  accuracy 87.5%  12,346 examples/s" in text
     assert "ETA" in text
