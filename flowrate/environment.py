@@ -17,6 +17,9 @@ from typing import Any
 
 from flowrate.text import masked
 
+# Where the packages of this project lie.
+CHECKOUT = Path(__file__).resolve().parents[1]
+
 # Packages whose version changes what a run computes or how fast.
 _PACKAGES = (
     "tensorflow", "keras", "numpy", "tensorflow-datasets", "tensorboard", "scikit-learn",
@@ -185,11 +188,10 @@ def _version(package: str) -> str | None:
 
 def _commit() -> str | None:
     """Returns the checkout's commit, with `-dirty` where files differ; None outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+    if not (CHECKOUT / ".git").exists():
         return None
     # Tags are left out: they would stand in the place of the commit.
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40",
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--dirty", "--abbrev=40",
                "--exclude=*"]  # fmt: skip
     try:
         output = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout

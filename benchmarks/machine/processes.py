@@ -7,18 +7,17 @@ import os
 import shlex
 import signal
 import subprocess
-from pathlib import Path
 
 import psutil
 
 from flowrate import processes
 from flowrate.environment import (
+    CHECKOUT,
     available_memory_bytes,
     num_out_of_memory_kills,
     total_memory_bytes,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 # When less than this share of the memory is left, the process is stopped: sooner or later the
 # system would kill one, and not always the one that asked for too much.
 _MEMORY_RESERVE = 0.02
@@ -41,8 +40,8 @@ def run_to_end(command: list[str], timeout_seconds: float) -> Failure | None:
     kills_before = num_out_of_memory_kills()
     memory = _Memory()
     ended = processes.run(
-        command, timeout_seconds=timeout_seconds, should_end=memory.is_used_up, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        command, timeout_seconds=timeout_seconds, should_end=memory.is_used_up, cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     if ended.exit_code == 0:

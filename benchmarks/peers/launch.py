@@ -10,11 +10,11 @@ from typing import Any
 
 from benchmarks.case import DEFAULT_BATCH_SIZE, BenchmarkCase
 from flowrate import processes
+from flowrate.environment import CHECKOUT
 from flowrate.records import read_json
 from input_pipelines.fetch.download import cache_folder
 
 _EXPORT_TIMEOUT_SECONDS = 600
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ PEERS = {
 
 
 def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
-    """Returns the command that measures a peer, or, in words, why there is none."""
+    """Returns the command that measures a peer, or a message that says why there is none."""
     peer, augmentation = PEERS[case.contender], case.flags.get("augmentation", "none")
     if augmentation != "none" and not peer.augments:
         return "this peer has no augmentation"
@@ -132,7 +132,7 @@ def _export_data(case: BenchmarkCase, seed: int) -> dict[str, str]:
         ended = processes.run(
             [sys.executable, "-m", f"{__package__}.data", str(place), *_flags(flags)],
             timeout_seconds=_EXPORT_TIMEOUT_SECONDS,
-            cwd=_ROOT,
+            cwd=CHECKOUT,
         )
         if ended.exit_code != 0:
             return {"error": processes.last_line(ended.output)[:500] or ended.how()}

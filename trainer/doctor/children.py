@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from flowrate import processes
+from flowrate.environment import CHECKOUT
 from flowrate.processes import Ended, last_line
 
-__all__ = ["ROOT", "Ended", "ask", "last_line", "run"]
+__all__ = ["Ended", "ask", "last_line", "run"]
 
-ROOT = Path(__file__).resolve().parents[2]
 # For a launcher to end its own children after a signal.
 _LEAVE_SECONDS = 15
 
@@ -25,7 +25,7 @@ def run(
     words: Sequence[str],
     *,
     timeout_seconds: float,
-    folder: Path = ROOT,
+    folder: Path = CHECKOUT,
     environment: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Ended:
@@ -38,7 +38,7 @@ def run(
         environment: variables besides the doctor's own.
         options: as for flowrate.processes.run.
     """
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
     return processes.run(
         [sys.executable, "-m", *words],
         timeout_seconds=timeout_seconds, grace_seconds=_LEAVE_SECONDS, cwd=folder,

@@ -8,10 +8,11 @@ import importlib.util
 import re
 from pathlib import Path
 
+from flowrate.environment import CHECKOUT
 from trainer.doctor import children, tensorflow_child
 from trainer.doctor.check import FAILED, OK, Check
 
-SETUP = children.ROOT / "setup.cfg"
+SETUP = CHECKOUT / "setup.cfg"
 _INSTALL = "pip install -e ."
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flowrate import options
+from flowrate.environment import CHECKOUT
 from flowrate.errors import ConfigError, FlowrateError, RunDirError
 from flowrate.records import disk_errors, read_json, write_json, write_text
 from flowrate.text import masked, masked_values
@@ -28,7 +29,6 @@ from trainer.submit.config import SubmitConfig
 from trainer.submit.sweep import combinations, folder_name
 
 SCHEMA_VERSION = 1
-CHECKOUT = Path(__file__).resolve().parents[2]
 TRAINER, BENCHMARKS = "trainer.main", "benchmarks.main"
 _STRATEGY = "--strategy=multi_worker_mirrored"
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import psutil
 
+from flowrate.environment import CHECKOUT
 from flowrate.errors import ConfigError
 from trainer.submit import templates
-from trainer.submit.job import CHECKOUT, TRAINER, Job, Task
+from trainer.submit.job import TRAINER, Job, Task
 
 FILE_NAME = "job.sh"
 _LOG = "logs/job.log"

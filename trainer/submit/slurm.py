@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flowrate.environment import CHECKOUT
 from flowrate.errors import ClusterError, ConfigError
 from trainer.submit import templates
-from trainer.submit.job import CHECKOUT, Job
+from trainer.submit.job import Job
 
 FILE_NAME = "job.sh"
 _ANSWER_SECONDS = 60
