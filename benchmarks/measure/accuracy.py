@@ -41,7 +41,7 @@ def measure_time_to_target(flags: dict[str, Any], seconds: float, target: float)
     config = TrainConfig(**flags)
     run, data = begin(config)
     watch = _Watch(run.evaluator, target)
-    run.evaluator = cast(Evaluator, watch)  # It stands in for it.
+    run.evaluator = cast(Evaluator, watch)  # It has the same interface.
     metrics: dict[str, float] = {"reached_target": 0}
     try:
         loop.train(run)

@@ -38,7 +38,7 @@ _ENDLESS = 1_000_000
 def begin(config: TrainConfig) -> tuple[TrainingRun, TrainingData]:
     """Does what `python -m trainer.main` does up to the first step; raises as session.start does.
 
-    Signals are left as they are: whoever measures is killed, not asked to save.
+    Signals are not handled: a measuring process is killed, not asked to save.
     """
     console = Console()
     run_dir = RunDir.open(config, console.say)
@@ -89,7 +89,7 @@ def _measure(config: TrainConfig, work, rate_seconds: float = 0.0) -> dict[str, 
     """
     run, data = begin(config)
     recorder = Recorder(run.engine, rate_seconds)
-    run.engine = cast(StepEngine, recorder)  # It stands in for it.
+    run.engine = cast(StepEngine, recorder)  # It has the same interface.
     before = measure_limit(run)
     metrics = work(run, data)
     wall_seconds = process_seconds() - before.seconds

@@ -21,7 +21,7 @@ from input_pipelines import start_tensorflow
 
 
 def command(case: BenchmarkCase, seed: int, answer_path: Path) -> list[str] | str:
-    """Returns the command that measures the case, or, in words, why there is none."""
+    """Returns the command that measures the case, or a message that says why not."""
     if "link" in case.arguments and (reason := _why_no_workers(case)):
         return reason
     request_path = answer_path.with_name("request.json")

@@ -43,7 +43,7 @@ def _train(seconds: float, run: TrainingRun) -> None:
     from trainer.plan import Segment
 
     recorder = Recorder(run.engine, seconds, agree=_agree(run))
-    run.engine = cast("StepEngine", recorder)  # It stands in for it.
+    run.engine = cast("StepEngine", recorder)  # It has the same interface.
     try:
         loop.train_segment(
             run, Segment(1, ENDLESS, evaluate=False, checkpoint=False, ends_epoch=False)
